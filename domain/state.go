@@ -1,0 +1,378 @@
+package domain
+
+import (
+	"sort"
+	"time"
+)
+
+// User is what one user's stream adds up to. It is bounded: closed things are
+// kept only while a late answer to them may still arrive. Methods that read are
+// safe for concurrent use as long as nobody calls Apply.
+type User struct {
+	ID       string
+	ClientID string
+	Role     Role
+	Locale   string
+
+	registered bool
+	closed     bool
+	n          uint64 // highest number given to an id in this stream
+	seamless   bool
+
+	residences []datedCountry
+	access     []datedAccess
+
+	phones        map[string]*Phone
+	verifications recent[Verification]
+	cooldowns     map[cooldownKey]cooldown
+	messages      recent[SMS]
+
+	enrollments    recent[Enrollment]
+	authenticators []*Authenticator // active ones only
+
+	transactions recent[Transaction]
+	challenges   recent[Challenge]
+	pushes       []time.Time    // of the last hour
+	usedSteps    []usedResponse // of the last minutes
+
+	failures    []time.Time // consecutive counted failures
+	lockedUntil time.Time
+	lockOpen    bool // locked and not yet unlocked by an event
+	idvID       string
+	idvUntil    time.Time
+
+	optOut *OptOut
+}
+
+type datedCountry struct {
+	cc   string
+	from time.Time
+}
+
+type datedAccess struct {
+	clientID string
+	granted  bool
+	from     time.Time
+}
+
+type cooldownKey struct {
+	phoneID string
+	purpose Purpose
+}
+
+type cooldown struct {
+	at    time.Time
+	smsID string
+}
+
+type usedResponse struct {
+	challengeID string
+	step        uint64
+	at          time.Time
+}
+
+// Phone of a user.
+type Phone struct {
+	ID       string
+	CC       string
+	Line     Line
+	Verified bool
+	Retired  bool
+	// AddedBy is filled by the caller that folds: see Number.
+	Number Personal // sealed
+	Order  int      // position in which it was added, from 0
+	// VerifiedAt is the moment of the last verification.
+	VerifiedAt time.Time
+	open       string // verification that counts
+}
+
+// Issued is one derived code that went out.
+type Issued struct {
+	Seq       int
+	Kid       string
+	ExpiresAt time.Time
+}
+
+// Verification of a phone.
+type Verification struct {
+	ID       string
+	PhoneID  string
+	Codes    []Issued
+	Attempts int // wrong entries for the newest code
+	Entries  int // all counted entries
+	Done     bool
+	Replaced bool
+}
+
+// SMS is one message.
+type SMS struct {
+	ID          string
+	PhoneID     string
+	Purpose     Purpose
+	RequestedAt time.Time
+	Dispatched  bool
+	Uncertain   bool
+	Sent        bool
+	Failed      bool
+	receipts    map[string]bool
+}
+
+// Enrollment of an authenticator.
+type Enrollment struct {
+	ID             string
+	Kind           Kind
+	InstallationID string
+	PhoneID        string
+	OS             OS
+	HandsetID      string
+	StartedAt      time.Time
+	Codes          []Issued
+	Attempts       int
+	Accepted       bool
+	Closed         bool
+	Done           bool
+}
+
+// Authenticator bound to the user and active.
+type Authenticator struct {
+	ID             string
+	Kind           Kind
+	InstallationID string
+	PhoneID        string
+	ActivationID   string // phone used at activation
+	OS             OS
+	Suite          string // OCRA suite
+	Restricted     bool
+	EnrolledAt     time.Time
+}
+
+// Transaction is one authentication.
+type Transaction struct {
+	ID            string
+	Purpose       Purpose
+	Platform      Platform
+	PrimaryOK     bool
+	ExpiresAt     time.Time
+	EnrollOnly    bool
+	Closed        bool
+	Succeeded     bool
+	Factors       int
+	SessionRef    string
+	FailReason    Code
+	OpenChallenge string
+	LastChallenge string
+	Pushes        int
+	Offered       []Option
+}
+
+// Challenge is one question to an authenticator.
+type Challenge struct {
+	ID              string
+	TxnID           string
+	AuthenticatorID string
+	Kind            Kind
+	Mode            Mode
+	InstallationID  string
+	Kid             string
+	NumberMatching  bool
+	MaxAttempts     int
+	IssuedAt        time.Time
+	ExpiresAt       time.Time
+	Codes           []Issued // of an SMS challenge
+	Attempts        int
+	Verified        bool
+	Cancelled       string // reason; empty when it was not
+	Exhausted       bool
+	DeclinedByUser  bool
+	PushSentAt      time.Time
+	PushFailed      bool
+	OpenedAt        time.Time
+	Supersedes      string
+	SupersededBy    string
+	SMSID           string // newest message of an SMS challenge
+	PushID          string
+}
+
+// Open reports whether the challenge can still be answered at a moment.
+func (c *Challenge) Open(now time.Time) bool {
+	return !c.Verified && c.Cancelled == "" && !c.Exhausted && !c.DeclinedByUser && now.Before(c.ExpiresAt)
+}
+
+// OptOut of a user that was granted and not ended by an event.
+type OptOut struct {
+	ID        string
+	GrantedAt time.Time
+	EndsAt    *time.Time
+	RuleID    string
+}
+
+// In force at now.
+func (o *OptOut) inForce(now time.Time) bool {
+	return o != nil && (o.EndsAt == nil || now.Before(*o.EndsAt))
+}
+
+func newUser(id string) *User {
+	return &User{ID: id, seamless: true, phones: map[string]*Phone{}, cooldowns: map[cooldownKey]cooldown{}}
+}
+
+// Registered reports whether the stream holds a user.
+func (u *User) Registered() bool { return u.registered }
+
+// Closed reports whether the user was closed.
+func (u *User) Closed() bool { return u.closed }
+
+// Seamless reports whether push approval is on.
+func (u *User) Seamless() bool { return u.seamless }
+
+// Phone returns a phone, retired ones included.
+func (u *User) Phone(id string) (Phone, bool) { return copied(u.phones[id]) }
+
+// Phones lists all phones in the order they were added.
+func (u *User) Phones() []Phone {
+	out := make([]Phone, 0, len(u.phones))
+	for _, p := range u.phones {
+		out = append(out, *p)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Order < out[j].Order })
+	return out
+}
+
+// Verification returns a recent phone verification.
+func (u *User) Verification(id string) (Verification, bool) { return copied(u.verifications.get(id)) }
+
+// Enrollment returns a recent enrolment.
+func (u *User) Enrollment(id string) (Enrollment, bool) { return copied(u.enrollments.get(id)) }
+
+// Transaction returns a recent transaction.
+func (u *User) Transaction(id string) (Transaction, bool) { return copied(u.transactions.get(id)) }
+
+// Challenge returns a recent challenge.
+func (u *User) Challenge(id string) (Challenge, bool) { return copied(u.challenges.get(id)) }
+
+// Message returns a recent SMS.
+func (u *User) Message(id string) (SMS, bool) { return copied(u.messages.get(id)) }
+
+// Pending lists the push challenges for an installation that can be answered
+// now, newest last.
+func (u *User) Pending(installationID string, now time.Time) []Challenge {
+	var out []Challenge
+	for _, id := range u.challenges.order {
+		c := u.challenges.items[id]
+		if c.Mode == ModePush && c.InstallationID == installationID && c.Open(now) && !u.txnClosed(c.TxnID) {
+			out = append(out, *c)
+		}
+	}
+	return out
+}
+
+// Authenticators lists the active ones, strongest first, then oldest.
+func (u *User) Authenticators() []Authenticator {
+	out := make([]Authenticator, 0, len(u.authenticators))
+	for _, a := range u.authenticators {
+		out = append(out, *a)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Kind.Rank() > out[j].Kind.Rank() })
+	return out
+}
+
+// Authenticator returns an active authenticator.
+func (u *User) Authenticator(id string) (Authenticator, bool) {
+	for _, a := range u.authenticators {
+		if a.ID == id {
+			return *a, true
+		}
+	}
+	return Authenticator{}, false
+}
+
+// LockedUntil is when the lock in force at now ends, and the zero time when
+// the user is not locked.
+func (u *User) LockedUntil(now time.Time) time.Time {
+	if now.Before(u.lockedUntil) {
+		return u.lockedUntil
+	}
+	return time.Time{}
+}
+
+// FailureCount is the number of consecutive counted failures within the window.
+func (u *User) FailureCount(now time.Time) int { return len(u.failuresAt(now)) }
+
+// OptedOut returns the opt-out in force at now, or nil.
+func (u *User) OptedOut(now time.Time) *OptOut {
+	if !u.optOut.inForce(now) {
+		return nil
+	}
+	o := *u.optOut
+	return &o
+}
+
+// RecentSteps lists the challenges answered by OCRA in the last minutes and
+// the steps used, so that the caller can refuse a repeat of question and step.
+func (u *User) RecentSteps(now time.Time) map[string]uint64 {
+	out := map[string]uint64{}
+	for _, s := range u.usedSteps {
+		if now.Sub(s.at) < stepMemory {
+			out[s.challengeID] = s.step
+		}
+	}
+	return out
+}
+
+// ResidenceAt is the country of residence in effect at a moment; empty when
+// unknown.
+func (u *User) ResidenceAt(at time.Time) string {
+	cc := ""
+	for _, r := range u.residences {
+		if !r.from.After(at) {
+			cc = r.cc
+		}
+	}
+	return cc
+}
+
+// AccessibleClients lists the other clients whose accounts the user may use at
+// a moment, in order of first grant.
+func (u *User) AccessibleClients(at time.Time) []string {
+	granted := map[string]bool{}
+	var order []string
+	for _, a := range u.access {
+		if a.from.After(at) {
+			continue
+		}
+		if _, seen := granted[a.clientID]; !seen {
+			order = append(order, a.clientID)
+		}
+		granted[a.clientID] = a.granted
+	}
+	out := []string{}
+	for _, id := range order {
+		if granted[id] {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func (u *User) txnClosed(id string) bool {
+	t := u.transactions.get(id)
+	return t == nil || t.Closed
+}
+
+// known reports whether the id belongs to this user and was given out, so that
+// something that fell out of the recent ones is told from something invented.
+func (u *User) known(id string) bool {
+	ref, ok := ParseRef(id)
+	return ok && ref.Key == keyOf(u.ID) && ref.N <= u.n
+}
+
+func copied[T any](p *T) (T, bool) {
+	if p == nil {
+		var zero T
+		return zero, false
+	}
+	return *p, true
+}
+
+// stepMemory is how long a used (question, time step) pair is remembered: a
+// response is accepted for two steps of one minute on either side (D-49).
+const stepMemory = 10 * time.Minute

@@ -1,0 +1,192 @@
+// Package keyring keeps every key of the ledger: one data key for each data
+// subject, the daily keys of which login codes are derived, the authenticators'
+// secrets, and the key of the blind index.
+//
+// They live in keys.db, a file with its own backups and its own lifetime, each
+// wrapped by the key-encryption key of kek.json. Losing either file loses all
+// personal data; destroying one subject's key erases that subject and leaves
+// every proof intact, because the log holds ciphertext only.
+//
+// The package must not know what an event means. Most readers want Seal and
+// Open (personal data in events) and Digits (codes that are derived, never
+// stored). It needs a Unix: it relies on file modes and flock.
+package keyring
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/authledger/authledger/eventstore"
+)
+
+// Errors of a keyring in service; those of opening are StartError. Besides
+// these a call may return the context's error, eventstore.ErrClosed after
+// Close, and eventstore.ErrUnavailable when the file cannot be read or written.
+// Compare with errors.Is.
+var (
+	// ErrKeyNotFound means that the key was never created here.
+	ErrKeyNotFound = errors.New("no such key")
+	// ErrKeyDestroyed means that the key was destroyed on purpose: what was
+	// sealed or derived with it is gone for ever.
+	ErrKeyDestroyed = errors.New("key is destroyed")
+	// ErrSecretNotFound means that a living subject has no secret of that id.
+	ErrSecretNotFound = errors.New("no such secret")
+	// ErrNotAuthentic means that a sealed value is malformed, was changed, or
+	// stands in another place than the one it was sealed for.
+	ErrNotAuthentic = errors.New("sealed value is not authentic in this place")
+	// ErrInvalid means that an argument breaks the documented limits.
+	ErrInvalid = errors.New("invalid keyring argument")
+)
+
+// Options say where a keyring lives and what its owner knows.
+type Options struct {
+	// Dir is an existing directory, which will hold keys.db and kek.json.
+	Dir string
+	// Clock gives the time that epochs and destruction are dated with; nil
+	// means time.Now.
+	Clock func() time.Time
+	// LedgerNotEmpty says that the log already has records. Then keys must
+	// exist, and Open refuses to start with a new, empty keyring.
+	LedgerNotEmpty bool
+}
+
+// Keyring is an open keyring. It is safe for concurrent use. One process at a
+// time may hold it; Open enforces that.
+type Keyring struct {
+	clock func() time.Time
+	lock  *os.File // kek.json, locked until Close
+	kek   tink.AEAD
+	write *writer
+	read  *sql.DB
+
+	indexKey Secret                // fixed after Open
+	subjects *cache[tink.AEAD]     // by subject
+	epochs   *cache[Secret]        // by kid
+	current  *cache[string]        // kid by the day it is current on, one entry
+	life     sync.RWMutex          // held shared by every call, exclusively by Close
+	closed   bool                  // guarded by life
+}
+
+// Sizes of the caches. A primitive takes about 2 KiB, so the subjects of a busy
+// hour fit into 32 MiB; 64 epochs are twice what can be alive.
+const (
+	cachedSubjects = 16384
+	cachedEpochs   = 64
+)
+
+// Open opens the keyring of a directory, creating both of its files at the
+// first start. A refusal is a *StartError. The caller must Close.
+func Open(ctx context.Context, o Options) (*Keyring, error) {
+	k := &Keyring{
+		clock:    o.Clock,
+		subjects: newCache[tink.AEAD](cachedSubjects),
+		epochs:   newCache[Secret](cachedEpochs),
+		current:  newCache[string](1),
+	}
+	if k.clock == nil {
+		k.clock = time.Now
+	}
+	if err := k.open(ctx, o); err != nil {
+		return nil, errors.Join(err, k.release())
+	}
+	return k, nil
+}
+
+func (k *Keyring) open(ctx context.Context, o Options) error {
+	f, err := files(o.Dir)
+	if err != nil {
+		return err
+	}
+	if k.kek, k.lock, err = f.openKEK(o.LedgerNotEmpty); err != nil {
+		return err
+	}
+	if err := f.ensureKeys(o.LedgerNotEmpty); err != nil {
+		return err
+	}
+	w, err := openWriter(ctx, f.keys)
+	if err != nil {
+		return err
+	}
+	k.write = w
+	if err := k.migrate(ctx, f.keys, o.LedgerNotEmpty); err != nil {
+		return err
+	}
+	k.read = openReaders(f.keys)
+	return k.unlock(ctx, f)
+}
+
+// Close waits for calls under way, releases the files and the lock. Calls
+// after it return eventstore.ErrClosed; closing again does nothing.
+func (k *Keyring) Close() error {
+	k.life.Lock()
+	defer k.life.Unlock()
+	if k.closed {
+		return nil
+	}
+	k.closed = true
+	return k.release()
+}
+
+// release closes what is open, the readers first: the last connection, which
+// is the writer's, then moves the write-ahead log into the file.
+func (k *Keyring) release() error {
+	var errs []error
+	if k.read != nil {
+		errs = append(errs, k.read.Close())
+	}
+	if k.write != nil {
+		errs = append(errs, k.write.db.Close())
+	}
+	if k.lock != nil {
+		errs = append(errs, k.lock.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close keyring: %w", err)
+	}
+	return nil
+}
+
+// enter marks a call as under way; the caller must call leave when it is nil.
+func (k *Keyring) enter(ctx context.Context) (leave func(), err error) {
+	k.life.RLock()
+	if k.closed {
+		k.life.RUnlock()
+		return nil, eventstore.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		k.life.RUnlock()
+		return nil, err
+	}
+	return k.life.RUnlock, nil
+}
+
+// Format writes a fixed word for every verb: the fields are keys.
+func (k *Keyring) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte("keyring")) }
+
+// now is the clock's time as the database stores it: microseconds since 1970.
+func (k *Keyring) now() int64 { return k.clock().UnixMicro() }
+
+// maxName limits subjects, fields, purposes and ids, in bytes.
+const maxName = 200
+
+// checkName accepts 1 to maxName bytes without control characters; so no name
+// contains 0x1F, the separator of derivations. The name is not repeated in the
+// error, since a caller may have mixed up its arguments.
+func checkName(what, s string) error {
+	if s == "" || len(s) > maxName {
+		return fmt.Errorf("%w: %s must have 1 to %d bytes", ErrInvalid, what, maxName)
+	}
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return fmt.Errorf("%w: %s contains a control character", ErrInvalid, what)
+		}
+	}
+	return nil
+}
