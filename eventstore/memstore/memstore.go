@@ -1,0 +1,267 @@
+// Package memstore is the log in memory: the model the other stores are
+// compared with, and the store of tests.
+//
+// It keeps the whole contract of package eventstore except durability: nothing
+// survives the process. It must not grow features the contract does not name.
+// Most readers want New.
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/authledger/authledger/eventstore"
+)
+
+// Store is an eventstore.Store. Its methods may be called from any goroutine.
+type Store struct {
+	clock func() time.Time
+
+	mu      sync.Mutex // guards everything below
+	records []eventstore.Record
+	leaves  []eventstore.Hash // of records, by the same index
+	streams map[string][]int  // indexes into records, by revision
+	ids     map[eventstore.EventID]int
+	changed chan struct{} // closed and replaced by an append, closed by Close
+	closed  bool
+}
+
+var _ eventstore.Store = (*Store)(nil)
+
+// New returns an empty log that stamps records with clock. A clock that goes
+// back is held at the last record's time.
+func New(clock func() time.Time) *Store {
+	return &Store{
+		clock:   clock,
+		streams: map[string][]int{},
+		ids:     map[eventstore.EventID]int{},
+		changed: make(chan struct{}),
+	}
+}
+
+// Append implements eventstore.Appender. The store copies what it keeps.
+func (s *Store) Append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed) (eventstore.Appended, error) {
+	if err := eventstore.CheckAppend(stream, events); err != nil {
+		return eventstore.Appended{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return eventstore.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return eventstore.Appended{}, fmt.Errorf("append to %s: %w", stream, eventstore.ErrClosed)
+	}
+	if first, err := s.repeated(stream, expected, events); err != nil {
+		return eventstore.Appended{}, err
+	} else if first >= 0 {
+		appended := s.stamps(s.streams[stream][first : first+len(events)])
+		appended.Repeated = true
+		return appended, nil
+	}
+	if err := s.check(stream, expected); err != nil {
+		return eventstore.Appended{}, err
+	}
+	return s.add(stream, expected, events), nil
+}
+
+// repeated returns the revision at which all events already stand, which must
+// be the one expected; -1 when none of them is in the log.
+func (s *Store) repeated(stream string, expected eventstore.Expected, events []eventstore.Proposed) (int, error) {
+	found := 0
+	var duplicate eventstore.EventID
+	for i, e := range events {
+		at, ok := s.ids[e.ID]
+		if !ok {
+			continue
+		}
+		r := s.records[at]
+		if r.Stream == stream && r.Revision == expected.Next()+eventstore.Revision(i) {
+			found++
+		}
+		duplicate = e.ID
+	}
+	switch {
+	case found == len(events):
+		return int(expected.Next()), nil
+	case duplicate != (eventstore.EventID{}):
+		return -1, fmt.Errorf("append to %s: event %s: %w", stream, duplicate, eventstore.ErrDuplicateID)
+	}
+	return -1, nil
+}
+
+func (s *Store) check(stream string, expected eventstore.Expected) error {
+	n := len(s.streams[stream])
+	if expected.Exists() == (n > 0) && uint64(expected.Next()) == uint64(n) {
+		return nil
+	}
+	conflict := &eventstore.ConflictError{Stream: stream, Expected: expected, Found: n > 0}
+	if n > 0 {
+		conflict.Actual = eventstore.Revision(n - 1)
+	}
+	return conflict
+}
+
+func (s *Store) add(stream string, expected eventstore.Expected, events []eventstore.Proposed) eventstore.Appended {
+	at := s.clock()
+	if n := len(s.records); n > 0 && at.Before(s.records[n-1].RecordedAt) {
+		at = s.records[n-1].RecordedAt
+	}
+	records, leaves := eventstore.Chain(stream, expected, at, events)
+	first := len(s.records)
+	indexes := make([]int, len(records))
+	for i, r := range records {
+		r.Data = bytes.Clone(r.Data)
+		r.Sequence = eventstore.Sequence(first + i + 1)
+		r.Position = eventstore.Position(r.Sequence)
+		s.records = append(s.records, r)
+		s.ids[r.ID] = first + i
+		indexes[i] = first + i
+	}
+	s.leaves = append(s.leaves, leaves...)
+	s.streams[stream] = append(s.streams[stream], indexes...)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return s.stamps(indexes)
+}
+
+func (s *Store) stamps(indexes []int) eventstore.Appended {
+	var a eventstore.Appended
+	for _, i := range indexes {
+		r := s.records[i]
+		a.Records = append(a.Records, eventstore.Stamp{
+			Revision: r.Revision, Sequence: r.Sequence, RecordedAt: r.RecordedAt, Leaf: s.leaves[i],
+		})
+		a.Position = r.Position
+	}
+	return a
+}
+
+// ReadStream implements eventstore.Reader.
+func (s *Store) ReadStream(ctx context.Context, stream string, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		records, indexes, _, err := s.snapshot(stream)
+		if err != nil {
+			yield(eventstore.Record{}, fmt.Errorf("read stream %s: %w", stream, err))
+			return
+		}
+		for n := uint64(from); n < uint64(len(indexes)); n++ {
+			if !hand(ctx, records[indexes[n]], yield) {
+				return
+			}
+		}
+	}
+}
+
+// ReadAll implements eventstore.Reader.
+func (s *Store) ReadAll(ctx context.Context, from eventstore.Sequence) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		records, _, _, err := s.snapshot("")
+		if err != nil {
+			yield(eventstore.Record{}, fmt.Errorf("read log from %d: %w", from, err))
+			return
+		}
+		for n := uint64(max(from, 1)) - 1; n < uint64(len(records)); n++ {
+			if !hand(ctx, records[n], yield) {
+				return
+			}
+		}
+	}
+}
+
+// ByID implements eventstore.Reader.
+func (s *Store) ByID(ctx context.Context, id eventstore.EventID) (eventstore.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.readable(ctx); err != nil {
+		return eventstore.Record{}, fmt.Errorf("read event %s: %w", id, err)
+	}
+	i, ok := s.ids[id]
+	if !ok {
+		return eventstore.Record{}, fmt.Errorf("read event %s: %w", id, eventstore.ErrNotFound)
+	}
+	return s.records[i], nil
+}
+
+// Head implements eventstore.Reader.
+func (s *Store) Head(ctx context.Context) (eventstore.Sequence, eventstore.Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.readable(ctx); err != nil {
+		return 0, 0, fmt.Errorf("read head: %w", err)
+	}
+	n := len(s.records)
+	return eventstore.Sequence(n), eventstore.Position(n), nil
+}
+
+// Follow implements eventstore.Follower. A follower of a store that is closed
+// ends with ErrClosed.
+func (s *Store) Follow(ctx context.Context, after eventstore.Sequence, max int) iter.Seq2[[]eventstore.Record, error] {
+	return func(yield func([]eventstore.Record, error) bool) {
+		if max < 1 {
+			yield(nil, fmt.Errorf("%w: follow in batches of %d", eventstore.ErrInvalid, max))
+			return
+		}
+		for next := uint64(after); ctx.Err() == nil; {
+			records, _, changed, err := s.snapshot("")
+			if err != nil {
+				yield(nil, fmt.Errorf("follow after %d: %w", next, err))
+				return
+			}
+			if next >= uint64(len(records)) {
+				select {
+				case <-changed:
+				case <-ctx.Done():
+				}
+				continue
+			}
+			end := min(next+uint64(max), uint64(len(records)))
+			if !yield(append([]eventstore.Record(nil), records[next:end]...), nil) {
+				return
+			}
+			next = end
+		}
+	}
+}
+
+// Close implements eventstore.Store. Closing twice is harmless.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		close(s.changed)
+	}
+	return nil
+}
+
+// snapshot returns the log and one stream as they stand now. Later appends
+// never write below the lengths returned, so they are read without the lock.
+func (s *Store) snapshot(stream string) ([]eventstore.Record, []int, <-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, nil, eventstore.ErrClosed
+	}
+	return s.records, s.streams[stream], s.changed, nil
+}
+
+func (s *Store) readable(ctx context.Context) error {
+	if s.closed {
+		return eventstore.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// hand yields one record, or the error of a context that has ended.
+func hand(ctx context.Context, r eventstore.Record, yield func(eventstore.Record, error) bool) bool {
+	if err := ctx.Err(); err != nil {
+		yield(eventstore.Record{}, fmt.Errorf("read %s at revision %d: %w", r.Stream, r.Revision, err))
+		return false
+	}
+	return yield(r, nil)
+}
