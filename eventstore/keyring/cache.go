@@ -71,3 +71,12 @@ func (c *cache[V]) evict(keys ...string) {
 		}
 	}
 }
+
+// clear forgets everything.
+func (c *cache[V]) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	c.order.Init()
+	clear(c.entries)
+}

@@ -15,10 +15,10 @@ import (
 )
 
 // Rows that hold wrapped keys are only ever appended, and a destroyed key is
-// overwritten in place by as many zero bytes. SQLite zeroes what it deletes,
-// but may leave a stale copy of a row it moved when a page was split or
-// merged; rows that never move leave none. For the same reason destroyed_at
-// has the same width before (alive) and after.
+// overwritten in place by as many zero bytes. secure_delete promises to zero
+// what is deleted; it says nothing of copies left behind by rows that moved when
+// a page was split or merged. Rows that never move leave none. For the same
+// reason destroyed_at has the same width before (alive) and after.
 var schema = []string{
 	`CREATE TABLE meta (
 	name  TEXT NOT NULL PRIMARY KEY,

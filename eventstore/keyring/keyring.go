@@ -66,12 +66,12 @@ type Keyring struct {
 	write *writer
 	read  *sql.DB
 
-	indexKey Secret                // fixed after Open
-	subjects *cache[tink.AEAD]     // by subject
-	epochs   *cache[Secret]        // by kid
-	current  *cache[string]        // kid by the day it is current on, one entry
-	life     sync.RWMutex          // held shared by every call, exclusively by Close
-	closed   bool                  // guarded by life
+	indexKey Secret            // fixed after Open
+	subjects *cache[tink.AEAD] // by subject
+	epochs   *cache[Secret]    // by kid
+	current  *cache[string]    // kid by the day it is current on, one entry
+	life     sync.RWMutex      // held shared by every call, exclusively by Close
+	closed   bool              // guarded by life
 }
 
 // Sizes of the caches. A primitive takes about 2 KiB, so the subjects of a busy

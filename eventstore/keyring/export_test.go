@@ -1,0 +1,115 @@
+package keyring
+
+import (
+	"context"
+	"database/sql"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// Truncate and Decimal let the RFC's vectors, which use HMAC-SHA-1, be tested.
+var (
+	Truncate = truncate
+	Decimal  = decimal
+)
+
+// UseEpochKey makes a kid mean a fixed key, for golden codes.
+func (k *Keyring) UseEpochKey(kid string, key []byte) {
+	_, generation, _ := k.epochs.get(kid)
+	k.epochs.put(generation, kid, key)
+}
+
+// UseIndexKey replaces the key of the blind index.
+func (k *Keyring) UseIndexKey(key []byte) { k.indexKey = key }
+
+// SubjectKeyBytes returns the subject's key as keys.db holds it.
+func (k *Keyring) SubjectKeyBytes(ctx context.Context, t testing.TB, subject string) []byte {
+	t.Helper()
+	row, err := k.subjectRow(ctx, subject)
+	if err != nil {
+		t.Fatalf("row of %s: %v", subject, err)
+	}
+	return row.wrapped
+}
+
+// EpochKeyBytes returns the epoch's key as keys.db holds it.
+func (k *Keyring) EpochKeyBytes(ctx context.Context, t testing.TB, kid string) []byte {
+	t.Helper()
+	var wrapped []byte
+	var destroyed int64
+	if err := k.read.QueryRowContext(ctx, sqlEpochKey, kid).Scan(&wrapped, &destroyed); err != nil {
+		t.Fatalf("row of %s: %v", kid, err)
+	}
+	return wrapped
+}
+
+// SecretBytes returns a secret as keys.db holds it.
+func (k *Keyring) SecretBytes(ctx context.Context, t testing.TB, subject, id string) []byte {
+	t.Helper()
+	var sealed []byte
+	if err := k.read.QueryRowContext(ctx, sqlSecret, subject, id).Scan(&sealed); err != nil {
+		t.Fatalf("secret of %s: %v", subject, err)
+	}
+	return sealed
+}
+
+// Count runs a counting statement.
+func (k *Keyring) Count(ctx context.Context, t testing.TB, statement string) int {
+	t.Helper()
+	var n int
+	if err := k.read.QueryRowContext(ctx, statement).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+	return n
+}
+
+// Tamper runs a statement on the writer's connection, behind the keyring's back.
+func (k *Keyring) Tamper(ctx context.Context, t testing.TB, statement string, args ...any) {
+	t.Helper()
+	if _, err := k.write.db.ExecContext(ctx, statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// HoldRead opens a read transaction, as a slow reader would, until the returned
+// function is called.
+func (k *Keyring) HoldRead(ctx context.Context, t testing.TB) (release func()) {
+	t.Helper()
+	tx, err := k.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM meta`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := tx.Rollback(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// InBatch holds back the commit of whatever start writes until that many
+// operations wait for it, so they must share one batch.
+func (k *Keyring) InBatch(t testing.TB, waiting int, start func()) {
+	t.Helper()
+	k.write.turn.Lock()
+	defer k.write.turn.Unlock()
+	start()
+	for deadline := time.Now().Add(time.Minute); k.write.waiting() < waiting; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d operations wait for one commit, want %d", k.write.waiting(), waiting)
+		}
+	}
+}
+
+func (w *writer) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.next == nil {
+		return 0
+	}
+	return len(w.next.operations)
+}

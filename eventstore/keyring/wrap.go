@@ -1,0 +1,83 @@
+package keyring
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+)
+
+// bind builds associated data: each part as u32 big-endian length ‖ bytes, the
+// first one naming the use. Lengths keep ("ab", "c") and ("a", "bc") apart.
+func bind(use string, parts ...string) []byte {
+	size := 4 + len(use)
+	for _, p := range parts {
+		size += 4 + len(p)
+	}
+	b := make([]byte, 0, size)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(use)))
+	b = append(b, use...)
+	for _, p := range parts {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
+		b = append(b, p...)
+	}
+	return b
+}
+
+// wrapData binds a wrapped key to its kind and name, so that rows of keys.db
+// cannot be exchanged.
+func wrapData(kind, name string) []byte { return bind("authledger/keyring/wrap/v1", kind, name) }
+
+// newRawKey returns a fresh key for HMAC-SHA-256.
+func newRawKey() Secret {
+	key := make(Secret, sha256.Size)
+	_, _ = rand.Read(key) // never fails; see crypto/rand
+	return key
+}
+
+func (k *Keyring) wrapRaw(kind, name string, key Secret) ([]byte, error) {
+	wrapped, err := k.kek.Encrypt(key, wrapData(kind, name))
+	if err != nil {
+		return nil, fmt.Errorf("wrap %s key %s: %w", kind, name, err)
+	}
+	return wrapped, nil
+}
+
+func (k *Keyring) unwrapRaw(kind, name string, wrapped []byte) (Secret, error) {
+	key, err := k.kek.Decrypt(wrapped, wrapData(kind, name))
+	if err != nil || len(key) != sha256.Size {
+		return nil, fmt.Errorf("unwrap %s key %s: %w", kind, name, ErrNotAuthentic)
+	}
+	return key, nil
+}
+
+// newSubjectKey returns a fresh AES-256-GCM keyset in Tink's encrypted binary
+// form.
+func (k *Keyring) newSubjectKey(subject string) ([]byte, error) {
+	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return nil, fmt.Errorf("generate key of %s: %w", subject, err)
+	}
+	var b bytes.Buffer
+	if err := h.WriteWithAssociatedData(keyset.NewBinaryWriter(&b), k.kek, wrapData("subject", subject)); err != nil {
+		return nil, fmt.Errorf("wrap key of %s: %w", subject, err)
+	}
+	return b.Bytes(), nil
+}
+
+func (k *Keyring) openSubjectKey(subject string, wrapped []byte) (tink.AEAD, error) {
+	h, err := keyset.ReadWithAssociatedData(keyset.NewBinaryReader(bytes.NewReader(wrapped)), k.kek, wrapData("subject", subject))
+	if err != nil {
+		return nil, fmt.Errorf("unwrap key of %s: %w", subject, ErrNotAuthentic)
+	}
+	a, err := aead.New(h)
+	if err != nil {
+		return nil, fmt.Errorf("use key of %s: %w", subject, err)
+	}
+	return a, nil
+}
