@@ -264,13 +264,469 @@ type PushSent struct {
 
 // PushFailed means that it did not.
 type PushFailed struct {
-	PushID  string `json:"push_id"`
-	Failure string `json:"failure"` // token_invalid, service_error, throttled
+	PushID      string `json:"push_id"`
+	ChallengeID string `json:"challenge_id"`
+	Failure     string `json:"failure"` // token_invalid, service_error, throttled
 }
 
 // PushOpened is reported by the app.
 type PushOpened struct {
-	PushID      string    `json:"push_id"`
+	PushID      string    `json:"push_id,omitempty"` // absent when the app fetched it before the push was sent
 	ChallengeID string    `json:"challenge_id"`
 	OpenedAt    time.Time `json:"opened_at"`
+}
+
+func (d *decision) startAuthentication(c StartAuthentication) ([]Event, error) {
+	if !c.Platform.Valid() {
+		return nil, invalid("platform", "name a platform of the rule book such as client_portal")
+	}
+	if c.Purpose != PurposeLogin && c.Purpose != PurposeActivation {
+		return nil, invalid("purpose", "want login or activation")
+	}
+	if d.now.Before(d.u.lockedUntil) {
+		until := d.u.lockedUntil
+		return []Event{AuthenticationRefused{Purpose: c.Purpose, Platform: c.Platform, Reason: ReasonUserLocked, LockedUntil: &until}}, nil
+	}
+	if d.u.lockOpen {
+		d.emit(UserUnlocked{By: "elapsed"})
+	}
+	t := &Transaction{
+		ID: d.newID(PrefixTransaction), Purpose: c.Purpose, Platform: c.Platform,
+		ExpiresAt: d.now.Add(d.seconds(pTxnTTL)),
+	}
+	d.emit(AuthenticationStarted{
+		TxnID: t.ID, Purpose: c.Purpose, Platform: c.Platform, PlatformClass: c.Platform.Class(),
+		ClientVersion: c.ClientVersion, ReleaseChannel: c.ReleaseChannel, InitiatingDeviceRef: c.InitiatingDeviceRef,
+	})
+	if !c.PrimaryVerified {
+		failures, lock := d.failure()
+		d.emit(PrimaryFactorRejected{TxnID: t.ID, FailureCount: failures})
+		if lock != nil {
+			d.emit(*lock)
+		}
+		d.emit(AuthenticationFailed{TxnID: t.ID, Reason: ReasonPrimaryFailed})
+		return d.events, nil
+	}
+	d.emit(PrimaryFactorVerified{TxnID: t.ID, ExpiresAt: t.ExpiresAt})
+	if c.Purpose == PurposeActivation {
+		return d.events, nil
+	}
+	if d.waive(t) {
+		return d.events, nil
+	}
+	d.offer(t, c.Defer)
+	return d.events, nil
+}
+
+// offer asks the only authenticator, lists several, or sends the user to
+// enrolment.
+func (d *decision) offer(t *Transaction, deferred bool) {
+	switch list := d.u.Authenticators(); {
+	case len(list) == 0:
+		d.emit(EnrollmentRequired{TxnID: t.ID})
+	case len(list) == 1 && !deferred:
+		d.ask(t, &list[0], "only_one")
+	default:
+		options := make([]Option, len(list))
+		for i, a := range list {
+			options[i] = Option{AuthenticatorID: a.ID, Kind: a.Kind, Rank: a.Kind.Rank()}
+		}
+		d.emit(SecondFactorOffered{TxnID: t.ID, Options: options})
+	}
+}
+
+func (d *decision) ask(t *Transaction, a *Authenticator, by string) {
+	d.emit(SecondFactorSelected{TxnID: t.ID, AuthenticatorID: a.ID, By: by})
+	if a.Kind == KindSMS {
+		d.askSMS(t, a)
+		return
+	}
+	if refusal := d.pushRefusal(t); refusal != "" {
+		d.emit(ChallengeRefused{TxnID: t.ID, Mode: ModePush, Reason: refusal})
+		d.challenge(t, a, ModeChallengeResponse)
+		return
+	}
+	d.challenge(t, a, ModePush)
+}
+
+// pushRefusal is why the user is not asked by push (D-15, K-22).
+func (d *decision) pushRefusal(t *Transaction) Code {
+	if !d.u.seamless {
+		return ReasonSeamlessOff
+	}
+	recent := 0
+	for _, at := range d.u.pushes {
+		if d.now.Sub(at) < time.Hour {
+			recent++
+		}
+	}
+	if t.Pushes >= int(d.p.Int(pPushPerTxn, d.now)) || recent >= int(d.p.Int(pPushPerHour, d.now)) {
+		return ReasonPushRate
+	}
+	return ""
+}
+
+// challenge issues one to an app, in the given mode, and returns its id.
+func (d *decision) challenge(t *Transaction, a *Authenticator, mode Mode) string {
+	c := ChallengeIssued{
+		ChallengeID: d.newID(PrefixChallenge), TxnID: t.ID, AuthenticatorID: a.ID, Kind: a.Kind, Mode: mode,
+		InstallationID: a.InstallationID, Kid: d.f.Kid, MaxAttempts: int(d.p.Int(pMaxAttempts, d.now)),
+	}
+	ttl := pPushTTL
+	if mode == ModePush {
+		c.NumberMatching = d.p.Int(pNumberMatching, d.now) == 1
+	} else {
+		ttl = pChallengeTTL
+		c.ChallengeLen, c.ResponseLen = int(d.p.Int(pChallengeLen, d.now)), int(d.p.Int(pResponseLen, d.now))
+	}
+	c.ExpiresAt = earlier(d.now.Add(d.seconds(ttl)), t.ExpiresAt)
+	d.emit(c)
+	return c.ChallengeID
+}
+
+func (d *decision) askSMS(t *Transaction, a *Authenticator) {
+	c := ChallengeIssued{
+		ChallengeID: d.newID(PrefixChallenge), TxnID: t.ID, AuthenticatorID: a.ID, Kind: KindSMS, Mode: ModeSMSCode,
+		ResponseLen: int(d.p.Int(pSMSLen, d.now)), MaxAttempts: int(d.p.Int(pMaxAttempts, d.now)),
+		ExpiresAt: earlier(d.now.Add(d.seconds(pSMSTTL)), t.ExpiresAt),
+	}
+	d.emit(c)
+	d.sendLoginCode(c.ChallengeID, a, 1, t.ExpiresAt)
+}
+
+// sendLoginCode issues the next code of an SMS challenge and requests the
+// message, or records why not.
+func (d *decision) sendLoginCode(challengeID string, a *Authenticator, seq int, limit time.Time) {
+	p := d.u.phones[a.PhoneID]
+	if p == nil {
+		d.emit(SMSRequestRefused{PhoneID: a.PhoneID, Purpose: PurposeLogin, Reason: ReasonPhoneUnverified})
+		return
+	}
+	if refusal := d.smsRefusal(p, PurposeLogin); refusal != nil {
+		d.emit(*refusal)
+		return
+	}
+	d.emit(LoginCodeIssued{
+		ChallengeID: challengeID, Seq: seq, Via: "sms", Kid: d.f.Kid, CodeLen: int(d.p.Int(pSMSLen, d.now)),
+		ExpiresAt: earlier(d.now.Add(d.seconds(pSMSTTL)), limit),
+	})
+	d.requestSMS(p, PurposeLogin, challengeID, seq, "login_code@1")
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// txnRefusal is why nothing more can happen in a transaction.
+func (d *decision) txnRefusal(t *Transaction) Code {
+	switch {
+	case d.now.Before(d.u.lockedUntil):
+		return ReasonUserLocked
+	case t == nil || t.Closed:
+		return ReasonTxnClosed
+	case !d.now.Before(t.ExpiresAt):
+		return ReasonTxnExpired
+	case !t.PrimaryOK:
+		return ReasonPrimaryMissing
+	}
+	return ""
+}
+
+func (d *decision) issueChallenge(c IssueChallenge) ([]Event, error) {
+	t := d.u.transactions.get(c.TxnID)
+	if t == nil && !d.u.known(c.TxnID) {
+		return nil, unknown("authentication")
+	}
+	reason := d.txnRefusal(t)
+	if reason == "" && t.EnrollOnly {
+		reason = ReasonNotActive
+	}
+	if reason == "" {
+		if open := d.u.challenges.get(t.OpenChallenge); open != nil && open.Open(d.now) {
+			reason = ReasonChallengeOpen
+		}
+	}
+	if reason != "" {
+		return []Event{ChallengeRefused{TxnID: c.TxnID, Reason: reason}}, nil
+	}
+	list := d.u.Authenticators()
+	if c.AuthenticatorID == "" && len(list) == 1 {
+		d.ask(t, &list[0], "only_one")
+		return d.events, nil
+	}
+	for i := range list {
+		if list[i].ID == c.AuthenticatorID {
+			d.ask(t, &list[i], "user")
+			return d.events, nil
+		}
+	}
+	reason = ReasonNotOffered
+	if c.AuthenticatorID != "" && !offered(t, c.AuthenticatorID) {
+		reason = ReasonNotActive
+	}
+	return []Event{SelectionRefused{TxnID: t.ID, AuthenticatorID: c.AuthenticatorID, Reason: reason}}, nil
+}
+
+func offered(t *Transaction, id string) bool {
+	for _, o := range t.Offered {
+		if o.AuthenticatorID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns a challenge with its transaction.
+func (d *decision) find(challengeID string) (*Challenge, *Transaction, error) {
+	c := d.u.challenges.get(challengeID)
+	if c == nil {
+		return nil, nil, unknown("challenge, or it was closed long ago; start again with the password")
+	}
+	return c, d.u.transactions.get(c.TxnID), nil
+}
+
+func (d *decision) requestFallback(cmd RequestFallback) ([]Event, error) {
+	c, t, err := d.find(cmd.ChallengeID)
+	if err != nil {
+		return nil, err
+	}
+	reason := d.txnRefusal(t)
+	a, active := d.u.Authenticator(c.AuthenticatorID)
+	switch {
+	case reason != "":
+	case c.Mode != ModePush || c.Verified || c.Cancelled != "" || c.Exhausted || c.DeclinedByUser:
+		reason = ReasonNoFallback
+	case !active:
+		reason = ReasonNotActive
+	}
+	if reason != "" {
+		return []Event{FallbackRefused{ChallengeID: c.ID, Reason: reason}}, nil
+	}
+	d.emit(
+		ChallengeFallbackRequested{ChallengeID: c.ID, Cause: cmd.Cause},
+		ChallengeCancelled{ChallengeID: c.ID, Reason: "fallback"},
+	)
+	d.challenge(t, &a, ModeChallengeResponse)
+	return d.events, nil
+}
+
+func (d *decision) resendLoginCode(cmd ResendLoginCode) ([]Event, error) {
+	c, t, err := d.find(cmd.ChallengeID)
+	if err != nil {
+		return nil, err
+	}
+	if c.Mode != ModeSMSCode {
+		return nil, invalid("challengeId", "only an SMS challenge can be sent again")
+	}
+	if reason := d.txnRefusal(t); reason != "" {
+		return []Event{ChallengeRefused{TxnID: c.TxnID, Mode: c.Mode, Reason: reason}}, nil
+	}
+	a, active := d.u.Authenticator(c.AuthenticatorID)
+	if !active || !c.Open(d.now) {
+		return []Event{ChallengeRefused{TxnID: c.TxnID, Mode: c.Mode, Reason: ReasonChallengeOld}}, nil
+	}
+	d.sendLoginCode(c.ID, &a, len(c.Codes)+1, t.ExpiresAt)
+	return d.events, nil
+}
+
+func (d *decision) cancelChallenge(cmd CancelChallenge) ([]Event, error) {
+	c, t, err := d.find(cmd.ChallengeID)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil || t.Closed {
+		return nil, nil
+	}
+	if !c.Verified && c.Cancelled == "" && !c.Exhausted {
+		d.emit(ChallengeCancelled{ChallengeID: c.ID, Reason: "user"})
+	}
+	d.emit(AuthenticationAbandoned{TxnID: c.TxnID})
+	return d.events, nil
+}
+
+// answerable is why an answer comes too late or at the wrong place; "" when it
+// may be judged. ends reports whether the transaction ends with it.
+func (d *decision) answerable(c *Challenge, t *Transaction, txnID string) (reason Code, ends bool) {
+	_, active := d.u.Authenticator(c.AuthenticatorID)
+	switch {
+	case txnID != "" && txnID != c.TxnID:
+		return ReasonTxnMismatch, false
+	case d.now.Before(d.u.lockedUntil):
+		return ReasonUserLocked, false
+	case c.Verified:
+		return ReasonChallengeUsed, false
+	case c.Exhausted:
+		return ReasonChallengeSpent, false
+	case c.Cancelled != "":
+		return ReasonChallengeOld, false
+	case t == nil || t.Closed:
+		return ReasonTxnClosed, false
+	case !d.now.Before(c.ExpiresAt):
+		return ReasonChallengeExpired, c.Mode == ModeChallengeResponse
+	case !d.now.Before(t.ExpiresAt):
+		return ReasonTxnExpired, true
+	case !active:
+		return ReasonNotActive, true
+	}
+	return "", false
+}
+
+// reject records an answer that was not judged right. Counted rejections use
+// up attempts, move the user's failure count, and may exhaust the challenge,
+// lock the user and end the transaction, all in one append.
+func (d *decision) reject(c *Challenge, r ResponseRejected, ends bool) []Event {
+	r.ChallengeID, r.TxnID, r.AttemptNo = c.ID, c.TxnID, c.Attempts
+	r.FailureCount = len(d.counted())
+	var lock *UserLocked
+	if r.Counted {
+		r.AttemptNo++
+		r.FailureCount, lock = d.failure()
+	}
+	r.AttemptsLeft = c.MaxAttempts - r.AttemptNo
+	d.emit(r)
+	exhausted := r.Counted && r.AttemptsLeft <= 0
+	if exhausted {
+		d.emit(ChallengeExhausted{ChallengeID: c.ID})
+	}
+	if r.Reason == ReasonDeclined {
+		d.emit(AnomalyFlagged{Kind: "push_declined", TxnID: c.TxnID})
+	}
+	if lock != nil {
+		d.emit(*lock)
+		if !exhausted && r.Reason != ReasonDeclined {
+			d.emit(ChallengeCancelled{ChallengeID: c.ID, Reason: "locked"})
+		}
+	}
+	switch {
+	case r.Reason == ReasonDeclined || ends:
+		d.emit(AuthenticationFailed{TxnID: c.TxnID, Reason: r.Reason})
+	case lock != nil:
+		d.emit(AuthenticationFailed{TxnID: c.TxnID, Reason: ReasonUserLocked})
+	case exhausted:
+		d.emit(AuthenticationFailed{TxnID: c.TxnID, Reason: ReasonChallengeSpent})
+	}
+	return d.events
+}
+
+func (d *decision) accept(c *Challenge, v ResponseVerified) []Event {
+	v.ChallengeID, v.TxnID, v.AuthenticatorID, v.Mode = c.ID, c.TxnID, c.AuthenticatorID, c.Mode
+	v.AttemptNo = c.Attempts + 1
+	v.ElapsedMS = d.now.Sub(c.IssuedAt).Milliseconds()
+	d.emit(v, AuthenticationSucceeded{
+		TxnID: c.TxnID, Scope: "full", AuthenticatorKind: c.Kind, ProtectionRank: c.Kind.Rank(), Factors: 2,
+		SessionRef: d.newID(PrefixSession),
+	})
+	return d.events
+}
+
+func (d *decision) submitResponse(cmd SubmitResponse) ([]Event, error) {
+	c, t, err := d.find(cmd.ChallengeID)
+	if err != nil {
+		return nil, err
+	}
+	if c.Mode == ModePush {
+		return nil, invalid("challengeId", "this challenge is answered in the app; request a fallback to type a response")
+	}
+	e := d.f.Code
+	r := ResponseRejected{LenOK: e.LenOK, CharsetOK: e.CharsetOK}
+	reason, ends := d.answerable(c, t, cmd.TxnID)
+	if reason != "" {
+		r.Reason = reason
+		return d.reject(c, r, ends), nil
+	}
+	if c.Mode == ModeSMSCode {
+		r.Reason, r.Counted = d.judgeCode(c.Codes, c.Attempts, c.MaxAttempts, false, false)
+		if r.Reason == "" {
+			return d.accept(c, ResponseVerified{UV: UVNone, OOBClass: oobPSTN}), nil
+		}
+		return d.reject(c, r, false), nil
+	}
+	switch {
+	case !e.LenOK || !e.CharsetOK:
+		r.Reason = ReasonMalformed
+	case !e.Matched:
+		r.Reason, r.Counted = ReasonResponseWrong, true
+	default:
+		return d.accept(c, ResponseVerified{UV: UVNone, AnsweringInstallationID: c.InstallationID, OCRAStep: e.OCRAStep}), nil
+	}
+	return d.reject(c, r, false), nil
+}
+
+func (d *decision) decidePush(cmd DecidePush) ([]Event, error) {
+	c, t, err := d.find(cmd.ChallengeID)
+	if err != nil {
+		return nil, err
+	}
+	if c.Mode != ModePush {
+		return nil, invalid("challengeId", "this challenge is answered on the login page")
+	}
+	e := d.f.Push
+	a, _ := d.u.Authenticator(c.AuthenticatorID)
+	r := ResponseRejected{LenOK: e.NumberGiven, CharsetOK: e.NumberGiven}
+	signed := Clear(string(cmd.Document))
+	if !e.Authentic || cmd.InstallationID != c.InstallationID {
+		r.Reason = ReasonSignatureInvalid
+		return d.reject(c, r, false), nil
+	}
+	reason, ends := d.answerable(c, t, "")
+	switch {
+	case reason != "":
+		r.Reason = reason
+	case !e.Approve:
+		r.Reason, r.Counted, r.Document, r.Signature = ReasonDeclined, true, signed, cmd.Signature
+	case c.NumberMatching && !e.NumberGiven:
+		r.Reason = ReasonNumberMatch
+	case c.NumberMatching && !e.NumberMatched:
+		r.Reason, r.Counted = ReasonResponseWrong, true
+	default:
+		r.Reason = uvRefusal(a.OS, e.UV)
+	}
+	if r.Reason != "" {
+		return d.reject(c, r, ends), nil
+	}
+	v := ResponseVerified{
+		UV: e.UV, AnsweringInstallationID: cmd.InstallationID, NumberMatched: e.NumberMatched, OOBClass: oobApproveOnly,
+		Document: signed, Signature: cmd.Signature,
+	}
+	if e.NumberMatched {
+		v.OOBClass = oobNumber
+	}
+	return d.accept(c, v), nil
+}
+
+func (d *decision) recordPushSent(cmd RecordPushSent) ([]Event, error) {
+	c, _, err := d.find(cmd.ChallengeID)
+	if err != nil || c.PushID != "" || c.Mode != ModePush {
+		return nil, err
+	}
+	return []Event{PushSent{PushID: d.newID(PrefixPush), ChallengeID: c.ID, InstallationID: c.InstallationID}}, nil
+}
+
+func (d *decision) recordPushFailed(cmd RecordPushFailed) ([]Event, error) {
+	c, _, err := d.find(cmd.ChallengeID)
+	if err != nil || c.PushFailed || c.Mode != ModePush {
+		return nil, err
+	}
+	id := c.PushID
+	if id == "" {
+		id = d.newID(PrefixPush)
+	}
+	return []Event{PushFailed{PushID: id, ChallengeID: c.ID, Failure: cmd.Failure}}, nil
+}
+
+func (d *decision) recordPushOpened(cmd RecordPushOpened) ([]Event, error) {
+	c, _, err := d.find(cmd.ChallengeID)
+	if err != nil {
+		return nil, err
+	}
+	if c.InstallationID != cmd.InstallationID || c.Mode != ModePush {
+		return nil, unknown("challenge")
+	}
+	if !c.OpenedAt.IsZero() {
+		return nil, nil
+	}
+	return []Event{PushOpened{PushID: c.PushID, ChallengeID: c.ID, OpenedAt: d.now}}, nil
 }

@@ -1,5 +1,10 @@
 package domain
 
+import (
+	"fmt"
+	"time"
+)
+
 // Client facts (domain.md 6.1): who the legal holder is, which entity carries
 // the account, who the holders are and where they live.
 
@@ -63,4 +68,110 @@ type HolderAdded struct {
 type HolderRemoved struct {
 	PersonRef   string `json:"person_ref"`
 	EffectiveOn string `json:"effective_on"`
+}
+
+// Client is what one client's stream adds up to.
+type Client struct {
+	ID         string
+	Kind       ClientKind
+	Domicile   string
+	registered bool
+	first      ClientRegistered
+	carrying   []datedCountry
+	holders    map[string][]datedCountry // by person; cc "" from the day of removal
+	order      []string
+}
+
+func newClient(id string) *Client { return &Client{ID: id, holders: map[string][]datedCountry{}} }
+
+// Registered reports whether the stream holds a client.
+func (c *Client) Registered() bool { return c.registered }
+
+// CarryingCC is the country of the entity that carries the accounts at a
+// moment; empty when unknown.
+func (c *Client) CarryingCC(at time.Time, p *Policy) string {
+	cc, _ := latest(c.carrying, at, p)
+	return cc
+}
+
+// HolderResidences lists the countries of the holders at a moment, in the
+// order the holders were added.
+func (c *Client) HolderResidences(at time.Time, p *Policy) []string {
+	out := []string{}
+	for _, person := range c.order {
+		if cc, from := latest(c.holders[person], at, p); !from.IsZero() && cc != removed {
+			out = append(out, cc)
+		}
+	}
+	return out
+}
+
+// removed stands for the country of a holder who left.
+const removed = "-"
+
+// Apply records an event.
+func (c *Client) Apply(e Event, _ time.Time) {
+	switch e := e.(type) {
+	case ClientRegistered:
+		c.registered, c.first, c.Kind, c.Domicile = true, e, e.Kind, e.Domicile
+		c.carrying = append(c.carrying, datedCountry{cc: e.CarryingCC, on: "0001-01-01"})
+	case CarryingEntityAssigned:
+		c.carrying = append(c.carrying, datedCountry{cc: e.CarryingCC, on: e.EffectiveOn})
+	case HolderAdded:
+		if _, ok := c.holders[e.PersonRef]; !ok {
+			c.order = append(c.order, e.PersonRef)
+		}
+		c.holders[e.PersonRef] = append(c.holders[e.PersonRef], datedCountry{cc: e.Residence, on: e.EffectiveOn})
+	case HolderRemoved:
+		c.holders[e.PersonRef] = append(c.holders[e.PersonRef], datedCountry{cc: removed, on: e.EffectiveOn})
+	}
+}
+
+func decideClient(c *Client, cmd Command) ([]Event, error) {
+	if cmd, ok := cmd.(RegisterClient); ok {
+		return c.register(cmd)
+	}
+	if !c.registered {
+		return nil, unknown("client")
+	}
+	switch cmd := cmd.(type) {
+	case AssignCarryingEntity:
+		if err := firstError(checkCC("carryingCc", cmd.CarryingCC), checkDate("effectiveOn", cmd.EffectiveOn)); err != nil {
+			return nil, err
+		}
+		return []Event{CarryingEntityAssigned{CarryingEntity: cmd.CarryingEntity, CarryingCC: cmd.CarryingCC, EffectiveOn: cmd.EffectiveOn}}, nil
+	case AddHolder:
+		if err := firstError(checkCC("residence", cmd.Residence), checkDate("effectiveOn", cmd.EffectiveOn)); err != nil {
+			return nil, err
+		}
+		return []Event{HolderAdded{PersonRef: cmd.PersonRef, Residence: cmd.Residence, EffectiveOn: cmd.EffectiveOn}}, nil
+	case RemoveHolder:
+		if err := checkDate("effectiveOn", cmd.EffectiveOn); err != nil {
+			return nil, err
+		}
+		if _, ok := c.holders[cmd.PersonRef]; !ok {
+			return nil, unknown("holder")
+		}
+		return []Event{HolderRemoved{PersonRef: cmd.PersonRef, EffectiveOn: cmd.EffectiveOn}}, nil
+	}
+	return nil, fmt.Errorf("command %s does not belong to a client", cmd.Name())
+}
+
+func (c *Client) register(cmd RegisterClient) ([]Event, error) {
+	if err := checkCC("carryingCc", cmd.CarryingCC); err != nil {
+		return nil, err
+	}
+	if cmd.Domicile != "" {
+		if err := checkCC("domicile", cmd.Domicile); err != nil {
+			return nil, err
+		}
+	}
+	e := ClientRegistered{ClientID: cmd.ClientID, Kind: cmd.Kind, CarryingEntity: cmd.CarryingEntity, CarryingCC: cmd.CarryingCC, Domicile: cmd.Domicile}
+	if c.registered {
+		if c.first == e {
+			return nil, nil
+		}
+		return nil, &Error{Code: Exists, Detail: "this client reference is registered with other content; change facts by their own calls"}
+	}
+	return []Event{e}, nil
 }

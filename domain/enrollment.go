@@ -139,3 +139,263 @@ type SeamlessEnabled struct{}
 
 // SeamlessDisabled switches push off.
 type SeamlessDisabled struct{}
+
+// OCRASuiteIBKey is the suite of IB Key's offline mode (D-49), fixed at binding.
+const OCRASuiteIBKey = "OCRA-1:HOTP-SHA256-8:QN06-T1M"
+
+const (
+	flowActivate   = "activate"
+	oobPSTN        = "pstn"
+	oobNumber      = "number_matching"
+	oobApproveOnly = "approve_only"
+	triggerUser    = "user"
+	triggerAutoSMS = "auto_sms"
+	scopeTrading   = "trading_platforms"
+)
+
+func (d *decision) startEnrollment(c StartEnrollment) ([]Event, error) {
+	if c.Kind != KindIBKey {
+		return nil, invalid("kind", "only ibkey is activated by the user; sms is enrolled by verifying a phone")
+	}
+	if d.f.Installation == nil {
+		return nil, &Error{Code: Unknown, Field: "installationId", Detail: "register the installation first"}
+	}
+	if reason := d.enrollmentRefusal(c); reason != "" {
+		return []Event{EnrollmentRefused{Flow: flowActivate, Kind: c.Kind, InstallationID: c.InstallationID, Reason: reason}}, nil
+	}
+	phone := d.activationPhone(c.PhoneID)
+	if phone == nil {
+		return []Event{EnrollmentRefused{Flow: flowActivate, Kind: c.Kind, InstallationID: c.InstallationID, Reason: ReasonPhoneUnverified}}, nil
+	}
+	if refusal := d.smsRefusal(phone, PurposeActivation); refusal != nil {
+		return []Event{*refusal}, nil
+	}
+	id := d.newID(PrefixEnrollment)
+	d.emit(EnrollmentStarted{
+		EnrollmentID: id, Kind: c.Kind, Flow: flowActivate, InstallationID: c.InstallationID, PhoneID: phone.ID,
+		OS: d.f.Installation.OS, HandsetID: d.f.Installation.HandsetID,
+	})
+	d.issueActivationCode(phone, id, 1)
+	return d.events, nil
+}
+
+func (d *decision) enrollmentRefusal(c StartEnrollment) Code {
+	if d.now.Before(d.u.lockedUntil) {
+		return ReasonUserLocked
+	}
+	t := d.u.transactions.get(c.TxnID)
+	if t == nil || !t.PrimaryOK || !t.EnrollOnly || t.Closed || !d.now.Before(t.ExpiresAt) {
+		return ReasonPrimaryRequired
+	}
+	for _, a := range d.u.authenticators {
+		switch {
+		case a.Kind == KindIBKey && a.InstallationID == c.InstallationID:
+			return ReasonAlreadyEnrolled
+		case a.Kind == KindIBKey:
+			return ReasonIBKeyElsewhere
+		case a.Kind.Permanent():
+			return ReasonStepUpRequired
+		}
+	}
+	return ""
+}
+
+// activationPhone is the phone named, or the newest verified one.
+func (d *decision) activationPhone(id string) *Phone {
+	var best *Phone
+	for _, p := range d.u.phones {
+		usable := p.Verified && !p.Retired && (id == "" || p.ID == id)
+		if usable && (best == nil || p.VerifiedAt.After(best.VerifiedAt) || p.VerifiedAt.Equal(best.VerifiedAt) && p.Order > best.Order) {
+			best = p
+		}
+	}
+	return best
+}
+
+func (d *decision) issueActivationCode(p *Phone, enrollmentID string, seq int) {
+	d.emit(ActivationCodeIssued{
+		SubjectID: enrollmentID, Seq: seq, Kid: d.f.Kid, CodeLen: int(d.p.Int(pActivationLen, d.now)), Channel: "sms",
+		ExpiresAt: d.now.Add(d.seconds(pActivationTTL)),
+	})
+	d.requestSMS(p, PurposeActivation, enrollmentID, seq, "activation_code@1")
+}
+
+func (d *decision) openEnrollment(id string) (*Enrollment, error) {
+	e := d.u.enrollments.get(id)
+	if e == nil {
+		return nil, unknown("enrollment")
+	}
+	if e.Closed || e.Done || !d.now.Before(e.StartedAt.Add(d.seconds(pEnrollmentTTL))) {
+		return nil, &Error{Code: ReasonEnrollmentClosed, Detail: "this enrollment has ended; start a new one"}
+	}
+	return e, nil
+}
+
+func (d *decision) resendActivationCode(c ResendActivationCode) ([]Event, error) {
+	e, err := d.openEnrollment(c.EnrollmentID)
+	if err != nil {
+		return nil, err
+	}
+	if e.Accepted {
+		return nil, &Error{Code: ReasonEnrollmentClosed, Detail: "the code was accepted already; complete the enrollment"}
+	}
+	p, err := d.phone(e.PhoneID)
+	if err != nil {
+		return nil, err
+	}
+	if refusal := d.smsRefusal(p, PurposeActivation); refusal != nil {
+		return []Event{*refusal}, nil
+	}
+	d.issueActivationCode(p, e.ID, len(e.Codes)+1)
+	return d.events, nil
+}
+
+// activationReasons are the code reasons in the words of enrolment (7.3).
+var activationReasons = map[Code]Code{
+	ReasonCodeWrong: ReasonActivationWrong, ReasonCodeExpired: ReasonActivationExpiry, ReasonCodeUsed: ReasonActivationUsed,
+	ReasonCodeSuperseded: ReasonActivationOld, ReasonCodeExhausted: ReasonActivationSpent, ReasonMalformed: ReasonMalformed,
+}
+
+func (d *decision) submitActivationCode(c SubmitActivationCode) ([]Event, error) {
+	e := d.u.enrollments.get(c.EnrollmentID)
+	if e == nil {
+		return nil, unknown("enrollment")
+	}
+	if !e.Done && !e.Accepted {
+		if _, err := d.openEnrollment(c.EnrollmentID); err != nil {
+			return nil, err
+		}
+	}
+	limit := int(d.p.Int(pMaxAttempts, d.now))
+	reason, counted := d.judgeCode(e.Codes, e.Attempts, limit, e.Accepted || e.Done, false)
+	if reason == "" {
+		return []Event{ActivationCodeAccepted{SubjectID: e.ID, Seq: e.Codes[len(e.Codes)-1].Seq}}, nil
+	}
+	no := e.Attempts
+	if counted {
+		no++
+	}
+	return []Event{ActivationCodeRejected{SubjectID: e.ID, Reason: activationReasons[reason], AttemptNo: no, AttemptsLeft: limit - no}}, nil
+}
+
+// uvMethods are the local checks an operating system can make.
+func uvMethods(os OS) []UV {
+	if os == Android {
+		return []UV{UVFingerprint, UVAppPIN}
+	}
+	return []UV{UVDevicePasscode, UVTouchID, UVFaceID}
+}
+
+func uvRefusal(os OS, uv UV) Code {
+	if uv == "" || uv == UVNone {
+		return ReasonUVRequired
+	}
+	for _, m := range uvMethods(os) {
+		if m == uv {
+			return ""
+		}
+	}
+	return ReasonUVMethod
+}
+
+func (d *decision) completeEnrollment(c CompleteEnrollment) ([]Event, error) {
+	e, err := d.openEnrollment(c.EnrollmentID)
+	if err != nil {
+		return nil, err
+	}
+	if reason := d.completionRefusal(e, c.UV); reason != "" {
+		return []Event{EnrollmentRefused{EnrollmentID: e.ID, Flow: flowActivate, Kind: e.Kind, InstallationID: e.InstallationID, Reason: reason}}, nil
+	}
+	id := d.newID(PrefixAuthenticator)
+	pin := 0
+	if e.OS == Android {
+		pin = d.f.Installation.PINPolicyVersion
+	}
+	d.emit(
+		UserVerificationPerformed{EnrollmentID: e.ID, UV: c.UV, InstallationID: e.InstallationID, PINPolicyVersion: pin},
+		AuthenticatorEnrolled{
+			AuthenticatorID: id, Kind: e.Kind, InstallationID: e.InstallationID, UVMethods: uvMethods(e.OS),
+			ActivationPhoneID: e.PhoneID, Trigger: triggerUser, OOBClass: oobNumber, OCRASuite: OCRASuiteIBKey, OS: e.OS,
+		},
+	)
+	for _, a := range d.u.authenticators {
+		if a.Kind == KindSMS {
+			d.emit(AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "superseded_by_stronger", SuccessorID: id})
+		}
+	}
+	return d.events, nil
+}
+
+func (d *decision) completionRefusal(e *Enrollment, uv UV) Code {
+	switch {
+	case d.now.Before(d.u.lockedUntil):
+		return ReasonUserLocked
+	case !e.Accepted:
+		return ReasonActivationNeeded
+	case d.f.Installation == nil:
+		return ReasonNotActive
+	}
+	if reason := uvRefusal(e.OS, uv); reason != "" {
+		return reason
+	}
+	if e.OS == Android && d.f.Installation.PINPolicyVersion < int(d.p.Int(pPINPolicy, d.now)) {
+		return ReasonPINPolicy
+	}
+	for _, a := range d.u.authenticators {
+		if a.Kind == KindIBKey {
+			return ReasonIBKeyElsewhere
+		}
+	}
+	return ""
+}
+
+func (d *decision) abandonEnrollment(c AbandonEnrollment) ([]Event, error) {
+	e := d.u.enrollments.get(c.EnrollmentID)
+	if e == nil {
+		return nil, unknown("enrollment")
+	}
+	if e.Done || e.Closed {
+		return nil, nil
+	}
+	return []Event{EnrollmentAbandoned{EnrollmentID: e.ID}}, nil
+}
+
+func smsAuthenticator(id, phoneID string) AuthenticatorEnrolled {
+	return AuthenticatorEnrolled{
+		AuthenticatorID: id, Kind: KindSMS, PhoneID: phoneID, Trigger: triggerAutoSMS, Restricted: true, OOBClass: oobPSTN,
+	}
+}
+
+// evaluateAutoSMS has exactly one result (D-41).
+func (d *decision) evaluateAutoSMS(c EvaluateAutoSMS) ([]Event, error) {
+	p := d.u.phones[c.PhoneID]
+	if p == nil {
+		return nil, unknown("phone")
+	}
+	skip := ""
+	if !p.Verified || p.Retired {
+		skip = "not_verified"
+	}
+	for _, a := range d.u.authenticators {
+		switch {
+		case a.Kind.Permanent():
+			skip = "active_sls_device"
+		case a.Kind == KindSMS && skip == "":
+			skip = "already_enrolled"
+		}
+	}
+	if skip != "" {
+		return []Event{SMSAutoEnrollmentSkipped{PhoneID: p.ID, Reason: skip}}, nil
+	}
+	return []Event{smsAuthenticator(d.newID(PrefixAuthenticator), p.ID)}, nil
+}
+
+func (d *decision) setSeamless(c SetSeamless) ([]Event, error) {
+	switch {
+	case c.Enabled == d.u.seamless:
+		return nil, nil
+	case c.Enabled:
+		return []Event{SeamlessEnabled{}}, nil
+	}
+	return []Event{SeamlessDisabled{}}, nil
+}

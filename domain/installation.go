@@ -1,5 +1,10 @@
 package domain
 
+import (
+	"fmt"
+	"time"
+)
+
 // Installations of the app (domain.md 6.3) and their push tokens. An
 // installation is one app on one phone and may serve several users.
 
@@ -67,4 +72,75 @@ type PushTokenRegistered struct {
 	InstallationID string `json:"installation_id"`
 	Service        string `json:"service"`
 	TokenMAC       string `json:"token_mac"`
+}
+
+// Installation is what one installation's stream adds up to.
+type Installation struct {
+	ID               string
+	App              App
+	OS               OS
+	HandsetID        string
+	KeyAlgorithm     KeyAlgorithm
+	PublicKey        string
+	PINPolicyVersion int // 0: none attested
+	Reachable        bool
+	first            InstallationRegistered
+	registered       bool
+}
+
+// Registered reports whether the stream holds an installation.
+func (i *Installation) Registered() bool { return i.registered }
+
+// Apply records an event.
+func (i *Installation) Apply(e Event, _ time.Time) {
+	switch e := e.(type) {
+	case InstallationRegistered:
+		i.registered, i.first = true, e
+		i.App, i.OS, i.HandsetID, i.KeyAlgorithm, i.PublicKey = e.App, e.OS, e.PhoneHandsetID, e.KeyAlgorithm, e.PublicKey
+	case AppPINSet:
+		i.PINPolicyVersion = e.PINPolicyVersion
+	case AppPINChanged:
+		i.PINPolicyVersion = e.PINPolicyVersion
+	case PushTokenRegistered:
+		i.Reachable = true
+	}
+}
+
+func decideInstallation(i *Installation, c Command) ([]Event, error) {
+	if c, ok := c.(RegisterInstallation); ok {
+		return i.register(c)
+	}
+	if !i.registered {
+		return nil, unknown("installation")
+	}
+	switch c := c.(type) {
+	case AttestPIN:
+		if i.OS != Android {
+			return nil, invalid("pinPolicyVersion", "only Android installations have an app PIN")
+		}
+		if i.PINPolicyVersion == 0 {
+			return []Event{AppPINSet{PINPolicyVersion: c.PINPolicyVersion}}, nil
+		}
+		return []Event{AppPINChanged{PINPolicyVersion: c.PINPolicyVersion}}, nil
+	case RegisterPushToken:
+		return []Event{PushTokenRegistered{InstallationID: i.ID, Service: c.Service, TokenMAC: c.TokenMAC}}, nil
+	}
+	return nil, fmt.Errorf("command %s does not belong to an installation", c.Name())
+}
+
+func (i *Installation) register(c RegisterInstallation) ([]Event, error) {
+	if c.OS != IOS && c.OS != Android {
+		return nil, &Error{Code: ReasonOSUnsupported, Field: "os", Detail: "the app runs on ios and android"}
+	}
+	e := InstallationRegistered{
+		InstallationID: c.InstallationID, App: c.App, OS: c.OS, AppVersion: c.AppVersion, PhoneHandsetID: c.HandsetID,
+		DeviceName: c.DeviceName, PublicKeyID: c.PublicKeyID, KeyAlgorithm: c.KeyAlgorithm, PublicKey: c.PublicKey,
+	}
+	if !i.registered {
+		return []Event{e}, nil
+	}
+	if i.PublicKey == c.PublicKey && i.OS == c.OS && i.HandsetID == c.HandsetID {
+		return nil, nil
+	}
+	return nil, &Error{Code: Exists, Detail: "this installation is registered with another key or phone"}
 }

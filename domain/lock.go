@@ -40,3 +40,52 @@ type UserUnlocked struct {
 type UnlockRefused struct {
 	Reason Code `json:"reason"`
 }
+
+// failuresAt are the consecutive counted failures that still count: within the
+// window, and after the last lock.
+func (u *User) failuresAt(now time.Time) []time.Time {
+	if u.lockOpen && !now.Before(u.lockedUntil) {
+		return nil
+	}
+	return u.failures
+}
+
+// counted lists the failures within the window (D-18).
+func (d *decision) counted() []time.Time {
+	window := d.seconds(pLockWindow)
+	var out []time.Time
+	for _, at := range d.u.failuresAt(d.now) {
+		if d.now.Sub(at) < window {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+// failure counts one more failure now: the new count, and the lock it causes.
+func (d *decision) failure() (int, *UserLocked) {
+	counted := append(d.counted(), d.now)
+	if len(counted) < int(d.p.Int(pLockThreshold, d.now)) {
+		return len(counted), nil
+	}
+	return len(counted), &UserLocked{
+		Failures: len(counted), FirstFailureAt: counted[0], LastCountedFailedAt: d.now,
+		LockedUntil: d.now.Add(d.seconds(pLockDuration)),
+	}
+}
+
+func (d *decision) verifyIdentity(c VerifyIdentityByPhone) ([]Event, error) {
+	return []Event{IdentityVerifiedByAgent{
+		IDVID: d.newID(PrefixIDV), AgentRef: c.AgentRef, Method: c.Method, ExpiresAt: d.now.Add(d.seconds(pIDVTTL)),
+	}}, nil
+}
+
+func (d *decision) unlock() ([]Event, error) {
+	switch {
+	case !d.now.Before(d.u.lockedUntil):
+		return []Event{UnlockRefused{Reason: ReasonNotLocked}}, nil
+	case d.u.idvID == "" || !d.now.Before(d.u.idvUntil):
+		return []Event{UnlockRefused{Reason: ReasonIDVRequired}}, nil
+	}
+	return []Event{UserUnlocked{By: "agent", IDVID: d.u.idvID}}, nil
+}

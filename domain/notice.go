@@ -1,5 +1,7 @@
 package domain
 
+import "time"
+
 // Security notifications (D-58) and the record of auditors' reads.
 
 // RecordNotification says that the user was told, by a channel that was not
@@ -51,3 +53,19 @@ type AuditQueryPerformed struct {
 	Purpose     string `json:"purpose,omitempty"`
 	Rows        int    `json:"rows"`
 }
+
+func (d *decision) notify(c RecordNotification) ([]Event, error) {
+	id := d.newID(PrefixNotification)
+	if c.Failed {
+		return []Event{SecurityNotificationFailed{NotificationID: id, Topic: c.Topic, Channel: c.Channel, NoticeOf: c.NoticeOf}}, nil
+	}
+	return []Event{SecurityNotificationSent{
+		NotificationID: id, Topic: c.Topic, Channel: c.Channel, TemplateID: c.TemplateID, Locale: c.Locale, NoticeOf: c.NoticeOf,
+	}}, nil
+}
+
+// Audit is the state of a stream of auditors' reads: it has none.
+type Audit struct{}
+
+// Apply records nothing.
+func (*Audit) Apply(Event, time.Time) {}

@@ -89,3 +89,136 @@ type DecisionFacts struct {
 	HolderResidences      []string   `json:"holder_residences"`
 	AccessibleCarryingCCs []string   `json:"accessible_carrying_ccs"`
 }
+
+func (d *decision) requestOptOut(c RequestOptOut) ([]Event, error) {
+	id := d.newID(PrefixOptOut)
+	d.emit(OptOutRequested{
+		OptOutID: id, UserID: d.u.ID, RequestedBy: c.RequestedBy, AgreementVersion: c.AgreementVersion, Acknowledged: c.Acknowledged,
+	})
+	verdict := d.p.Evaluate(d.u.facts(d.f.Clients, d.now, d.p), d.now)
+	if reason := d.optOutRefusal(c, verdict); reason != "" {
+		d.emit(OptOutDenied{OptOutID: id, Reason: reason, Decision: verdict})
+		return d.events, nil
+	}
+	d.emit(OptOutGranted{OptOutID: id, Scope: scopeTrading, EndsAt: d.p.endsAt(verdict), Decision: verdict})
+	return d.events, nil
+}
+
+// optOutRefusal gives the law first: a user in a mandatory regime is told so
+// whatever else is missing.
+func (d *decision) optOutRefusal(c RequestOptOut, verdict Decision) Code {
+	switch {
+	case verdict.Outcome == EffectDeny:
+		return ReasonRegimeMandatory
+	case verdict.Outcome == OutcomeIncomplete:
+		return ReasonFactsIncomplete
+	case d.u.optOut.inForce(d.now):
+		return ReasonAlreadyOptedOut
+	case !d.mayOptOut(c.RequestedBy):
+		return ReasonOptOutAuthority
+	case !c.Acknowledged || c.AgreementVersion == "":
+		return ReasonAgreementMissing
+	case len(d.u.authenticators) == 0:
+		return ReasonNoPortalAuth
+	case d.now.Before(d.u.lockedUntil):
+		return ReasonUserLocked
+	}
+	return ""
+}
+
+// mayOptOut: the owner; at an organisation also a security officer (K-11).
+func (d *decision) mayOptOut(requester string) bool {
+	role := d.u.Role
+	if requester != d.u.ID {
+		r := d.f.Requester
+		if r == nil || r.UserID != requester || r.ClientID != d.u.ClientID {
+			return false
+		}
+		role = r.Role
+	}
+	client := d.f.Clients[d.u.ClientID]
+	organisation := client != nil && client.Kind == Organisation
+	return role == RoleOwner || organisation && role == RoleSecurityOfficer
+}
+
+func (d *decision) optBackIn(c OptBackIn) ([]Event, error) {
+	if !d.u.optOut.inForce(d.now) {
+		return []Event{OptBackInRefused{Reason: ReasonNotOptedOut}}, nil
+	}
+	return []Event{OptedBackIn{OptOutID: d.u.optOut.ID, By: c.By}}, nil
+}
+
+func (d *decision) reevaluateRegime(c ReevaluateRegime) ([]Event, error) {
+	if !d.u.optOut.inForce(d.now) {
+		return nil, nil
+	}
+	verdict := d.p.Evaluate(d.u.facts(d.f.Clients, d.now, d.p), d.now)
+	if verdict.Outcome != EffectDeny {
+		return nil, nil
+	}
+	d.revokeOptOut(c.Cause, verdict)
+	return d.events, nil
+}
+
+// revokeOptOut ends the opt-out from the moment both the rule and the fact it
+// matches held, but not before the opt-out itself (domain.md 9.3).
+func (d *decision) revokeOptOut(cause string, verdict Decision) {
+	effective := d.p.ruleFrom(verdict)
+	rule, _ := d.p.Rule(verdict.DecisiveRuleID)
+	if cc, since := d.u.residenceAt(d.now, d.p); cc == rule.CC && since.After(effective) {
+		effective = since
+		if cause == "" {
+			cause = "residence_change"
+		}
+	}
+	if cause == "" {
+		cause = "rule_in_force"
+	}
+	if granted := d.u.optOut.GrantedAt; granted.After(effective) {
+		effective = granted
+	}
+	d.emit(OptOutRevoked{
+		OptOutID: d.u.optOut.ID, Cause: cause, EffectiveAt: effective, DetectedAt: d.now,
+		ExposedS: max(0, int64(d.now.Sub(effective)/time.Second)), Decision: verdict,
+	})
+}
+
+// waive lets an opted-out user into a trading platform without a second
+// factor. It asks the rules again first: an opt-out that the law has overtaken
+// never waives, even before the process that revokes it has run.
+func (d *decision) waive(t *Transaction) bool {
+	if t.Platform.Class() != Trading || !d.u.optOut.inForce(d.now) {
+		return false
+	}
+	verdict := d.p.Evaluate(d.u.facts(d.f.Clients, d.now, d.p), d.now)
+	switch verdict.Outcome {
+	case EffectDeny:
+		d.revokeOptOut("", verdict)
+		return false
+	case OutcomeIncomplete:
+		return false
+	}
+	d.emit(
+		SecondFactorWaived{TxnID: t.ID, OptOutID: d.u.optOut.ID, RuleIDs: verdict.MatchedRuleIDs, Decision: verdict},
+		AuthenticationSucceeded{TxnID: t.ID, Scope: "full", Factors: 1, SessionRef: d.newID(PrefixSession)},
+	)
+	return true
+}
+
+// facts gathers what the rules ask about (D-70), from this stream and from the
+// clients' streams.
+func (u *User) facts(clients map[string]*Client, at time.Time, p *Policy) DecisionFacts {
+	f := DecisionFacts{Residence: u.ResidenceAt(at, p), HolderResidences: []string{}, AccessibleCarryingCCs: []string{}}
+	if c := clients[u.ClientID]; c != nil && c.registered {
+		f.ClientKind, f.Domicile, f.CarryingCC = c.Kind, c.Domicile, c.CarryingCC(at, p)
+		f.HolderResidences = c.HolderResidences(at, p)
+	}
+	for _, id := range u.AccessibleClients(at, p) {
+		cc := ""
+		if c := clients[id]; c != nil {
+			cc = c.CarryingCC(at, p)
+		}
+		f.AccessibleCarryingCCs = append(f.AccessibleCarryingCCs, cc)
+	}
+	return f
+}

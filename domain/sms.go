@@ -107,3 +107,108 @@ type SMSSendFailed struct {
 	SMSID        string `json:"sms_id"`
 	ProviderCode string `json:"provider_code"`
 }
+
+// smsRefusal is why no message may go to the phone for this purpose now, or
+// nil. Verification is what an unverified phone may be used for.
+func (d *decision) smsRefusal(p *Phone, purpose Purpose) *SMSRequestRefused {
+	refuse := func(reason Code, retry time.Duration) *SMSRequestRefused {
+		return &SMSRequestRefused{PhoneID: p.ID, Purpose: purpose, Reason: reason, RetryAfterS: ceilSeconds(retry)}
+	}
+	if p.Line == LineFixed || p.Line == LineVoIP {
+		return refuse(ReasonPhoneNotMobile, 0)
+	}
+	if purpose != PurposePhoneVerification && (!p.Verified || p.Retired) {
+		return refuse(ReasonPhoneUnverified, 0)
+	}
+	if last, ok := d.u.cooldowns[cooldownKey{p.ID, purpose}]; ok {
+		if wait := last.at.Add(d.seconds(pSMSCooldown)).Sub(d.now); wait > 0 {
+			return refuse(ReasonSMSCooldown, wait)
+		}
+	}
+	if d.f.SMSLastHour >= int(d.p.Int(pSMSMaxPerHour, d.now)) {
+		return refuse(ReasonSMSRate, d.seconds(pSMSCooldown))
+	}
+	return nil
+}
+
+func (d *decision) requestSMS(p *Phone, purpose Purpose, subject string, seq int, template string) {
+	d.emit(SMSRequested{
+		SMSID: d.newID(PrefixSMS), PhoneID: p.ID, Purpose: purpose, SubjectID: subject, CodeSeq: seq,
+		TemplateID: template, Locale: d.u.Locale,
+	})
+}
+
+func ceilSeconds(wait time.Duration) int64 { return int64((wait + time.Second - 1) / time.Second) }
+
+func (d *decision) recordSMSDispatch(c RecordSMSDispatch) ([]Event, error) {
+	m := d.u.messages.get(c.SMSID)
+	if m == nil {
+		return nil, unknown("message")
+	}
+	if m.Dispatched {
+		return nil, nil
+	}
+	return []Event{SMSDispatchStarted{SMSID: c.SMSID, Gateway: c.Gateway}}, nil
+}
+
+func (d *decision) recordSMSUncertain(c RecordSMSUncertain) ([]Event, error) {
+	m := d.u.messages.get(c.SMSID)
+	if m == nil {
+		return nil, unknown("message")
+	}
+	if !m.Dispatched || m.Uncertain || m.Sent || m.Failed {
+		return nil, nil
+	}
+	return []Event{SMSDispatchUncertain{SMSID: c.SMSID}}, nil
+}
+
+func (d *decision) recordSMSSent(c RecordSMSSent) ([]Event, error) {
+	m, err := d.message(c.SMSID)
+	if err != nil || m != nil && m.Sent {
+		return nil, err
+	}
+	return []Event{SMSSent{
+		SMSID: c.SMSID, Provider: c.Provider, ProviderRef: c.ProviderRef, SenderID: c.SenderID,
+		Segments: c.Segments, AcceptedAt: c.AcceptedAt.UTC(),
+	}}, nil
+}
+
+func (d *decision) recordSMSDelivered(c RecordSMSDelivered) ([]Event, error) {
+	m, err := d.message(c.SMSID)
+	if err != nil || m != nil && m.receipts["delivered"] {
+		return nil, err
+	}
+	e := SMSDelivered{SMSID: c.SMSID, ProviderRef: c.ProviderRef, DeliveredAt: c.DeliveredAt.UTC(), Receipt: c.Receipt}
+	if m != nil {
+		e.LatencyMS = c.DeliveredAt.Sub(m.RequestedAt).Milliseconds()
+	}
+	return []Event{e}, nil
+}
+
+func (d *decision) recordSMSDeliveryFailed(c RecordSMSDeliveryFailed) ([]Event, error) {
+	m, err := d.message(c.SMSID)
+	if err != nil || m != nil && m.receipts["failed:"+c.Failure] {
+		return nil, err
+	}
+	return []Event{SMSDeliveryFailed{SMSID: c.SMSID, ProviderRef: c.ProviderRef, Failure: c.Failure, ProviderCode: c.ProviderCode}}, nil
+}
+
+func (d *decision) recordSMSSendFailed(c RecordSMSSendFailed) ([]Event, error) {
+	m, err := d.message(c.SMSID)
+	if err != nil || m != nil && (m.Failed || m.Sent) {
+		return nil, err
+	}
+	return []Event{SMSSendFailed{SMSID: c.SMSID, ProviderCode: c.ProviderCode}}, nil
+}
+
+// message finds a message a provider reports on. Reports may be days late, so
+// one that is no longer among the recent ones is nil without an error.
+func (d *decision) message(id string) (*SMS, error) {
+	if m := d.u.messages.get(id); m != nil {
+		return m, nil
+	}
+	if d.u.known(id) {
+		return nil, nil
+	}
+	return nil, unknown("message")
+}

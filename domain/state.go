@@ -44,15 +44,16 @@ type User struct {
 	optOut *OptOut
 }
 
+// datedCountry holds from the start of a day; Policy.Start says when that is.
 type datedCountry struct {
-	cc   string
-	from time.Time
+	cc string
+	on string // ISO 8601 date
 }
 
 type datedAccess struct {
 	clientID string
 	granted  bool
-	from     time.Time
+	on       string
 }
 
 type cooldownKey struct {
@@ -78,12 +79,12 @@ type Phone struct {
 	Line     Line
 	Verified bool
 	Retired  bool
-	// AddedBy is filled by the caller that folds: see Number.
-	Number Personal // sealed
-	Order  int      // position in which it was added, from 0
-	// VerifiedAt is the moment of the last verification.
-	VerifiedAt time.Time
-	open       string // verification that counts
+	// Number is sealed under the id of the event with ordinal and revision the
+	// caller knows; see the journal.
+	Number     Personal
+	Order      int       // position in which it was added, from 0
+	VerifiedAt time.Time // of the last verification
+	open       string    // verification that counts
 }
 
 // Issued is one derived code that went out.
@@ -294,7 +295,9 @@ func (u *User) LockedUntil(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// FailureCount is the number of consecutive counted failures within the window.
+// FailureCount is the number of consecutive counted failures since the last
+// success or lock; those that have left the window are dropped when the next
+// one is counted.
 func (u *User) FailureCount(now time.Time) int { return len(u.failuresAt(now)) }
 
 // OptedOut returns the opt-out in force at now, or nil.
@@ -319,24 +322,35 @@ func (u *User) RecentSteps(now time.Time) map[string]uint64 {
 }
 
 // ResidenceAt is the country of residence in effect at a moment; empty when
-// unknown.
-func (u *User) ResidenceAt(at time.Time) string {
-	cc := ""
-	for _, r := range u.residences {
-		if !r.from.After(at) {
-			cc = r.cc
+// unknown. Of two records that hold, the later effective date counts, then the
+// later record.
+func (u *User) ResidenceAt(at time.Time, p *Policy) string {
+	r, _ := u.residenceAt(at, p)
+	return r
+}
+
+func (u *User) residenceAt(at time.Time, p *Policy) (cc string, from time.Time) {
+	return latest(u.residences, at, p)
+}
+
+// latest picks the country in effect at a moment, and since when.
+func latest(dated []datedCountry, at time.Time, p *Policy) (cc string, from time.Time) {
+	for _, r := range dated {
+		start := p.Start(r.on, r.cc)
+		if !start.After(at) && !start.Before(from) {
+			cc, from = r.cc, start
 		}
 	}
-	return cc
+	return cc, from
 }
 
 // AccessibleClients lists the other clients whose accounts the user may use at
 // a moment, in order of first grant.
-func (u *User) AccessibleClients(at time.Time) []string {
+func (u *User) AccessibleClients(at time.Time, p *Policy) []string {
 	granted := map[string]bool{}
 	var order []string
 	for _, a := range u.access {
-		if a.from.After(at) {
+		if p.Start(a.on, "").After(at) {
 			continue
 		}
 		if _, seen := granted[a.clientID]; !seen {

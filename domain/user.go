@@ -68,3 +68,80 @@ type AccountAccessRevoked struct {
 type UserClosed struct {
 	Reason string `json:"reason"`
 }
+
+func (u *User) register(c RegisterUser, now time.Time) ([]Event, error) {
+	if !IsID(c.ClientID, PrefixClient) {
+		return nil, invalid("clientId", "give the id the client's registration answered")
+	}
+	if u.registered {
+		if u.ClientID == c.ClientID && u.Role == c.Role {
+			return nil, nil
+		}
+		return nil, &Error{Code: Exists, Detail: "this user reference is registered with another client or role"}
+	}
+	events := []Event{UserRegistered{UserID: c.UserID, ClientID: c.ClientID, Role: c.Role, Username: c.Username, Locale: c.Locale}}
+	if c.Residence == "" {
+		return events, nil
+	}
+	on := c.ResidentOn
+	if on == "" {
+		on = now.Format(time.DateOnly)
+	}
+	if err := firstError(checkCC("residence", c.Residence), checkDate("residentOn", on)); err != nil {
+		return nil, err
+	}
+	return append(events, ResidenceChanged{To: c.Residence, EffectiveOn: on, DetectedAt: now, EvidenceRef: c.EvidenceRef}), nil
+}
+
+func (d *decision) recordResidence(c RecordResidence) ([]Event, error) {
+	if err := firstError(checkCC("to", c.To), checkDate("effectiveOn", c.EffectiveOn)); err != nil {
+		return nil, err
+	}
+	from := ""
+	if k := len(d.u.residences); k > 0 {
+		from = d.u.residences[k-1].cc
+	}
+	return []Event{ResidenceChanged{From: from, To: c.To, EffectiveOn: c.EffectiveOn, DetectedAt: d.now, EvidenceRef: c.EvidenceRef}}, nil
+}
+
+func (d *decision) grantAccess(c GrantAccountAccess) ([]Event, error) {
+	if err := checkDate("effectiveOn", c.EffectiveOn); err != nil {
+		return nil, err
+	}
+	return []Event{AccountAccessGranted{ClientID: c.ClientID, EffectiveOn: c.EffectiveOn}}, nil
+}
+
+func (d *decision) revokeAccess(c RevokeAccountAccess) ([]Event, error) {
+	if err := checkDate("effectiveOn", c.EffectiveOn); err != nil {
+		return nil, err
+	}
+	for _, a := range d.u.access {
+		if a.clientID == c.ClientID {
+			return []Event{AccountAccessRevoked{ClientID: c.ClientID, EffectiveOn: c.EffectiveOn}}, nil
+		}
+	}
+	return nil, unknown("account access")
+}
+
+// close ends the user and everything bound to it, in one append.
+func (d *decision) close(c CloseUser) ([]Event, error) {
+	for _, a := range d.u.authenticators {
+		d.emit(AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "user_closed"})
+	}
+	d.emit(UserClosed{Reason: c.Reason})
+	return d.events, nil
+}
+
+// decideClosed answers commands to a closed user (I-4).
+func (u *User) decideClosed(c Command) ([]Event, error) {
+	switch c := c.(type) {
+	case StartAuthentication:
+		return []Event{AuthenticationRefused{Purpose: c.Purpose, Platform: c.Platform, Reason: ReasonUserClosed}}, nil
+	case CloseUser, EvaluateAutoSMS, ReevaluateRegime:
+		return nil, nil
+	case RecordNotification:
+		d := decision{u: u, n: u.n}
+		return d.notify(c)
+	}
+	return nil, &Error{Code: ReasonUserClosed, Detail: "this user is closed"}
+}

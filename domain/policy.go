@@ -1,0 +1,395 @@
+package domain
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"sort"
+	"time"
+	_ "time/tzdata" // rules begin at midnight in their own zone, on every machine alike
+)
+
+//go:embed policies/*.json
+var policyFiles embed.FS
+
+// Policy is the dated data decisions are taken by: the rules of jurisdictions
+// (domain.md 9.2) and every number that may change (D-1). It is immutable.
+type Policy struct {
+	Version    uint64
+	Rules      []Rule
+	parameters map[string][]Parameter
+	zones      map[string]*time.Location // by country
+}
+
+// Rule is one version of one jurisdiction rule, with the fields of
+// PolicyRulePublished.
+type Rule struct {
+	ID            string   `json:"rule_id"`
+	Version       int      `json:"version"`
+	CC            string   `json:"cc"` // "*" for every country
+	Zone          string   `json:"tz"`
+	Status        string   `json:"status"` // active, proposed, informative
+	Effects       []Effect `json:"effects"`
+	LegalBasis    string   `json:"legal_basis"`
+	IssuedOn      string   `json:"issued_on,omitempty"`
+	EffectiveFrom string   `json:"effective_from"`         // ISO 8601 date, from 00:00 in Zone
+	EffectiveTo   string   `json:"effective_to,omitempty"` // exclusive
+	Tests         []string `json:"tests"`
+	BasisOfDate   string   `json:"basis_of_date"`
+
+	from, to time.Time
+}
+
+// Effect is one consequence of a rule.
+type Effect struct {
+	Name     string   `json:"effect"`
+	Until    string   `json:"until,omitempty"`    // opt_out_until: ISO 8601 date
+	Values   []string `json:"values,omitempty"`   // topics, channels or characters
+	Duration string   `json:"duration,omitempty"` // retain
+}
+
+// Effects on an opt-out, strictest first.
+const (
+	EffectDeny   = "deny_opt_out"
+	EffectUntil  = "opt_out_until"
+	EffectPermit = "permit_opt_out"
+	// OutcomeIncomplete is a decision that a mandatory fact was missing for.
+	OutcomeIncomplete = "incomplete"
+)
+
+// Parameter is one dated value of a number.
+type Parameter struct {
+	Name          string `json:"name"`
+	Value         int64  `json:"value"`
+	Unit          string `json:"unit"`
+	EffectiveFrom string `json:"effective_from"`
+	EffectiveTo   string `json:"effective_to,omitempty"`
+	Source        string `json:"source"`
+	Confidence    string `json:"confidence"` // seed, public_page, decision
+
+	from, to time.Time
+}
+
+type policyFile struct {
+	Version    uint64      `json:"policy_version"`
+	Rules      []Rule      `json:"rules"`
+	Parameters []Parameter `json:"parameters"`
+}
+
+// LoadPolicy reads the rules and parameters built into the program.
+func LoadPolicy() (*Policy, error) {
+	sub, err := fs.Sub(policyFiles, "policies")
+	if err != nil {
+		return nil, err
+	}
+	return ReadPolicy(sub)
+}
+
+// ReadPolicy reads rules.json and parameters.json.
+func ReadPolicy(files fs.FS) (*Policy, error) {
+	var all policyFile
+	for _, name := range []string{"rules.json", "parameters.json"} {
+		b, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, fmt.Errorf("read policy: %w", err)
+		}
+		var one policyFile
+		if err := json.Unmarshal(b, &one); err != nil {
+			return nil, fmt.Errorf("read policy %s: %w", name, err)
+		}
+		if one.Version > all.Version {
+			all.Version = one.Version
+		}
+		all.Rules = append(all.Rules, one.Rules...)
+		all.Parameters = append(all.Parameters, one.Parameters...)
+	}
+	return newPolicy(all)
+}
+
+func newPolicy(file policyFile) (*Policy, error) {
+	p := &Policy{Version: file.Version, Rules: file.Rules, parameters: map[string][]Parameter{}, zones: map[string]*time.Location{}}
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		zone, err := time.LoadLocation(r.Zone)
+		if err != nil {
+			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
+		}
+		if r.CC != "*" {
+			p.zones[r.CC] = zone
+		}
+		if r.from, r.to, err = period(r.EffectiveFrom, r.EffectiveTo, zone); err != nil {
+			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
+		}
+		for _, e := range r.Effects {
+			if e.Name == EffectUntil {
+				if _, err := time.ParseInLocation(time.DateOnly, e.Until, zone); err != nil {
+					return nil, fmt.Errorf("rule %s: %w", r.ID, err)
+				}
+			}
+		}
+	}
+	for _, v := range file.Parameters {
+		var err error
+		if v.from, v.to, err = period(v.EffectiveFrom, v.EffectiveTo, time.UTC); err != nil {
+			return nil, fmt.Errorf("parameter %s: %w", v.Name, err)
+		}
+		p.parameters[v.Name] = append(p.parameters[v.Name], v)
+	}
+	for _, name := range parameterNames {
+		if len(p.parameters[name]) == 0 {
+			return nil, fmt.Errorf("parameter %s is missing", name)
+		}
+	}
+	return p, nil
+}
+
+func period(from, to string, zone *time.Location) (start, end time.Time, err error) {
+	if start, err = time.ParseInLocation(time.DateOnly, from, zone); err != nil {
+		return start, end, err
+	}
+	if to != "" {
+		end, err = time.ParseInLocation(time.DateOnly, to, zone)
+	}
+	return start.UTC(), end.UTC(), err
+}
+
+// Names of the parameters decisions use; domain.md section 3.
+const (
+	pSMSCooldown    = "sms.cooldown_s"
+	pSMSMaxPerHour  = "sms.max_per_hour"
+	pSMSLen         = "code.sms.len"
+	pSMSTTL         = "code.sms.ttl_s"
+	pActivationLen  = "code.activation.len"
+	pActivationTTL  = "code.activation.ttl_s"
+	pEnrollmentTTL  = "enrollment.ttl_s"
+	pChallengeTTL   = "challenge.cr.ttl_s"
+	pChallengeLen   = "challenge.len"
+	pResponseLen    = "response.len"
+	pPushTTL        = "challenge.push.ttl_s"
+	pPushPerTxn     = "push.max_per_txn"
+	pPushPerHour    = "push.max_per_hour"
+	pTxnTTL         = "txn.ttl_s"
+	pMaxAttempts    = "challenge.max_attempts"
+	pLockThreshold  = "lock.threshold"
+	pLockWindow     = "lock.window_s"
+	pLockDuration   = "lock.duration_s"
+	pIDVTTL         = "idv.ttl_s"
+	pPINPolicy      = "pin.policy_version"
+	pNumberMatching = "push.number_matching"
+)
+
+var parameterNames = []string{
+	pSMSCooldown, pSMSMaxPerHour, pSMSLen, pSMSTTL, pActivationLen, pActivationTTL, pEnrollmentTTL, pChallengeTTL,
+	pChallengeLen, pResponseLen, pPushTTL, pPushPerTxn, pPushPerHour, pTxnTTL, pMaxAttempts, pLockThreshold,
+	pLockWindow, pLockDuration, pIDVTTL, pPINPolicy, pNumberMatching,
+}
+
+// Int is the value of a parameter in effect at a moment. ReadPolicy makes sure
+// that every name used here has a value; before its first date the first value
+// holds.
+func (p *Policy) Int(name string, at time.Time) int64 {
+	rows := p.parameters[name]
+	value := rows[0].Value
+	for _, v := range rows {
+		if !v.from.After(at) && (v.to.IsZero() || at.Before(v.to)) {
+			value = v.Value
+		}
+	}
+	return value
+}
+
+// Parameters lists all rows by name, then in order of the file.
+func (p *Policy) Parameters() []Parameter {
+	var out []Parameter
+	for _, rows := range p.parameters {
+		out = append(out, rows...)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+// Rule returns the newest version of a rule.
+func (p *Policy) Rule(id string) (Rule, bool) {
+	for i := len(p.Rules) - 1; i >= 0; i-- {
+		if p.Rules[i].ID == id {
+			return p.Rules[i], true
+		}
+	}
+	return Rule{}, false
+}
+
+// Start is the moment a date begins for a fact about a country: midnight in
+// the zone of that country's rules, in UTC where there are none (D-73). A date
+// that does not parse never begins.
+func (p *Policy) Start(date, cc string) time.Time {
+	zone := p.zones[cc]
+	if zone == nil {
+		zone = time.UTC
+	}
+	t, err := time.ParseInLocation(time.DateOnly, date, zone)
+	if err != nil {
+		return time.Unix(1<<40, 0)
+	}
+	return t.UTC()
+}
+
+// Boundaries lists the moments after since and up to now, in order, at which a
+// rule that can deny an opt-out enters into force.
+func (p *Policy) Boundaries(since, now time.Time) []time.Time {
+	var out []time.Time
+	for _, r := range p.Rules {
+		if r.Status == "active" && r.effect(EffectDeny) != nil && r.from.After(since) && !r.from.After(now) {
+			out = append(out, r.from)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Before(out[j]) })
+	return out
+}
+
+func (r *Rule) inForce(at time.Time) bool {
+	return !r.from.After(at) && (r.to.IsZero() || at.Before(r.to))
+}
+
+func (r *Rule) effect(name string) *Effect {
+	for i := range r.Effects {
+		if r.Effects[i].Name == name {
+			return &r.Effects[i]
+		}
+	}
+	return nil
+}
+
+// matches reports whether any test of the rule holds for the facts (D-71).
+func (r *Rule) matches(f DecisionFacts) bool {
+	if r.CC == "*" {
+		return true
+	}
+	for _, test := range r.Tests {
+		switch test {
+		case "residence":
+			if f.Residence == r.CC {
+				return true
+			}
+		case "holder_residence":
+			if f.ClientKind == Joint && contains(f.HolderResidences, r.CC) {
+				return true
+			}
+		case "domicile":
+			if f.ClientKind == Organisation && f.Domicile == r.CC {
+				return true
+			}
+		case "carrying_cc":
+			if f.CarryingCC == r.CC {
+				return true
+			}
+		case "accessible_carrying_cc":
+			if contains(f.AccessibleCarryingCCs, r.CC) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+// strictness orders effects on an opt-out; 0 means none.
+func (r *Rule) strictness() (int, string) {
+	switch {
+	case r.effect(EffectDeny) != nil:
+		return 3, EffectDeny
+	case r.effect(EffectUntil) != nil:
+		return 2, EffectUntil
+	case r.effect(EffectPermit) != nil:
+		return 1, EffectPermit
+	}
+	return 0, ""
+}
+
+// Evaluate decides what the rules in force at a moment say about an opt-out on
+// these facts (D-70 to D-72). It depends on nothing else, so anyone can repeat
+// it from a recorded Decision.
+func (p *Policy) Evaluate(f DecisionFacts, at time.Time) Decision {
+	d := Decision{PolicyVersion: p.Version, AsOf: at, Facts: f, MatchedRuleIDs: []string{}}
+	var decisive *Rule
+	best := 0
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		if !r.inForce(at) || !r.matches(f) {
+			continue
+		}
+		if r.Status == "proposed" {
+			d.ProposedIDs = append(d.ProposedIDs, r.ID)
+		}
+		if r.Status != "active" {
+			continue
+		}
+		d.MatchedRuleIDs = append(d.MatchedRuleIDs, r.ID)
+		s, _ := r.strictness()
+		if s == 0 {
+			continue
+		}
+		if s > best || s == best && before(r, decisive) {
+			decisive, best = r, s
+		}
+	}
+	sort.Strings(d.MatchedRuleIDs)
+	sort.Strings(d.ProposedIDs)
+	if decisive != nil {
+		_, d.Outcome = decisive.strictness()
+		d.DecisiveRuleID, d.RuleVersion = decisive.ID, decisive.Version
+	}
+	if d.Outcome != EffectDeny && incomplete(f) {
+		d.Outcome, d.DecisiveRuleID, d.RuleVersion = OutcomeIncomplete, "", 0
+	}
+	return d
+}
+
+// before breaks ties between rules of the same effect (D-72).
+func before(a, b *Rule) bool {
+	if !a.from.Equal(b.from) {
+		return a.from.Before(b.from)
+	}
+	return a.ID < b.ID
+}
+
+// incomplete reports whether a fact is unknown that could have denied (D-70).
+func incomplete(f DecisionFacts) bool {
+	return f.Residence == "" || f.CarryingCC == "" || f.ClientKind == "" ||
+		f.ClientKind == Organisation && f.Domicile == "" ||
+		f.ClientKind == Joint && len(f.HolderResidences) == 0 ||
+		contains(f.HolderResidences, "") || contains(f.AccessibleCarryingCCs, "")
+}
+
+// endsAt is the sunset of a grant decided by this rule, if it has one.
+func (p *Policy) endsAt(d Decision) *time.Time {
+	if d.Outcome != EffectUntil {
+		return nil
+	}
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		if r.ID == d.DecisiveRuleID && r.Version == d.RuleVersion {
+			end := p.Start(r.effect(EffectUntil).Until, r.CC)
+			return &end
+		}
+	}
+	return nil
+}
+
+// ruleFrom is when the decisive rule of a decision entered into force.
+func (p *Policy) ruleFrom(d Decision) time.Time {
+	for _, r := range p.Rules {
+		if r.ID == d.DecisiveRuleID && r.Version == d.RuleVersion {
+			return r.from
+		}
+	}
+	return time.Time{}
+}
