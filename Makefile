@@ -1,0 +1,45 @@
+# One binary, two commands: `make run` and `make test`. Everything else is for
+# those who work on it.
+
+GO      ?= go
+BINARY  := authledger
+DATA    ?= ./data
+LISTEN  ?= 127.0.0.1:8080
+TAGS    := sqlite_omit_load_extension
+LDFLAGS := -X main.version=$(shell git describe --always --dirty 2>/dev/null || echo dev)
+CYCLES  ?= 60
+
+export CGO_ENABLED := 1
+
+.PHONY: run build test check vet lint generate golden bench crash clean
+
+run: build ## start the product with demo data and print what to open
+	./$(BINARY) serve --demo --data $(DATA) --listen $(LISTEN)
+
+build:
+	$(GO) build -tags $(TAGS) -ldflags "$(LDFLAGS)" -o $(BINARY) .
+
+test: check ## every test, race detector on
+	./.ci/browser
+	AUTHLEDGER_BROWSER=$$(./.ci/browser --print) $(GO) test -race -tags $(TAGS) -timeout 25m ./...
+
+check: vet lint
+
+vet:
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	$(GO) vet -tags $(TAGS) ./...
+
+lint:
+	$(GO) tool staticcheck -tags $(TAGS) ./...
+
+generate: ## regenerate code from api/openapi.yaml
+	$(GO) generate ./...
+
+bench: build ## ratios against raw limits, printed and written to bench.json
+	./$(BINARY) bench --out bench.json
+
+crash: ## kill -9 during a login load, CYCLES times; no acknowledged event may be lost
+	AUTHLEDGER_CRASH_CYCLES=$(CYCLES) $(GO) test -tags $(TAGS) -timeout 60m -count 1 -v -run '^TestCrash' .
+
+clean:
+	rm -rf $(BINARY) bench.json $(DATA)

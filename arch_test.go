@@ -1,0 +1,226 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/authledger/authledger"
+
+// layer is one row of the import table: what a package may import beyond the
+// standard library. Anything absent is forbidden; test files are exempt.
+type layer struct {
+	own   []string // packages of this module, by path below it
+	third []string // prefixes of other modules
+	std   []string // standard packages that are forbidden
+}
+
+var uuid = "github.com/google/uuid"
+
+// layers is the import table of the design. Paths ending in "/..." cover the
+// folder and everything below; the longest match counts.
+var layers = map[string]layer{
+	"domain": {std: []string{"context", "crypto/rand", "database/sql", "log/slog", "net/http", "os", "math/rand", "math/rand/v2"}},
+	"domain/ocra": {
+		std: []string{"context", "crypto/rand", "database/sql", "log/slog", "net/http", "os", "math/rand", "math/rand/v2"},
+	},
+	"eventstore":             {third: []string{uuid}},
+	"eventstore/merkle":      {own: []string{"eventstore"}, third: []string{"golang.org/x/mod/sumdb", uuid}},
+	"eventstore/memstore":    {own: []string{"eventstore"}, third: []string{uuid}},
+	"eventstore/sqlitestore": {own: []string{"eventstore"}, third: []string{uuid, "github.com/mattn/go-sqlite3"}},
+	"eventstore/storetest":   {own: []string{"eventstore"}, third: []string{uuid, "github.com/google/go-cmp"}},
+	"eventstore/keyring": {
+		own:   []string{"eventstore"},
+		third: []string{uuid, "github.com/tink-crypto/tink-go", "github.com/mattn/go-sqlite3", "github.com/hashicorp/golang-lru"},
+	},
+	"eventstore/codec": {own: []string{"domain", "eventstore", "eventstore/keyring"}, third: []string{uuid}},
+	"eventstore/journal": {
+		own:   []string{"domain", "domain/ocra", "eventstore", "eventstore/codec", "eventstore/keyring"},
+		third: []string{uuid, "github.com/hashicorp/golang-lru"},
+	},
+	"eventstore/bridge": {own: []string{"eventstore"}, third: []string{uuid, "github.com/ThreeDotsLabs/watermill"}},
+	"projections": {
+		own:   []string{"domain", "eventstore", "eventstore/codec", "eventstore/bridge"},
+		third: []string{uuid, "github.com/mattn/go-sqlite3", "github.com/ThreeDotsLabs/watermill"},
+	},
+	"replay": {
+		own:   []string{"domain", "eventstore", "eventstore/codec", "eventstore/merkle", "projections"},
+		third: []string{uuid},
+	},
+	"api/...": {own: []string{"..."}, third: []string{"..."}},
+	"":        {own: []string{"..."}, third: []string{"..."}},
+}
+
+// onlyIn names modules that must stay inside certain folders.
+var onlyIn = map[string][]string{
+	"github.com/labstack/echo":                  {"api", ""},
+	"github.com/EventStore/EventStore-Client-Go": {"eventstore/esdbstore", "eventstore/keyring"},
+	"github.com/tink-crypto":                    {"eventstore/keyring"},
+	"google.golang.org/grpc":                    {"eventstore/esdbstore", "eventstore/keyring"},
+}
+
+func TestImportTable(t *testing.T) {
+	t.Parallel()
+	for dir, files := range sources(t) {
+		row, ok := rowFor(dir)
+		if !ok {
+			t.Errorf("folder %q has no row in the import table", dir)
+			continue
+		}
+		for name, file := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			for _, spec := range file.Imports {
+				path := strings.Trim(spec.Path.Value, `"`)
+				if why := forbidden(dir, path, row); why != "" {
+					t.Errorf("%s imports %s: %s", filepath.Join(dir, name), path, why)
+				}
+			}
+		}
+	}
+}
+
+func rowFor(dir string) (layer, bool) {
+	if row, ok := layers[dir]; ok {
+		return row, true
+	}
+	if dir == "api" || strings.HasPrefix(dir, "api/") {
+		return layers["api/..."], true
+	}
+	return layer{}, false
+}
+
+func forbidden(dir, path string, row layer) string {
+	for prefix, folders := range onlyIn {
+		if strings.HasPrefix(path, prefix) && !below(dir, folders) {
+			return "this module stays inside " + strings.Join(folders, ", ")
+		}
+	}
+	if own, ok := strings.CutPrefix(path, module+"/"); ok {
+		if dir == "" || len(row.own) == 1 && row.own[0] == "..." || contains(row.own, own) {
+			return ""
+		}
+		return "not allowed from here"
+	}
+	if !strings.Contains(strings.Split(path, "/")[0], ".") {
+		if contains(row.std, path) {
+			return "this part is pure"
+		}
+		return ""
+	}
+	for _, prefix := range row.third {
+		if prefix == "..." || strings.HasPrefix(path, prefix) {
+			return ""
+		}
+	}
+	return "third-party module not allowed from here"
+}
+
+func below(dir string, folders []string) bool {
+	for _, f := range folders {
+		if dir == f || f != "" && strings.HasPrefix(dir, f+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+// TestDomainHasNoClock: time is a value in the domain, never a source.
+func TestDomainHasNoClock(t *testing.T) {
+	t.Parallel()
+	for dir, files := range sources(t) {
+		if dir != "domain" && dir != "domain/ocra" && dir != "replay" {
+			continue
+		}
+		for name, file := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if sel, ok := n.(*ast.SelectorExpr); ok {
+					if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" && (sel.Sel.Name == "Now" || sel.Sel.Name == "Since" || sel.Sel.Name == "Until") {
+						t.Errorf("%s reads the clock", filepath.Join(dir, name))
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+func TestPackagesAreDocumented(t *testing.T) {
+	t.Parallel()
+	for dir, files := range sources(t) {
+		documented, real := false, false
+		for name, file := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			real = true
+			documented = documented || file.Doc != nil && len(file.Doc.Text()) > 40
+		}
+		if real && !documented {
+			t.Errorf("package in %q says nowhere what it is for", dir)
+		}
+	}
+}
+
+// TestTopLevelFolders: the five folders, and no other Go package beside them.
+func TestTopLevelFolders(t *testing.T) {
+	t.Parallel()
+	allowed := []string{"", "domain", "eventstore", "projections", "api", "replay"}
+	for dir := range sources(t) {
+		if top := strings.Split(dir, "/")[0]; !contains(allowed, top) {
+			t.Errorf("Go package below %q; the top-level folders are fixed", top)
+		}
+	}
+}
+
+// sources parses every Go file of the module by folder.
+func sources(t *testing.T) map[string]map[string]*ast.File {
+	t.Helper()
+	out := map[string]map[string]*ast.File{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != "." || d.Name() == "testdata" || d.Name() == "data") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		if dir == "." {
+			dir = ""
+		}
+		if out[dir] == nil {
+			out[dir] = map[string]*ast.File{}
+		}
+		out[dir][filepath.Base(path)] = file
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("walk the sources: %v", err)
+	}
+	return out
+}
