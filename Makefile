@@ -21,7 +21,7 @@ build:
 
 test: check ## every test, race detector on
 	./.ci/browser
-	AUTHLEDGER_BROWSER=$$(./.ci/browser --print) $(GO) test -race -tags $(TAGS) -timeout 25m ./...
+	AUTHLEDGER_BROWSER=$$(./.ci/browser --print) $(GO) test -race -tags $(TAGS) -timeout 25m $(GOTESTFLAGS) ./...
 
 check: vet lint
 

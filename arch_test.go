@@ -58,10 +58,10 @@ var layers = map[string]layer{
 
 // onlyIn names modules that must stay inside certain folders.
 var onlyIn = map[string][]string{
-	"github.com/labstack/echo":                  {"api", ""},
+	"github.com/labstack/echo":                   {"api", ""},
 	"github.com/EventStore/EventStore-Client-Go": {"eventstore/esdbstore", "eventstore/keyring"},
-	"github.com/tink-crypto":                    {"eventstore/keyring"},
-	"google.golang.org/grpc":                    {"eventstore/esdbstore", "eventstore/keyring"},
+	"github.com/tink-crypto":                     {"eventstore/keyring"},
+	"google.golang.org/grpc":                     {"eventstore/esdbstore", "eventstore/keyring"},
 }
 
 func TestImportTable(t *testing.T) {
