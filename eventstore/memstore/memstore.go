@@ -73,6 +73,7 @@ func (s *Store) Append(ctx context.Context, stream string, expected eventstore.E
 // be the one expected; -1 when none of them is in the log.
 func (s *Store) repeated(stream string, expected eventstore.Expected, events []eventstore.Proposed) (int, error) {
 	found := 0
+	wrapped := expected.Exists() && expected.Next() == 0 // no record follows the greatest revision
 	var duplicate eventstore.EventID
 	for i, e := range events {
 		at, ok := s.ids[e.ID]
@@ -80,7 +81,7 @@ func (s *Store) repeated(stream string, expected eventstore.Expected, events []e
 			continue
 		}
 		r := s.records[at]
-		if r.Stream == stream && r.Revision == expected.Next()+eventstore.Revision(i) {
+		if !wrapped && r.Stream == stream && r.Revision == expected.Next()+eventstore.Revision(i) {
 			found++
 		}
 		duplicate = e.ID
