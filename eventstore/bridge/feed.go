@@ -153,7 +153,7 @@ func (f *feed) level(failures, records int) int {
 // the router cancels its subscriptions before its handlers are done.
 func (f *feed) send(ctx context.Context, records []eventstore.Record, out chan<- *message.Message) outcome {
 	m, ok := f.message(ctx, records)
-	if !ok {
+	if !ok || ctx.Err() != nil { // select below would choose at random
 		return stopped
 	}
 	own, cancel := context.WithCancel(withRecords(context.WithoutCancel(ctx), records))
