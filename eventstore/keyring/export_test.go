@@ -113,3 +113,8 @@ func (w *writer) waiting() int {
 	}
 	return len(w.next.operations)
 }
+
+// Write runs an operation that fails with err through the writer.
+func (k *Keyring) Write(ctx context.Context, err error) error {
+	return k.write.do(ctx, func(context.Context, *sql.Tx) error { return err })
+}
