@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"log"
 	"log/slog"
 	"sync"
 	"testing"
@@ -21,6 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // watermill's suite logs every message it sends
 	goleak.VerifyTestMain(m,
 		// watermill's suite subscribes several times at once and never reads the
 		// channels to their end, so its forwarding goroutines stay behind.
