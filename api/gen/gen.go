@@ -44,6 +44,36 @@ func (e ActionResultStatus) Valid() bool {
 	}
 }
 
+// Defines values for ActorKind.
+const (
+	ActorKindAgent      ActorKind = "agent"
+	ActorKindClient     ActorKind = "client"
+	ActorKindCompliance ActorKind = "compliance"
+	ActorKindImporter   ActorKind = "importer"
+	ActorKindProvider   ActorKind = "provider"
+	ActorKindSystem     ActorKind = "system"
+)
+
+// Valid indicates whether the value is a known member of the ActorKind enum.
+func (e ActorKind) Valid() bool {
+	switch e {
+	case ActorKindAgent:
+		return true
+	case ActorKindClient:
+		return true
+	case ActorKindCompliance:
+		return true
+	case ActorKindImporter:
+		return true
+	case ActorKindProvider:
+		return true
+	case ActorKindSystem:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for App.
 const (
 	IbkrMobile App = "ibkr_mobile"
@@ -430,13 +460,14 @@ func (e Line) Valid() bool {
 
 // Defines values for MessageStatus.
 const (
-	MessageStatusDelivered      MessageStatus = "delivered"
-	MessageStatusDeliveryFailed MessageStatus = "delivery_failed"
-	MessageStatusDispatching    MessageStatus = "dispatching"
-	MessageStatusRequested      MessageStatus = "requested"
-	MessageStatusSendFailed     MessageStatus = "send_failed"
-	MessageStatusSent           MessageStatus = "sent"
-	MessageStatusUncertain      MessageStatus = "uncertain"
+	MessageStatusDelivered   MessageStatus = "delivered"
+	MessageStatusDispatched  MessageStatus = "dispatched"
+	MessageStatusRefused     MessageStatus = "refused"
+	MessageStatusRequested   MessageStatus = "requested"
+	MessageStatusSendFailed  MessageStatus = "send_failed"
+	MessageStatusSent        MessageStatus = "sent"
+	MessageStatusUncertain   MessageStatus = "uncertain"
+	MessageStatusUndelivered MessageStatus = "undelivered"
 )
 
 // Valid indicates whether the value is a known member of the MessageStatus enum.
@@ -444,9 +475,9 @@ func (e MessageStatus) Valid() bool {
 	switch e {
 	case MessageStatusDelivered:
 		return true
-	case MessageStatusDeliveryFailed:
+	case MessageStatusDispatched:
 		return true
-	case MessageStatusDispatching:
+	case MessageStatusRefused:
 		return true
 	case MessageStatusRequested:
 		return true
@@ -455,6 +486,8 @@ func (e MessageStatus) Valid() bool {
 	case MessageStatusSent:
 		return true
 	case MessageStatusUncertain:
+		return true
+	case MessageStatusUndelivered:
 		return true
 	default:
 		return false
@@ -500,6 +533,24 @@ func (e OS) Valid() bool {
 	}
 }
 
+// Defines values for OpenAuthenticationPurpose.
+const (
+	OpenAuthenticationPurposeActivation OpenAuthenticationPurpose = "activation"
+	OpenAuthenticationPurposeLogin      OpenAuthenticationPurpose = "login"
+)
+
+// Valid indicates whether the value is a known member of the OpenAuthenticationPurpose enum.
+func (e OpenAuthenticationPurpose) Valid() bool {
+	switch e {
+	case OpenAuthenticationPurposeActivation:
+		return true
+	case OpenAuthenticationPurposeLogin:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OptOutAnswerDecision.
 const (
 	OptOutAnswerDecisionDenied  OptOutAnswerDecision = "denied"
@@ -535,10 +586,12 @@ func (e OptOutAnswerScope) Valid() bool {
 
 // Defines values for OptOutStatus.
 const (
-	OptOutStatusDenied  OptOutStatus = "denied"
-	OptOutStatusGranted OptOutStatus = "granted"
-	OptOutStatusOptedIn OptOutStatus = "opted_in"
-	OptOutStatusRevoked OptOutStatus = "revoked"
+	OptOutStatusDenied        OptOutStatus = "denied"
+	OptOutStatusGranted       OptOutStatus = "granted"
+	OptOutStatusOptedIn       OptOutStatus = "opted_in"
+	OptOutStatusRequested     OptOutStatus = "requested"
+	OptOutStatusReturnRefused OptOutStatus = "return_refused"
+	OptOutStatusRevoked       OptOutStatus = "revoked"
 )
 
 // Valid indicates whether the value is a known member of the OptOutStatus enum.
@@ -550,7 +603,35 @@ func (e OptOutStatus) Valid() bool {
 		return true
 	case OptOutStatusOptedIn:
 		return true
+	case OptOutStatusRequested:
+		return true
+	case OptOutStatusReturnRefused:
+		return true
 	case OptOutStatusRevoked:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Outcome.
+const (
+	OutcomeFailure Outcome = "failure"
+	OutcomeInfo    Outcome = "info"
+	OutcomeRefusal Outcome = "refusal"
+	OutcomeSuccess Outcome = "success"
+)
+
+// Valid indicates whether the value is a known member of the Outcome enum.
+func (e Outcome) Valid() bool {
+	switch e {
+	case OutcomeFailure:
+		return true
+	case OutcomeInfo:
+		return true
+	case OutcomeRefusal:
+		return true
+	case OutcomeSuccess:
 		return true
 	default:
 		return false
@@ -559,16 +640,16 @@ func (e OptOutStatus) Valid() bool {
 
 // Defines values for PendingChallengePurpose.
 const (
-	PendingChallengePurposeLogin  PendingChallengePurpose = "login"
-	PendingChallengePurposeStepUp PendingChallengePurpose = "step_up"
+	PendingChallengePurposeActivation PendingChallengePurpose = "activation"
+	PendingChallengePurposeLogin      PendingChallengePurpose = "login"
 )
 
 // Valid indicates whether the value is a known member of the PendingChallengePurpose enum.
 func (e PendingChallengePurpose) Valid() bool {
 	switch e {
-	case PendingChallengePurposeLogin:
+	case PendingChallengePurposeActivation:
 		return true
-	case PendingChallengePurposeStepUp:
+	case PendingChallengePurposeLogin:
 		return true
 	default:
 		return false
@@ -844,16 +925,16 @@ func (e StartAuthenticationRequestPrimaryFactor) Valid() bool {
 
 // Defines values for StartAuthenticationRequestPurpose.
 const (
-	StartAuthenticationRequestPurposeLogin  StartAuthenticationRequestPurpose = "login"
-	StartAuthenticationRequestPurposeStepUp StartAuthenticationRequestPurpose = "step_up"
+	StartAuthenticationRequestPurposeActivation StartAuthenticationRequestPurpose = "activation"
+	StartAuthenticationRequestPurposeLogin      StartAuthenticationRequestPurpose = "login"
 )
 
 // Valid indicates whether the value is a known member of the StartAuthenticationRequestPurpose enum.
 func (e StartAuthenticationRequestPurpose) Valid() bool {
 	switch e {
-	case StartAuthenticationRequestPurposeLogin:
+	case StartAuthenticationRequestPurposeActivation:
 		return true
-	case StartAuthenticationRequestPurposeStepUp:
+	case StartAuthenticationRequestPurposeLogin:
 		return true
 	default:
 		return false
@@ -1089,6 +1170,15 @@ type ActionResult struct {
 
 // ActionResultStatus defines model for ActionResult.Status.
 type ActionResultStatus string
+
+// Actor defines model for Actor.
+type Actor struct {
+	Kind ActorKind `json:"kind"`
+	Ref  string    `json:"ref"`
+}
+
+// ActorKind defines model for Actor.Kind.
+type ActorKind string
 
 // AddHolderRequest defines model for AddHolderRequest.
 type AddHolderRequest struct {
@@ -1377,6 +1467,11 @@ type EnrollmentId = string
 
 // Event defines model for Event.
 type Event struct {
+	Actor Actor `json:"actor,omitempty,omitzero"`
+
+	// CorrelationId Transaction or process it belongs to
+	CorrelationId string `json:"correlationId,omitempty,omitzero"`
+
 	// Data As stored; personal fields are ciphertext
 	Data json.RawMessage `json:"data"`
 	Id   EventId         `json:"id"`
@@ -1384,12 +1479,16 @@ type Event struct {
 	// Metadata As stored
 	Metadata   json.RawMessage `json:"metadata"`
 	OccurredAt time.Time       `json:"occurredAt,omitempty,omitzero"`
+	Outcome    Outcome         `json:"outcome,omitempty,omitzero"`
 	Position   string          `json:"position"`
-	RecordedAt time.Time       `json:"recordedAt"`
-	Revision   int64           `json:"revision"`
-	Schema     int             `json:"schema"`
-	Sequence   int64           `json:"sequence"`
-	Stream     string          `json:"stream"`
+
+	// ReasonCode Reason of a refusal or rejection
+	ReasonCode string    `json:"reasonCode,omitempty,omitzero"`
+	RecordedAt time.Time `json:"recordedAt"`
+	Revision   int64     `json:"revision"`
+	Schema     int       `json:"schema"`
+	Sequence   int64     `json:"sequence"`
+	Stream     string    `json:"stream"`
 
 	// Type Example: ChallengeIssued
 	Type EventType `json:"type"`
@@ -1530,26 +1629,42 @@ type MessageList struct {
 
 // MessageRow defines model for MessageRow.
 type MessageRow struct {
-	DeliveredAt       time.Time     `json:"deliveredAt,omitempty,omitzero"`
-	Failure           string        `json:"failure,omitempty,omitzero"`
-	LatencyMs         *int64        `json:"latencyMs,omitempty"`
-	Locale            string        `json:"locale,omitempty,omitzero"`
-	MessageId         SmsId         `json:"messageId"`
-	PhoneId           PhoneId       `json:"phoneId"`
-	Provider          string        `json:"provider,omitempty,omitzero"`
-	ProviderCode      string        `json:"providerCode,omitempty,omitzero"`
-	ProviderMessageId string        `json:"providerMessageId,omitempty,omitzero"`
-	Purpose           string        `json:"purpose"`
-	RequestedAt       time.Time     `json:"requestedAt"`
-	Segments          int           `json:"segments,omitempty,omitzero"`
-	SentAt            time.Time     `json:"sentAt,omitempty,omitzero"`
-	Status            MessageStatus `json:"status"`
-	SubjectId         string        `json:"subjectId,omitempty,omitzero"`
-	TemplateId        string        `json:"templateId,omitempty,omitzero"`
-	UserId            UserId        `json:"userId"`
+	CodeSeq      int       `json:"codeSeq,omitempty,omitzero"`
+	DeliveredAt  time.Time `json:"deliveredAt,omitempty,omitzero"`
+	DispatchedAt time.Time `json:"dispatchedAt,omitempty,omitzero"`
+	FailedAt     time.Time `json:"failedAt,omitempty,omitzero"`
+	Failure      string    `json:"failure,omitempty,omitzero"`
+	Gateway      string    `json:"gateway,omitempty,omitzero"`
+	LatencyMs    *int64    `json:"latencyMs,omitempty"`
+	Locale       string    `json:"locale,omitempty,omitzero"`
+
+	// MessageId Absent for a refused message
+	MessageId         string  `json:"messageId,omitempty,omitzero"`
+	PhoneId           PhoneId `json:"phoneId"`
+	Provider          string  `json:"provider,omitempty,omitzero"`
+	ProviderCode      string  `json:"providerCode,omitempty,omitzero"`
+	ProviderMessageId string  `json:"providerMessageId,omitempty,omitzero"`
+	Purpose           string  `json:"purpose"`
+
+	// ReasonCode Of a refused message
+	ReasonCode  string    `json:"reasonCode,omitempty,omitzero"`
+	Receipt     string    `json:"receipt,omitempty,omitzero"`
+	RequestedAt time.Time `json:"requestedAt"`
+	RetryAfterS int64     `json:"retryAfterS,omitempty,omitzero"`
+	Segments    int       `json:"segments,omitempty,omitzero"`
+	SenderId    string    `json:"senderId,omitempty,omitzero"`
+	SentAt      time.Time `json:"sentAt,omitempty,omitzero"`
+
+	// Status The furthest it got
+	Status MessageStatus `json:"status"`
+
+	// SubjectId Verification, enrolment or challenge
+	SubjectId  string `json:"subjectId,omitempty,omitzero"`
+	TemplateId string `json:"templateId,omitempty,omitzero"`
+	UserId     UserId `json:"userId"`
 }
 
-// MessageStatus defines model for MessageStatus.
+// MessageStatus The furthest it got
 type MessageStatus string
 
 // Mode defines model for Mode.
@@ -1566,6 +1681,19 @@ type OCRA struct {
 
 // OS defines model for OS.
 type OS string
+
+// OpenAuthentication defines model for OpenAuthentication.
+type OpenAuthentication struct {
+	AuthenticationId AuthenticationId          `json:"authenticationId"`
+	ChallengeId      ChallengeId               `json:"challengeId,omitempty,omitzero"`
+	ExpiresAt        time.Time                 `json:"expiresAt"`
+	Mode             Mode                      `json:"mode,omitempty,omitzero"`
+	Platform         Platform                  `json:"platform"`
+	Purpose          OpenAuthenticationPurpose `json:"purpose"`
+}
+
+// OpenAuthenticationPurpose defines model for OpenAuthentication.Purpose.
+type OpenAuthenticationPurpose string
 
 // OptInRequest defines model for OptInRequest.
 type OptInRequest struct {
@@ -1627,27 +1755,52 @@ type OptOutRequest struct {
 
 // OptOutRow defines model for OptOutRow.
 type OptOutRow struct {
-	AgreementVersion string    `json:"agreementVersion,omitempty,omitzero"`
-	Cause            string    `json:"cause,omitempty,omitzero"`
-	DecisiveRuleId   string    `json:"decisiveRuleId,omitempty,omitzero"`
-	EndedAt          time.Time `json:"endedAt,omitempty,omitzero"`
-	EndsAt           time.Time `json:"endsAt,omitempty,omitzero"`
-	OptOutId         OptOutId  `json:"optOutId"`
-	PolicyVersion    int64     `json:"policyVersion,omitempty,omitzero"`
+	Acknowledged     bool   `json:"acknowledged,omitempty,omitzero"`
+	AgreementVersion string `json:"agreementVersion,omitempty,omitzero"`
 
-	// ReasonCode See /v1/meta/reason-codes
-	//
-	// Example: SMS_COOLDOWN
-	ReasonCode  ReasonCode   `json:"reasonCode,omitempty,omitzero"`
-	RequestedAt time.Time    `json:"requestedAt"`
-	RequestedBy string       `json:"requestedBy,omitempty,omitzero"`
-	Residence   string       `json:"residence,omitempty,omitzero"`
-	Status      OptOutStatus `json:"status"`
-	UserId      UserId       `json:"userId"`
+	// Cause Of a revocation
+	Cause     string    `json:"cause,omitempty,omitzero"`
+	DecidedAt time.Time `json:"decidedAt,omitempty,omitzero"`
+
+	// Decision The decision in full as recorded
+	Decision       json.RawMessage `json:"decision,omitempty,omitzero"`
+	DecisiveRuleId string          `json:"decisiveRuleId,omitempty,omitzero"`
+
+	// EffectiveAt Since when the rules forbade it
+	EffectiveAt time.Time `json:"effectiveAt,omitempty,omitzero"`
+	EndedAt     time.Time `json:"endedAt,omitempty,omitzero"`
+	EndedBy     string    `json:"endedBy,omitempty,omitzero"`
+
+	// EndsAt Fixed at the grant
+	EndsAt time.Time `json:"endsAt,omitempty,omitzero"`
+
+	// ExposedS Seconds from effect to detection
+	ExposedS *int64 `json:"exposedS,omitempty"`
+
+	// InForce Whether it waives the second factor now
+	InForce bool `json:"inForce,omitempty,omitzero"`
+
+	// OptOutId Absent for a refused return
+	OptOutId      string    `json:"optOutId,omitempty,omitzero"`
+	PolicyVersion int64     `json:"policyVersion,omitempty,omitzero"`
+	ReasonCode    string    `json:"reasonCode,omitempty,omitzero"`
+	RequestedAt   time.Time `json:"requestedAt"`
+	RequestedBy   string    `json:"requestedBy,omitempty,omitzero"`
+
+	// Residence Residence the verdict stood on
+	Residence   string `json:"residence,omitempty,omitzero"`
+	RuleVersion int    `json:"ruleVersion,omitempty,omitzero"`
+
+	// Status opted_in: ended by the user; return_refused: an opt-in with nothing to end
+	Status OptOutStatus `json:"status"`
+	UserId UserId       `json:"userId"`
 }
 
-// OptOutStatus defines model for OptOutStatus.
+// OptOutStatus opted_in: ended by the user; return_refused: an opt-in with nothing to end
 type OptOutStatus string
+
+// Outcome defines model for Outcome.
+type Outcome string
 
 // Page defines model for Page.
 type Page struct {
@@ -2097,11 +2250,14 @@ type UserRole string
 
 // UserState defines model for UserState.
 type UserState struct {
-	AsOf           time.Time       `json:"asOf"`
-	Authenticators []Authenticator `json:"authenticators,omitempty,omitzero"`
-	ClientId       ClientId        `json:"clientId,omitempty,omitzero"`
-	Closed         bool            `json:"closed,omitempty,omitzero"`
-	FailureCount   int             `json:"failureCount,omitempty,omitzero"`
+	AsOf time.Time `json:"asOf"`
+
+	// Authentications Those that could still go on
+	Authentications []OpenAuthentication `json:"authentications,omitempty,omitzero"`
+	Authenticators  []Authenticator      `json:"authenticators,omitempty,omitzero"`
+	ClientId        ClientId             `json:"clientId,omitempty,omitzero"`
+	Closed          bool                 `json:"closed,omitempty,omitzero"`
+	FailureCount    *int                 `json:"failureCount,omitempty"`
 
 	// Known Whether the user was registered by then
 	Known       bool          `json:"known"`
@@ -2319,20 +2475,17 @@ type ListEventsParams struct {
 	// Type Event types; repeat for several
 	Type []EventType `form:"type,omitempty" json:"type,omitempty,omitzero"`
 
-	// UserId Events of this user
+	// UserId Events of this user; not together with subjectId
 	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
 
-	// SubjectId Events about this thing: a phone, challenge, installation, message ...
+	// SubjectId Events about this thing: a phone, authentication, challenge, installation, message ...
 	SubjectId AnyId `form:"subjectId,omitempty" json:"subjectId,omitempty,omitzero"`
 
 	// Reason Events with this reason code
 	Reason ReasonCode `form:"reason,omitempty" json:"reason,omitempty,omitzero"`
 
-	// Actor Events by this actor's reference
-	Actor string `form:"actor,omitempty" json:"actor,omitempty,omitzero"`
-
-	// CorrelationId Events of this transaction or process
-	CorrelationId string `form:"correlationId,omitempty" json:"correlationId,omitempty,omitzero"`
+	// Outcome Events with this outcome
+	Outcome Outcome `form:"outcome,omitempty" json:"outcome,omitempty,omitzero"`
 
 	// Order Direction
 	Order ListEventsParamsOrder `form:"order,omitempty" json:"order,omitempty,omitzero"`
@@ -3568,18 +3721,11 @@ func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter reason: %s", err))
 	}
 
-	// ------------- Optional query parameter "actor" -------------
+	// ------------- Optional query parameter "outcome" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", ctx.QueryParams(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", ctx.QueryParams(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter actor: %s", err))
-	}
-
-	// ------------- Optional query parameter "correlationId" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "correlationId", ctx.QueryParams(), &params.CorrelationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter correlationId: %s", err))
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter outcome: %s", err))
 	}
 
 	// ------------- Optional query parameter "order" -------------
@@ -9929,247 +10075,256 @@ func (sh *strictHandler) UnlockUser(ctx echo.Context, userId UserId, params Unlo
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3bcuM4suCvIHhORF9GsiXZrov9sKFyuae9XVX22K7uOdOqtSASktCmADYAStZUOGK/ZX/ivJ9P2S/Z",
-	"QAIgQYq6UJZdVWeno6PbkkhcEpmJvOfnIOSThDPClAyOPwcJFnhCFBHwqTtUROg/IiJDQRNFOQuOg36C",
-	"R2SPkXvVR3yI1Jgg/Q0akCEX5AS+4GpMBMqHQ5NUKjQg8KPEExI0AqoH+zMlYh40Aqa/Ow4wTNkIZDgm",
-	"E6znnuD7d4SN1Dg4Pmy1GkGClSJCv/q/fu82/4Gb/2w1X982P31uNw5brYd/DxqBmid6LKkEZaPg4aER",
-	"dFM1JkzREOs9nEd6YJg+wWrszV5+rBEI8mdKBYmCYyVS4i/s3wUZBsfBv+3nINw3v8r9hfn0Ik7HOI4J",
-	"G5Gl84feE9tO7c8Cs8aUMLV8Svfz1vO5AfRkZ0zwOJ6smpD4j2w7aWEemHi6cs7pI6eb5jOdR2SScEVY",
-	"OP+FzBep4yOjf6YEJUSgUJ+EQJhFSPBUWdLQ2I/uyBxhJmeaNPSXQyqkQjxVIQfaIPd4ksR67Udhe9jB",
-	"L1vNmI8oa7Yd4YwJjoBU7B69dTX1wrbda2l/sGUmFY7j1bRDiw9tPX1xmPL0l4LzYQVL6qWt1kGYMnqP",
-	"JhI+kD3z3QBL8uIwFTGSdMSwSgUxv/cRnxKB+proYxKNiNjXSyZS7U/bvR7ro/dnNz9fvEV9+KB3a/+0",
-	"05ygFy0kEaHA62Z4vuxoutkMTX8vTbOZVZDymF+nU2J+rebrT5/bBw+93l6ZEXaWMsJ3dELVIvyu+Exq",
-	"Xo6Bky/hzTG86y8vIkOcxio4bmvOPMH3dJJOguMj+ESZ+dTO1kGZIiMiYCHvKbvkkpr5y8vxAOYeMqub",
-	"Car0HYIVUmMqkSA4MleLJGQD8L+nLBtx2S1TDedGZxlIL0RUdUu+pYKEdp4qaHIRlW66DJowkmYCTMPv",
-	"9wDDJ/jyU9UKLsecLb9UEvvrthTpRoeZUpFwSRZ3+9t4DnxMAOxRzPmdPEGChHqbEZpRNc5+XwKQxI69",
-	"9FgMUrnP7SpIfJRELAVEan7cFg52bD3Nr0TQ4TphYlp8aNtpS3M96Pktn3rDI0pAUjubJAruopAzRRhQ",
-	"OE6S2L63/4c0ZLbhdQejwUzFU/7A1ZiyEVIcSTw/QZghop9FfPAHCRWiEuEwJIkiEVKc7wVmsTLhTJqF",
-	"dkNH8WtWml2An93tLTUpkKm6beH2oBMeRIfkaPhi9HL8ir7+o3XXjjsTTR5SYZXK4DhwyBc8bCy1weKu",
-	"iNRUWLH93zTfGZBQX+B8iKg6zjC8gVIWjjEbkQhxgQQZptJMfSn4ICaTFVtOzBN/qdh6yCNAJRzTCB6+",
-	"HWIaE41NRAiuxfTfs6dyYtELV5jGmudKfRIo5mwUNIKEax4sguNgH156+JQhk8bj4GDYDlvRUQe/HLw+",
-	"JC19OTl4gvCtqAKh5AZIGd7Thz7B8ZCLCazLEqXbldxfXPzGB+JgV3EWXQTMMlNABFc85HEDXf10il4f",
-	"Hr3Us1zpY8DxU6KbIFhydmpO4Pr99e3pxcW7txe/fQCCl4afzzBVFA5AECXmoFddB8cvDgvomqHMZsBx",
-	"m6sAzpUZCw3mSKQxaRgRNKOHbApLkiFPmeqGIZHyyhwqgCmK4J7E8aXgCREKeM0Qx5I0gsT76nOuRGys",
-	"KzQCMhzq+3FKLti6195iRQLH9wwH/d1XXPyh8gvS8CQ9VYGu6+0sR4aNNAQZPBRRYt0RZk8+lHDjc6Ap",
-	"CisjNr04DDyJqrUoUeWI9DkTG7IDbwQZcwIUNIhWKUr4ELYjNnIgVAI3in7mcUTEdqhTGw0aQUKE1Mc5",
-	"3IBCiCAstNCVNIIP65BUU4OYL4Ajn9YfbAPsiyIQobaDD0sngyrx8lzzcYbNKEjjSgMNyIgypi9okLf+",
-	"EjSK1pP18pO/Xztz5ZbY3BC7N/xRSWzGzX9++nzwcKvlZ9ycfvrcefHw/e3v7ebrT0akbjXarx5++B8V",
-	"QnUj6CaJj8l0cCduJ3xAY1KBto2gqxSR6pKy7WCcaF0kpuH8VyKkFU8yZabdgn/WKjQFVCkPWAnEgo2o",
-	"5pJxhUGrnkGqkVubNjYpBXDThNQByZ1PPlIjwHHMZ6C8CB7HIIqweeWpbcNbyX1CBZFdVaWCEAaygJbz",
-	"nb1xRBnCI6z/q6ylUsoZF5oRZgw2woo0FQXDy8IqOYwPi6SKTGQ9SF+Y1T1kA2Mh8Pxxt4S7xla/Y4TY",
-	"R98qREqaMdsiwC+M6GUfMQo5GKkQTwgj0QniLJ4bXmRWjRxyLEB5hunUsLlVu/rNPFUmtwwlM+isu7Mq",
-	"qGc5K1P3rMDFFphYNQurwoOtiZyLWjQOjz80gjvK1r72i37mQV8V8o5EN1w/v7Abgdmd98MyxldesV2B",
-	"fX/NUXDx7PAxTIpEhp9sxhDogjW0jj1zh2fC1/Kii2uQl3Lz0EZ2nuWnDfSlBA0VibzfB5zHBLNqKRSD",
-	"bLRe2lyNOo1cGvWWUDjAtdi1js5xqh5H51y8o7WFj+xSqXu7cLF4rZRgaoasAswpFmJO2eiMKarmW2p9",
-	"dgwnMG8qVzeyN83spVN5sSCnVrr8PuV/or3b5qcfK0/n0VpmcaWNhU2vl/9PfTGrDncLM8GjwgwVYoYG",
-	"BEWcEcTgTs3wJ9f/ZMINCRFJ4I8hjuMBDu9gIywkcaVgVhZVNPgnifEQrxYX3JPvyFBt8PQOhNjH3wGh",
-	"IFjVuwIiEmtBZC3Kv3XP7ULa3fB2imo5iOtdRzGWqmuOuCD+cyE0suu70f1dhVcTrMLxhyUK7WUqx8cg",
-	"UBrFE4zMYz47yWV6PaBEVCHKFIevcZIUnKWHrw5ed9pVcJlsIGi/tyI2Hw5jykiBcIuLzX6yljVj4TbL",
-	"j+iIKrl0+WpMJtts4F/6gg+NXM7YCNWvzeP6xTQhQpKIRG/mNSkle1XWfDHNvFIb+pcKd7jm2xWBKZk3",
-	"a6ngBChfFJyMbpRzPJ/FeHy+xMgb2V208n5bJ1+F43gL+ap8hgtoZXdzjKiUKYnQf/0niqhMNK/R32KU",
-	"CD6lEXAUfmeMAKkcIy7Q9ftr/bhBv+MesxQJhAuM5r/+E6XMcns8iC2FZwNaUyqi6gSZOxZx0WP6lkX6",
-	"mtXvG6+nVAgLgoaU4Xivxzznrl1+0AjyVQeNwKwJTLfe/PooEj29eYEwCn9M8P2td3jmTKPskoc/c8Sv",
-	"5M3GNN+FkJTnsP7Xvg1XmP9Xqfp++JOHmgcl1IyLon81JsJQv9j7MrNNsohOaZTiOGgEf3DKNL1wMcKM",
-	"Smz9/0qkEsgomlLJxZID4OFdXeMwn20qGZSNu3xWDS4ebWmoDu3N5AO5U8/iDENUr0pfj4rkYV/brTGd",
-	"rmXCvy6sKp0uWVPK6s4viEoFK+jOyywp2aNL5xYVwWfn1xfooP3iRbONcJyMcbNTkC5+/iVY0KY+fe5U",
-	"ozvoQ5UzvHrRaiONa4XBO63Oi2broNlql22rRT9Euyq+5vChaf7o5H8srqoR3DdHvLm4VE8er4OyY8wY",
-	"iX1qlhPNQPX9sESCXWGPmRAp8WgDS8v1RFqJosJnB3hduA/MzlMWEqEwhbglAlzGutPXmlbcPrMJq3Aq",
-	"CyFZCcCSE565yA8ttPFUoQnRsrsMqibIiLeuIry5UukhSFPe0aRprPc4bmaRDzBFZvqbbHRzFcNNn02X",
-	"2zG2fS1+ac3mby0Kw98uZsh9FkTjzFM4q/ODtFfKlzDKPzfm8VCsDSa5OL3qPg5HpvzOXGyLoZzZ/qVR",
-	"+jjTInES4xDOuL7h08CibKZaxDRnHd4OkYqB6hvi1ToliDCxhRIEx1kTUSOscMV5SCQVF1rbNgENOEZD",
-	"SuJIgoIS0mRMhCL3aoGFFy/fPyRne1d49t6woc1MT1kcvWZfCq9ZYf0V8DBMhahny0u8KOQKo4sJoakz",
-	"oCDTzEG+wCsr+GMW7FVlTfkzdSErmwylBMGTyo2YLzY4nRv9YKUNwo7ubdBboAdHO1m2swIUGwYtvfOv",
-	"JKfpBjobmW6gs515/LIkyEbSBQ8CaUsTVm7WanKYsmyMjTiUj9z4/ty80obQkTKngke38BWFTudY62cB",
-	"eqzlWTIspoKtQkbAOt+hJcAZZZHRSVe68c1T1d4qO2E2VsPueime3FjUzjWR3CIFFqGi+vGqMofs0+d2",
-	"41VrBQ7pWc7ZkNfV0CEWvIIgHfP9CXhv4ZTW+mOmeZjSGi2SmUw798LCtCuB+uTOzCJgt3dm/mS9Wqc4",
-	"NbkJ7v5n/JZxlYXPB43A/yhv+XAI392CbsCIAj7GxW1MweecMpmQkA7pEqOZm3hb/6ld7ioYFfe26J7U",
-	"31bB5GeCY43utVakFUq9tZXY6DO3TYQwbiCJp5jGYMPcVASr2tZi9p2fInJ0tMp13Ovdd9rNXu/+5dmn",
-	"v1RS+nlEwM/r51w8Q8DwVm6+xZWeRxXntXCTV75X9AOsFHWrYLQd/uMRGPLqhfFOiBrzqCJkoBx7+rtN",
-	"iNNi9dHrJblbhQAUt5xsksrtswG/f3LOCLN4gu2WjLEwTF2jy+bI6NnRlvijF680rWFU/sA3QeKg4Rm1",
-	"FA/sgA297GpA5FFYW/k4tiHrxwaKJekgpuEvxMZaF8XXPK3VCrHXP3ebnaMX7uMdpACvgWM5ZdefcR0b",
-	"WNjcckmdMrleUgdZLZPctuQoj7TNPFRs9Bcy78YjLqgaT/xr7ey6c/QiaARnUefoqP26Uj5Y8BUNzLHI",
-	"Ar3mz78jIxy/wZLKuhuXF8Ma9EoVXhJbdOPcm1pelGhAxpQZbUikMZG+LrRWTDVhuVNylcbkPFoiS4C/",
-	"0zxRUwp26pkH34SICVW3PFG3PAU/nPnrNmWKulh072fKQutZMqLhLZniOAV37KdKU0EpSWADnVyD7deN",
-	"5fVc5SxBpjx5wxx5FWW+o6wAFJs30QiG9B6UoSmnCYhkd4zPWOVO7Z3xlamodlVXWnf8pvRUb+E1bXjG",
-	"sVXPAKWl+FRUq50xBtn5vdwEfWt4U2Ie4pjsyFFRP2DZRWRUq9r2R2fVXvrAe3+li0/lue8VNj/rtqtz",
-	"TpKMJq7wTpXtj6lao20UEWW36MdDAZaeLxPTJolGmSU/PyqwKccLL5gpL1bglQPIA5hyKK8gs+vHeVUz",
-	"msv/nudp15Kw6Hap47URvLdIll1JqRwHXq7VrQsWNGLAbSnmIR8IPDL1uIUkoSBqA1mxUjjUuEBVyZSm",
-	"V9FsH/98cXPZvP652zl60Xx1/LcPrRfNm/b7tQKmGbDhFlZ1ZhfXBQGJQ/AZiwSn1fC9SNT5lvrmYL4l",
-	"pg7m1UtP1EW6XcjUwMl4q1bjSYNL8u5GAjPlh4JVptmxqJZpYSsXI4BiPSu4cM89wtUoQ54USEwJHFE2",
-	"utWcSm9RrrcweRlj2dIb9lTWKD4X3laXu/m0jFnfzWfHZj9xEdZV2Oses8WdOq9sdcrLhP+y5JsfQ76y",
-	"5fD/yiRTs6hvTzC1695O2Q61/gCFlZYkg+GRIESLOJ4CVCNf397Zb7Zl2/4IFYtpFHewAjy1xfaqjS9q",
-	"4c78X5FeslZxJqymV7oue9iG1rfSj7cOONlC4i7hVMXvXo2ILSVsA5BcwH6UjOxxxUxE3lgcLqxkldSQ",
-	"h+/AuZPollabBS7r25HHWL7nBWXUYxDMWoEXbVBhKiQXaMgF6kNN0P5aYdPNVAWKS8K0iLB1Kt4uqy2c",
-	"183Q2iJBbQuPksm6eu9Uo8pTySsr6Nf9ZC2rWJh0Hnv/LJ63k9DW3obuuaLa7RAYZgFKIMltmlSi6qPI",
-	"rliHdVXyTbYjX2Fdll9TAvEKRH1yB9MCQWzvZAIzzDayWK2U4dhaNVcqTPqZLG62qMj+5dVRB/3f//1/",
-	"sn/R4dGLl5UBYbWtT4s+75SZ6n/G3pr/KYgCgK5VUHI7iN1MI4OZhcXKYG5Y3HbJPLVPZht9cbvT/OaP",
-	"ao1q6dXxXK5ZJuNtqpFcepw305tnekUmkeo24UJBCtOMDLRCDeZfr+7SrTHN+N+sMtN4VQ+3yCEq3jzX",
-	"yqa+5dRcVRCxQow2NRAr8+cVRxFHeMBThaiqvENtgcVNOarZ8bkik2KUTKciSgY8r8vkzBhXXL9nLkaR",
-	"2KK3PCKxidk1Tjo/6WaVuJ0Ve6yUfwuR/qVjICFnkUQgjqHZmIZjDUUl5qbCUrA6+n/xN1tMckW0arnk",
-	"I5SZB1GDSiSJmBJhojbJfRJjygx8QpP3uppqbYyqWYNHoPblHE6VhOqd9S4w/Mb6V81mZliigeB3hBVw",
-	"3i/vuQLXK7yW1ldTnvV/Xl98QPbXPCN9wKN5A3Fhq2XZAv7fSWRjCbdM4btM5fittbptdTE9TRbQ9lL5",
-	"81aGrJfDv2V2/EopeDGNfPVd5p33dvaliIepyxZbJBdyj0OFFLlXOdFIOmLlcN/D1usXhaDATpXjw1WG",
-	"X+E7KQ7bWdOKYnkF9oIZ2m3RX8IyaF4TMaVhQRHCCdMnMgy1/gEtN6ov41SObzQ/2e4gZD7xygvQWyME",
-	"cmkGVm7gUTqMmhGaZfeSnc1NVgW5Kzx7TPJMdqUO5mrLeiteXkBMcEVdDBe5RRkak3sckZBOQBSrcKXn",
-	"STNrV7ZhYst7GgouN7bWffu5LY0gTWm0YZQhPLqb3BcL6MUMGIsXldhbuDDK8hhB+9P2vh5n39wsTX39",
-	"yoLUUCpJvSJottv8h4mXPWi8WJIJkS9ni1SIsPa1NyGYWVvUBlJH/vxqSD65baUEpe0tK2ag7Zi2QYgq",
-	"IVoDq4EYVwgjSZiyOLzrcGq7gOp9hYQmdXdUiCNaFAioCVO0T4E8MMYsIpFp8zKjIDgX6hC0HpctsFW2",
-	"oReoVKrNXIK4ESWqZy5HNK04u/XbqIx+KsOp3pAiP+C8qQkjasbFnVf6Rp+PhKQb99unNWFSWVXmzpqC",
-	"zCZQhyzWfOwsk9v+7S9oyW6qalpmCet/piR1gUHl6CHb7CSr4EOivGhDIxjEPLyzz2X57nnpnuXhmSvi",
-	"qFaYBC3RPVsV/MnKYLqK4F2vXD0dMZsAzEUyxjWB4HXRWqWhWIDIrbRRowTVuRN86K+7Etzoq5a97bVg",
-	"3q678IWsViA/93Htduyk1ftxTv9Ktg6GEPGdRHzGEE/wnylBwr1yghjRzB2DcQJx+CtzSGGb4V7B9tdV",
-	"FN27PW7qm+7162WCUNZY5KttJvGsZf8qQi43rLeQmRM2s5FfkRGVighTjOvLF66tsEzAb8YqoZ+npugj",
-	"wqbPyqKotbNitxGf0JDGpMaGNqn+6dU9g7Pz6HXDaJ6FI3e/ZLUK19bZXYULfi7SlrFMpt/ESp9+kkBM",
-	"U5IUu0QsE+Fazdc2tTz/c+8vwFUOlnCViExpSD7YlPFSzvrKQmoNJ0utN2MWgqzuSslNK4vA+s/WKT/u",
-	"kso2CEx+e3aFrk1E+mWWi6aVqBrGt8PWhtY3U3vVRBznp+qDsgQgfy+r8PGj3LYbznalFE3MUt1M2jxl",
-	"o3gob04v0eHLIsQPjqqLJnQaBw/fNz0+9bnTePXww49LtIL6nGObvj3ZO2rznkKCr2ebcKz6ORtewhYJ",
-	"td15Va/koc8K/Va8HLxS2SzZaVWjXUywJKcV1eyc5zTGikAFygEplFzxJZoJn5JvoJPTiq5M6yqxX5ma",
-	"U4/pxkRmlzVjDsoVOfIRqpcoHTU/0xlsyz4e3U+rTg+tK5s08+i04K3D97K0nZK55bAuvdthluzSyuwl",
-	"m10cG3GSSsQIiaC7JoqJQtiE5FGmdR/GlWdcyXsOuiLaSxsxXRM8ibdu/keYZjKVIeClzbsnq/Zukv9W",
-	"Rr7Iidwi8uVaYaGKJ7rl3VwsB+/MWjiF+gOZach8jDSpVALbcPnHyJC3GwiRdamZJhVoF0WCyKxKluG0",
-	"aDbmKOYjiSg7sYXaEGGhmFuDmL+do7LndWFzP+Hm8HhvmWVym3BRQSdYzH/Coe0n5A6mENpl7W2VSd7b",
-	"xZuKhUt4NewLTz82XjUPR81iUP3A1AJIKolP08hjiyvvgsvuqrdSseDCpx1EeZYgbtXWhQoaC0CoAvcN",
-	"nRAowFXkJJ4BtMIm6rwNlbvRI8aUkXLBCY0YmWRZWq/Lts3CHrMiWXnly3J7gYUd+qmtQWb0zSsvVK72",
-	"46/+Gg3Duk2wlC5yi6fh+JYaa3lI7F+UjYhIhCmwjpPkNqGmoherTqDVtPIM6lcYc7ksAWpFVrwx/n+E",
-	"uhQ1k3I2TMmxWYQO12tEMgJWVLYs3EIVq6lYSSuLVAN0N1xyUdGyB5WdpreODHxVlKxnerZ6QrvZ/Err",
-	"at4/f3k1n1SK9dV8siP1C8HNGHAjScJUUDW/5cMhDeGrMeidxn1GRlozWUbR18qWpX+y6jgFhrezzmyN",
-	"nTMXW+Yj60OwaJU3DsSqRqlqTETemGiGJRLWdmW6huutVGbwxFgqrzrrpnFP/+KDfuRUZVskDVlTiRYN",
-	"NTVsEtBdI9D1a+TDQJcOTavY0ddfh3HHJfq3aNW5vX+QsKjrinLWy6LdraswMbloK4u0F2XU9RAq1bdc",
-	"WuS9nLxzw9ddkf7Ip2NSu2fPE3Wz2ALdnw/ZFs98U238aU59Wq5+mqPBxme/zlo1FcMtrFW/ZX2wa6DU",
-	"9nU5apXcW56b7gargtlvWUWLGo1lfstC+gkW4ZhEJwgzhAdSX48DnrIIbKFGey3T16UX+Lzono/5CGGZ",
-	"ZRG50N0TlFDGMunHJqBXllcTfLJ8CnubD6mQCgk+yycqJEX7uQflIOiVzFf5toNVh50bGSAYf+2KQf7Y",
-	"ZMFpHVmtnHWVLarhH9Qi3jzkasK13pBz09NKP3KXoe7lOboj8waa4IjoQ+xrOR5qewhkRG9k8rL70LNT",
-	"jiGgiIVkz4Vrg4xDsCDesY+VSoKHBzBNmYjnRYy61gsl6B3kvl/PpSITjWGYGXGuKXkqQhIhs5hj/a2Y",
-	"qzFlI2PVj0hIIyJ7zGQjYiQh0w4NwWCnEd0NZZ6XCs/lXo/12I8/nuI4JkL++COC7oN9rYVwQf8JLOoY",
-	"vYHtoF7aah2EFkTwgfT3UFd/QmNsG7LwmBz3WH8oOFOERX30fTGj/zuXcvdDA/WN0cY+g5PE+7HH+lqD",
-	"m+F5H31//f46a5co9Ys4jajiot9AfcpC8NLqvzUFY/s91OSkmIWkv9djwAowLA9N8ByFOI41CCAVUSGC",
-	"wzEybwMVY2ZBS2JJEAbdXKLD1oEF2IUJDpSABGB5k3s//ohMTqgrc2qPxPhbIMCMoZ9vbi4R5IQeI9xj",
-	"M8HZyMZSY/18TDX3cJ0lcdYbkieqCcdql9JptfQDnVYbYpJ7rG+uJb1zEwtlEFRBTPOqHhVU7SGbidhj",
-	"LpVIou+vfjpFrw+PXmpoJ0ls76v9xDz6lz8kZ/0fDAihwIaBgp2oxxLBFQ95DN1Yj9EEx5rQSWRjxg2C",
-	"Sf055Axqb2k0nTeQ4hxNMJubBxmf7fVYX0OorwFpfNEnqK8pC77BG+RzUmXPLTugEDAexQQLBkfX1egB",
-	"aNrwH6ASKR5H1nGmkIm7bfSYXtxsPD+2KayWyvRlA2cKuY+zsooMrWq1ptrQfw5NemSPmZPY0yfn5J2+",
-	"JgeCodcREcT0tIU6Jn4qRh99b0/fk6b7mkBOf+6+e3f24a9nt2d/vzy/OnurEePy/MPt5cW789P/yJEj",
-	"IoxiiJzBrMccmsGwiCqJYjLCMYKaZj/soQtHIprakdGEG8i3BwNJ9BgYfw0mwYk4H+NszCVBCZZyppFP",
-	"w8sJcbCkiJsgTJuhLDmzJ+eV7NfHdaa5H7q8uL4xR6OhpWmZERJJ1Peebv5C5v0GaiPFUefoqMe0Bj2I",
-	"Cepen56fo3CMBQ4VEbKBUkb/TMFF5Y4f+jLzVJE9pHm01EvT7A5SlXvMUWN+V9uo4YZmKpjNkb6qUIwV",
-	"EQ3Tklg/OiY4IqLHCsuEsII5iY6REinpn7gSiyimUyIRZeZ+Be5fXE2PwciYQe4esknHOdfqdFCf5jPd",
-	"3pH5rSCarfQtcK8IjtCcpwLiY2eCKiJzKMPnbDi4HMwymu7q7Tcs9kBgLaTR6YsBUswLEYzQdbswxHvK",
-	"8mHQDGucS5Me5BHPuL3EMlopZq0bFGbZ0o5aBz3WTwTXtz/l7NbktPf37Ebg5ap96P3nq7BAeUel0lci",
-	"FgBlSVRTc5pI78wWFkpcsriT/7wKNhoDgDeYhsAGPRKXVKKX0kCSa6ZDpUIRJxIYXjjGbESgX3C+Y33i",
-	"sIUeg6dJOOY2HtSUZ9OAzYVcwzJAtEXWMWQQ0Txs93fpGndFWGF92qCi2chnUxPAXFuUIYw+Xr0DgOuv",
-	"DQhJhIy222Pf9xcLo7Q7B4eaFelrTKL+70RgSaJPfc0VWYbcJa8wlj0WEakEn2tAa04oG1lndHPk1h7i",
-	"r9AtKDu5CTUX8hseabRLE039Lw7RL/SNIUOMTkFAUU2jeKHvw3HK7rTkDq842kaH7fYPJ6jdajm6AlIc",
-	"xnQ0Vh6naKBY3+QJj2N7jjxlikQnPda/worAkpqXUNrMMN/86z5SBGIzCPoz5Qo30GHntTlcbG8uLYab",
-	"Detr+eDg4LVexceb0z0E+fdUohBPSHyKJTGcw/nUzYVPmaQR6TErN8nvMjK4IyTxOIsNkZcM35HbEEti",
-	"2kzHNCQ2bMXEqwXdBIdj0uzstYJGkIrYSrnyeH9/NpvtYfh5j4vRvn1X7r87Pz37cH0G7+SFG4JcwvZ6",
-	"DB0H7b2WeY4nhOGEBsfBwV5r78D0nh2DJL8fkel+6Foej6qq1l7xmMhj5OTRBjIyZwM5WbGBLFBOUEQm",
-	"HG7aPdM6W2QqevBXokxr5TyGB1bQabVMViIgkw0CzoSlP2zyXJ7ButpkrycANWFRPQDFCH6xjt7qsbLF",
-	"uUoiRglKJxMs5nYoSSepvpIi5LQtPJLWhxp8Mjm/m0DSQdAHHOq6i5iDAH2iOfcMi2gJXK99uAJ9veHR",
-	"fAOQZrmptn+11zj4pvX6uNM6brX+Ucwe3hD2uaapL+KHL3ngtkoKVTs4+fd8asSqNcf/0DBkRdmA3++Y",
-	"rNCNFtGpubn0ZQORlPpG0LcK6EEoxAwNzLVXSYbQjeYpyTDvzVNxMh/ITMtWcJvviByz+8yI4xOOrOLr",
-	"ZZ9WntIYmnP9c+kZmdj3PXSN5xk92lpFM2sB0JRqu3NQdYIkIWhfQ37+z0rY23ZgWwHfI1hnyA343eYU",
-	"aueuOJNzIz5tfxzWRBQc//7JPxzfw5kIHhIp3bXpnccEYqHhQAzk1p6Hsx96mJ6pY+WqTFqUGKYC1pG1",
-	"UcFMK81DOkq1zFN1UFqgpcwEHnxVZ6UXBp7Mo9ZBvYVkXeV+D0C2CT7lHoFCY7gdrPIDV3AS8yfDqUyY",
-	"tEgASnJUjVbT9n4xXApOcvklnbPlPdR3NcrBVtLPoqz66Hss7zK1qmArBOMbhPvqp1hme6JG9OUiJCfI",
-	"xZT90EB9E+llzXig5o+1IO9YjuKWbED0/kFrBP2IsHl/D31ksaYqf116mRD32m8Y60j2GywAenE6bRg0",
-	"YKlIYpQKqOYTz+FmKcRf9JgGs1mEVt/07FZ1kJo5zsZzI+eWhJPFoF+QPm01K31O1TiRP7JfajX48OkR",
-	"go4XO+wihEtxwCAFgYzsBfAGUbMdmODcoNPSQnS7fbD32g/vPF4o4FeKgPVdbVlsaxbS6hz5QSrFbQu3",
-	"B53wIDokR8MXo5fjV/T1H627dtyZbE6aK8KtN5LR2juTBkrHX8nSbHTl48WBq7xtsDORfQcGsoiGytjH",
-	"jEnZ3OILlOvxjzLHWMZK9j+Xg00f9jM8q8FofqNqrNfUL3VP61tZL54jDLkZQJ1UognBTO2h6zGfseOS",
-	"WXPxTiv2datNhRVRws9KuQst5fQ3Kyjl9uXmtFLd8m5zVWY1oroc9YfGTsnKKxlcIdCZhsuPp6euvAOP",
-	"byn4eC2N5ASw/9mrX/ewUh0qUwPqzzD13DD9sxs86mcWQpyZaBFlPdY/HzY/cEaaUNjZ3H3ud+Nqyuxm",
-	"+YVojIUSjGwHrcMeM/oimFwnmM2d+XQvdwpRifCaRKAeo2wPgTMBYTS0rYPRkGuRAPVlmhAh9Wtv5v2q",
-	"a/OvRG1PqcX6iMuqhyoOtjGQX7AFAwSmB8fBnymBornWUKWfC3xaynCq1cgrwRy0VkccLS5Fn2bFYbpV",
-	"GBt/vozC8RbWU64qseD7Xguz95RlTnDDpp7KYLGKam981NTEe9A6rGiYr1BEI8/UvSMtOicKE5bB+OzE",
-	"mHo1AjT0t5Jzpv9P3dTyMbxgP8QsNDk6G92QC2RyCu/vjlIefZ1Vg949QoncP5skah48fBUYtkvb2Jll",
-	"0d7gYBGRNnDBOo01c/xOohmFZmzbY45jqZtLV2C2TcOQSMkFeEglLC8RJCL2W8o83izNveP8bn0+HMaU",
-	"5WJChYhlJQfXKv7L42MNxcg0wVno1L+xDFVuwf8tS08FXNkFd02F1p1RyjK/H8SnQK3nIsV4XQm3pw4T",
-	"U7w5bZxhEVOQkiIikVQ8Mc43ykZL1AtzLxRiJqrIQS8DwrFOTULZv9hzDfZ8UoxmAeGVcWPiNyGZbBec",
-	"+5qwCGHEyMwMDQIhQzwhDF2/v0Z+WuGjUDKHZw2OTe9RREfUhEVhWFFWFJ2ABzn/GWxdOElgC9VktYe6",
-	"JrooUxxMIJhDZ5Dwe8zm7BsvsxZNuyZYvI8oC7kQJFQnaDaea0EoC1gy4QIKSUyjvR5zdLMYR1RpKEsH",
-	"E6qucur/Zm6OvCBD0Gm9ftV+eXC4+a1Rrifx3O7DurJSrlLuQrfOTbrGnZQZf7UCE21Eb2BzXENUlS5n",
-	"Q18U4rcjIuiURPqpiek9YIv99VhWFwdCbVxymgmZtdZjG9SrZjQkaEKIAsGKxMPjLF6rx8yT5swyT5rV",
-	"IdD3nVbrBxvdZSKw3JMUVOzD1use65N7KpWspJ5iMbova2Eu17QLfv5lsa7acXD+pgk/mEz5gLKITmmU",
-	"guXYK9AUnDY7rVftl3VIqqow37P75fXkNiO32uFYSnaUHOE48xhtJur5YM+SOoMwXmUX9FNLjn8PyHTl",
-	"w59qhD+s3vFVttWdWLnNYAijrKSA4xVDHKpFDrH/2UFIq90GF5skq55Ym3lcGI9WFhZtRv9OAv8yjtdw",
-	"TMI7EplITzSA4EEIKlyUFLtS0hE7LdcerHkH5vm6X5jir/+6hOLhh0JtKBt0c9hstWuE2hSG3rXG1Q2d",
-	"5rereJkMOWzpTWkcmobVE3famyOwyVLf6tZbRL0o+tklvX8b+FaFPwcafwp13ILL5suXQSFHOjj/sDmO",
-	"ZXD5atGrG2m9xeCCKTP8B6dMefVda2PUviATPsXxTjDLr+T3TSPXiyXIVUMkWaxp+NWhk1nkdhiVF+qR",
-	"+5/zDxqzwGWbJc5viFQm9CCzvYDvq3t6c/5r9+b84sPt6cXbs9sf+za9IwvjRy6lGcVkqPaW6JjdbEFb",
-	"GWXOvN09+00LCc/By18671//7e/dGhcmj76UipnDa5mOaYMTdqxQmkrX7qizXnwWfz2E3QiLN/HUVGHw",
-	"4nU7wCzi7MyvbPWlEfCRZsFn4k9/pVaayhLDUJo85ki5JitTw6cmW7rxHOteYfWL06sukiQURGXmOOs1",
-	"gYDME8S41e8zpIAkXAg+tcMmCSRUuEQnkwk55ox8JyHdBSIXM85IXFaS5KyBZBqOIVXGS9OrMhec2q1/",
-	"VVi4ORtMp8FxVnitBg8sb/qLc0S7pCVRYW94CgKWAEsr47vgkG+ouyr9gBZr3APTW6kE37bUtYkLZtWV",
-	"X0TsrZ0vX91l/zW4YFZfydeEqR1jnediqXslT515d1UOic0TaSCXyd9Aee7+HvqJxiozyvDJgNryGphF",
-	"J36Co81tXECld9TWGpOLCFRcz0/GgEwlmnC4oYCGqmKKTLUNn3dtVsVioUg+GXJB/DmXTGiqZTx+wt8g",
-	"Wd1avdSMI0iekwg2BJI4zATBmUuW4hff2AxjvRoiFWFUpiLFPCHyBAmSEGyiuqTmIWBPJvdJDKKzZu1L",
-	"1lRol7hpZbZCN8dVnbaXrDov/2ILpFaenCtTthms8mJnS6Z0kb+QREXZ6Bhhk4ffyN09xYz8RtbNbm9v",
-	"bxlCm24ZNRbaZfOV67RiPJX2GnAMo2p22+Rvc4U8rwq1dH4owEMlgrjo7yTyWyRUrcHFTy+Py1tToH0N",
-	"iiiBmTQWZM2ebT7RksWAl9arB/yIRa258y5EBN7AtQ9CpvImD8KdvsmDlzaN4GsKcIRDW5b7d8GIKWe0",
-	"izsVi3Ds5V0X3KURVeVLdP+z9fs8PPI6zbL+h5ojQ0GVOQppMiZCkXtVmU1mWh/XFr+mG0teGSo8+dku",
-	"M2OQ6W7iUTSOwFhaJtYsL9r8ZPcFnj3ydPsRVtjWF3CdgfsgOhk/tikKMJgrU1HEdE46Qf2Y4CHEhrsu",
-	"0nxKRI+17lutBkoPOig2VRKg5hV0MW6g9MUhcvVIG6j9wg0bld/oMc2XGihtv0DmMBqIwsvFpsYLM+nV",
-	"+1/2mKn/YPaFvrfR2RIN6KhJWEQx+8EU1WBzzkwqsZ5kkqSKmCJAS9H7Cs++eQzPupQvQXID8B0FXJvW",
-	"+T5GLcd0m9As90eEEUHDfb+B5Kp4KvviHvrNJT/Y+k5jLBGGVv2UjZzZRsuNbuSGK61kiuFMUqkQjiUH",
-	"m88cYXStMIuwiNBvZDDm/M40/ofm+T32fX9mvm3SqN9A2Sct/EqFJ4n/ZfZe/weovcF6zH8d6o3ldbLA",
-	"HF6uT7SHXENOeNrIwQbdsRB0SqAIC5sjTTBiD3UZsp1dM+HOFHgznU5tkS1mKo1Vx5xoVHCTrtOMutKo",
-	"9JCof4JW7I6qpQkQxS1vLO2VtfKKpJCFk8xgEi1bTb6D7RfyuLgzRwC/F3pSB3IiV+WFvQqKHaNLZS/a",
-	"R8etzj+CynbMwfX7ducg8Poqe62Ts0zqvMnww6caLrJiN9mNbHKd3fG9Yg/eKu6H78hu3GwJF7Z8woCE",
-	"0C52mFVw8Big43g5DywUSVtrWnPlNIoBpUsC3kw/QVO4Em6/HvNng7xpBQboY2vIuSNzUztPf/Cf3UOH",
-	"nU6P9c2QUCqMsimONaWnJlnblW6C9y+NtCDQWdQ5Omq/hl8guWxIleyxvt/6cGX023mpqcgXi4GDLp4B",
-	"HdyJ2wkfUGjo4PfrDF7ttTttqHvkt9oMLuk9idHrQuvH42Asm0dH5RaQx4EFl+kceRxgFglOo0JvyOPg",
-	"/Smfvfnbf7z9pfPrrDs/6/518Prs9LfJ2T+HL37620C8+cfr2ctYjv82/pPPlBi8e/vT7FD8vXv/j/Ss",
-	"fsRdVfvTZ7at+0t46ui7Xa7oiaLjWIEyndXO9Bt1fKbIVaqZzf7nYoOhcoL3ioxWx4ayUqLeQLZUWCI4",
-	"H+6hrk0KkTbXG40pU8em9h1OEpDFcaxZIsLyzrAz22RbcbD/uQh0W9vBuOhOjBgHzg19wuBZyxhfXla2",
-	"irNoPd4/wNN817X5S7lHVK03LjWIvio7x6Uplr/U0pEQhjwkeTxW21Lc+hoyQjAUEylw/F2hdCl3wxVA",
-	"WadqOBdW39XA7btCVUbTUeReOQIEVYFEDYSh/F6PmYLTyJ+54Zv89MfiisE+YHTnHptgFY5J9AHooWGq",
-	"SjdQOnWOtRs6IQ+2rp9TNoDUQEv3alTvayLcn7Z7Pda3CduuGDk2W2i40uTmoiYlUcHjqt+fXXeOXhyj",
-	"7vWHvTZ6e3Z14i75Y/Ti0Kh8P2jCj7EiPcaFTSRx+0Jg+zUqPlKc58lYi0kljsH0mOUJmhEAVCDS3oRd",
-	"2hLTNk6oiuLfQnWMyxTyM5+awp87a2VDyk7l+K09gS90jftLWCGS7zZ4KNEaD9GSKBT3wXAdPR1X4Qlh",
-	"JNqQpyzRvjWcLsw43yC2fhtxRzfEFbvIWPcYeGIh3fvReJLQje8XjfeX5x9s+amY4KkNQAIv3km+TlOY",
-	"ioZjZIuiOglQv51AJVktDAGdkijnrn740GIEm1JEqkvKnkME2qFSlmjJSG85U8PamweDuz1/vcHgsEKU",
-	"d0G4PP/weJxM5bgJtbjroCa8oK/uO5JAOXNJI+I5qk7yPgIQaywRRu+7pxo3qdpbqt1rXncDa/m28E4S",
-	"oWETHAfDcAJNRQGeQdT++13TPmeBvDE+ZrD4avERuKapyurrbwMCtyqIc+vRM7OKPcqlVanVvc8Nbivt",
-	"1jf8+eIzzpltQOHaQ1XGWbgfN5vN7vPavFUxqcWg3Bj4jMFL+dyDpw9j+ld0Qo4OzxCfYLyF1hBVbeEu",
-	"ufgmRGHj0YZOc8up3rZi4DFZEat3A0M8dTCAnmUZMOEuhFXsBpowlgZl1oInb1ZjGm4sLf4KoDUxUk0o",
-	"crI1bPPIqScFbj7NKuiarewKV7MYM5NQ5CoSzF0oYzVobWnbp7ijTJu8tVfUxfDbvqLMNv91Q/3rhsqx",
-	"4QtcUBkhL72gTLOq/c+2SefDZtmyfkmf1Vk777rXN7fdjzc/n324OT/t3lxc9Zdl1ZqW0HUVobyD6jNX",
-	"yIHg3KxCtHBKS71w3a84c1ZR6D6R2FNx+OMa9q9AIGhfMbFw3BqJqtAERv6m8ISRmZv5OEjGbFUUy+s6",
-	"2JOD4uuvFWErROYtPfJKEVmbu9p45id1ydqYVsy+stlYV92bMxsmevnzxYez2w8XN7fvL96cvzvrNyoy",
-	"tKwxwFUWG5M4kXvV9fLhpH4t5qF9QQR+2pQtv/ZAjbo8fsf3YLF12uHRi5deO+m15NQJik21A//Ig1Kr",
-	"9VcvvWgv1yp9Y3IsHGxl54xiiT/IRStWzIp2HaSxbk1dsyQITYBAqBme7y4vDjqxiEk5Ia4eVe9/LjYT",
-	"f9iH+kP1qR2iS7essAB96J+VfMud1r9IQYbW4atO++CbKMfgwwtO6/mrMjwRuj9F0Vectw013Tf1w8ty",
-	"jb95vP8acpPXceKnzU7eEDW1Ch9TwM47yqKH/c/00VlV0EDXD0uzRSQbiNyHJDGpCcaZa0vMlYL7wBIo",
-	"K7Ovbux611mSst7WNDIVwp2JI8HQs81aOKBkY5lp1Unl1Wv5RQ9SZWFS0gu6L05Mt5/WSzb9l5nlGdMU",
-	"wZ5sm3hp7BpDm23TL4QzYjKQG4jHUd4UcakBBhD/GWq9muchYhRaiYPB0zTDZaGYJ4pEXntlq7HxGTOt",
-	"tCHlxtU5Zxz0nlVh6x/lFvXRdirF1KgdGvMQQ8/df45N/Va/VuvH5uHLdrtUdM88xeElPmOwVw0yl6g8",
-	"xmxPTepHm2uwfSEhSk/9jLVd6+mFO++ktnq3T1XX1XozlhScA06w/9ns9WHzHrMLvWWXpsHGPLwj0Uem",
-	"aNzvMSpzklY879gzhI73LJ6fOEFxkjfh9KJXl+SNbkX6zjvzFd0msI8ligQc5A60CMOPs9Y8m+LGvi1e",
-	"2MTQz2InlS3/KjBTXTNuN7RVGJ7qEL8Up19aZnXzqDkfQl+t5fUd8QrP41AhzjKL60Lh3i2xbl+QKQ/r",
-	"VsFcVVp1yu/I/48YePTfEANN7ygMdVbNSW6IY34NN/kEl+BP1vaRX3WVd1tl8EK3uLj/BpdcYUerwlJK",
-	"57IbV7XVMmwH1OIUDSSV4GxUpUJVllUrIVIYc5kKss52lqtTXds4LWecIWYo4s5Of2K9kya7DnAFvAQV",
-	"FuOYS/LEYtCT+LItg7/VsKvj/vjKfdlwHlb8BpF2xHmhAM1oJSb52LaxJfYDIZEsdVmlnKHZWK/FtTEG",
-	"pcq5QDf0goM78RFVTr8MjpXbKQfHgbpf6b47AntZIcr9WH+x+n51rVcGd2Res7H2V1REtVopzZySu3QT",
-	"rp60y8rVLXfuMHxDRi63OZ+JD9H5G/QLmRvJdVlS7CYXAcgAVM2btQIG/K4ohEmEbSVNRJm1WMOKNeeA",
-	"Wi9ayHZuFT3zIt2CF2B+HpHtOqF8IbIdATno6eDPZrsTNIIJUWMO4q5tEHmLWXQLUwBsH2oUjwFo+B6S",
-	"L9TRvmopz9XXHkNVIoNMWUAMuBVxHIOIRKOFliprbi2eqCbdJjDmw8XN7cXlzdnb24uPNxXBeheJeoPD",
-	"u3P2jaDwYL5Du+FFos7ZV650ERf26SELTxTEga7CFp6qpoVyDbQxyeWRy5+PsCIREmlMsjZSf6SCyojC",
-	"JqXF9iSJ50tCRzOfekxGOEYDLKlc2pbXRNZ+K8w0vGN8BgmDmacPjwSBWMm8kI4xCrSDbCYSvdkxDl+k",
-	"X0rGMZM/W/67vIMm/nwE9VM4UgJHlI1QEmM15GJiKvLyVCGMJHTRR0NX83ZT2rGe9Fo9UG09B1MHONKL",
-	"o0wRwQCkONaixOTEFZ3S4+f1pozPHCtXGAa7wVxtR0lYZCNAFO+x78mEiJFG4AZKBJnQdIIEVqSB5BgL",
-	"oh+VqoEkViSOqfmeCxMWApUssuoTdsJU4kFMXPKA6eaY6TAVPoFuFG0XsvtlqNRs1kUgvmh3DkzkYZ0u",
-	"W1vG5e6mzoSee60nT0Hk6hPVh1qzhG60G/nJNAsD8rA0sCK+pUS0njd3C9d7l7k71lgP4bpjmtGwEREI",
-	"x7HWFDRxT/mduRyXN0p0RSfdgr4NMlnRsY5MzU6M3vD24rTZbr96RNu6DDRfcbYESPJ5bjiYmmI6JdIE",
-	"ZWAQjFBBeV1tCJcET+J6zj1XsOBiOIT8PitsWUXa+HqhBPySPtqLpiairt0yvhGsZPpuioLjIY4l2dz+",
-	"Y3f51SLY9YyqcGyKyWEo6oNjZGrm8+GwpkVEKmxaRD0itE8LMUMeR07It6Z8UwUbpYmLKDBphVl5LUUn",
-	"JC+VIdFME4xzukDjEpCHJjwiMRToZFMeT6uM7DbS4Br28gjkXBQ/zZL1YmamQT8eyOWpkVheDJ8iM/JZ",
-	"SmPnEFwiihtU2VmhO4k0KZk2jMY3reXXLPV0VYhcjr4pi3l4t7kBLzPFOyNKoR8UkorGsZbAh1x4zZr6",
-	"529/vb06+9tHqMTWMHaRdxenv5y9rTCKfIQ1fXGfz7dRfeoMYpM1wBDBIq42auk3SJgK6LP8u0ZyCuVf",
-	"f/+k922fXxrsawIgkda35bENeZANE2XcQJkgspfTsbmNFznCpSdeZjkjtNhTzBvGip1VWeZeORivamkh",
-	"Lx++MDHSYPuT3sjFejIVXZMoFK8s+Zw4FBLFmU3aDuZfE4tDveMjyvzN5gXfvDGKLp2qcS4SyIvTYrLd",
-	"cEHHNgVUBzi8Q9SHoVO4qxo1AcOQaQIFp3Pze8T9hY2W7CurJs+H6Pr9NXLlwP1dZSWqq143xgOVNQ3Y",
-	"Q6a2hG2caCpK68PLKjyC67oAtMhGYhfH/png2PZ3mPIQD9IYi7n3HhRoqIAwi+fmkpIKC0UiYz5rNiMy",
-	"4SfosHVomjPOqPSRPSLT4OHTw/8LAAD//w==",
+	"7H39cts4tueroHhvVX8MZUvyRxL5jy3HcU97O4k9sdM9d1pZCyIhCW0KYAOgZE3KVfss+xL3//so+yRb",
+	"OABJkKIkUpad5O5MTc3EEkV8nXNwPn/nsxfwacwZYUp6vc9ejAWeEkUE/HU6UkTof4REBoLGinLm9bxB",
+	"jMdkj5F7NUB8hNSEIP0JGpIRF+QEPuBqQgTKX4emiVRoSOBLiafE8z2qX/ZnQsTC8z2mP+t5GIb0PRlM",
+	"yBTrsaf4/i1hYzXxeofttu/FWCki9E//1++nrX/g1j/brVe3rU+fO/5hu/3w757vqUWs3yWVoGzsPTz4",
+	"3mmiJoQpGmC9hotQvxiGj7GaOKOXH/M9Qf5MqCCh11MiIe7E/l2Qkdfz/m0/38J9863cXxpPT+JsgqOI",
+	"sDFZOX7gPLHt0O4oMGpECVOrh0y/3nq89AV6sHMmeBRN1w1I3Ee2HbQwDgw8Wzvm7JHDzfKRLkIyjbki",
+	"LFj8QhbL3PGR0T8TgmIiUKBPQiDMQiR4oixraOpHd2SBMJNzzRr6wxEVUiGeqIADb5B7PI0jPfejoDPq",
+	"4hftVsTHlLU6KeNMCA6BVewanXm19MS2XWtpfbBkJhWOovW8Q4sPbT188TXl4a8E56MKkdRP2u2DIGH0",
+	"Hk0l/EH2zGdDLMnxYSIiJOmYYZUIYr4fID4jAg0000ckHBOxr6dMpNqfdfp9NkDvzm9+vnyDBvCHXq39",
+	"px3mBB23kUSEgqyb48WqoznNRmi5a2mZxazbKUf4dbsl4dduvfr0uXPw0O/vlQVhd6UgfEunVC3v3wc+",
+	"l1qWY5DkK2RzBL91pxeSEU4i5fU6WjJP8T2dJlOvdwR/UWb+6mTzoEyRMREwkXeUXXFJzfjl6Tgblj5k",
+	"ZjcXVOk7BCukJlQiQXBorhZJSI3tf0dZ9sZVt0z1PvvdVVt6KcKqW/INFSSw41TtJhdh6abLdhPepIUA",
+	"0/v3u4fhL/jwU9UMriacrb5UYvvtthyZvh1GSkTMJVle7W+TBcgxAXuPIs7v5AkSJNDLDNGcqkn2/YoN",
+	"ie27Vx6LIar0707VTnyURKzciMR8ue0+2HfrYX4lgo42KROz4kPbDlsa60GPb+XUax5SApra+TRWcBcF",
+	"nCnCgMNxHEf2d/t/SMNmNa87eBuMVDzl91xNKBsjxZHEixOEGSL6WcSHf5BAISoRDgISKxIixfmeZyYr",
+	"Y86kmehpkHL8hplmF+Dn9PaWmhXITN22cWfYDQ7CQ3I0Oh6/mLykr/5o33Wi7lSzh1RYJdLreSnxeQ+1",
+	"tTaY3AciNRdWLP83LXeGJNAXOB8hqnoZhfsoYcEEszEJERdIkFEizdBXgg8jMl2z5Ng88ZeKpQc8BFLC",
+	"EQ3h4dsRphHR1ESE4FpN/z17KmcWPXGFaaRlrtQngSLOxp7vxVzLYOH1vH340cOnjJg0HXsHo07QDo+6",
+	"+MXw1SFp68sp3U9QvhVVoJTcACvD7/ShT3E04mIK87JMma5K7i9PvvaBpHtXcRanCIRlZoAIrnjAIx99",
+	"+OkMvTo8eqFH+aCPAUdPSW6CYMnZmTmB63fXt2eXl2/fXP72HhheGnk+x1RROABBlFiAXXXt9Y4PC+Sa",
+	"kUy9zUkXV7E5H8y70HCBRBIR36igGT9kQ1iWDHjC1GkQECk/mEOFbQpDuCdxdCV4TIQCWTPCkSS+Fzsf",
+	"fc6NiNq2gu+R0UjfjzNyyTb97A1WxEvlnpGgv7uGi/uq/II0MkkPVeDrZivLiaGWhSC9hyJJbDrC7MmH",
+	"Em189jRHYWXUpuNDz9Go2ssaVU5InzO1ITtw38uEE5CgIbRKVcLdYftGP9+EFZvLRcNdvaMsdGdqztLz",
+	"PTw2/y8XUpGpB7+bUaMo0WnMhfEO6K2MKGYBqVgFrFC/ff3qYA7m2cplheHPPAqJ2I4jGlO378VESE2l",
+	"oxqMTwTRize3Kw3hj028p5lcLJb2IR/WfVkNpgpD0Ay32x+WTIdVWvOFvp4YNm9BmgV8NCRjypjWO0CN",
+	"/IvnF51Cm9VCd7125MolsYWRYc7rj0rWAG7989Png4dbbRbg1uzT5+7xw/e3v3darz4ZS6Htd14+/PA/",
+	"KmwF3zuNY5fs6fBO3E75kEbVdHyqFJHqirLt9jjWJlZEg8WvREirdWU2WqcN/9lopxVIpfzCyk0suL4a",
+	"ThlX+Oma+dn83IlW21PmwQUa0HSTMrGUPeB7OIr4HGwywaMINCy2qDy1ba4Mch9TQeSpqrKsCAMVR5sv",
+	"qRt1TBnCY6z/V1kHrJRzLrREy+6NECvSUhT8SUuz5PB+mCRVZCqb7fSlmd1D9mIsBF487vJLb+f1vzG6",
+	"+aMvSyIlzYRtccMvjUZpHzF+BvC9IR4TRsITxFm0MLLIzBqlxLG0y3NMZ0bMrVvVb+apMrtlJJntzqar",
+	"uIJ7Vosydc8KUmxJiFWLsCo62JrJuWjE4/D4g5/pD+t+9ot+5kFfFfKOhDe8QiPwPYHZnfPFKsFXnrGf",
+	"aQ/69xuOorF29Pj9MUKKhEae1BMIdMnJ28RNu8Mz4Rtl0eU16Eu516uW+2r1aQN/KUEDRULn+yHnEcGs",
+	"WrnGoBttVqLXk46fK9nOFAoHuJG6NvE5TtTj+JyLt7Sx8pFdKk1vFy6Wr5XSnppXVm3MGRZiQdn4nCmq",
+	"Flsas/YdqcJcV6/2s1+a0Uuncrykp1ZGMj/l/0R7t61PP1aezqON5+JM/aVFb9b/z1w1q4l0CzLFo8K7",
+	"FmCGhgSFnBHE4E7N6Cc3a2XMre0mCfxjhKNoiIM7WAgLSFSpmJVVFb3909gEvterC+mTb8lI1Xh6B0rs",
+	"4++AQBCsml0BIYm0IrKR5N+kz+1C2615O4WN4t7NrqMIS3Vqjrig/nMhNLHruzH9dxVdTbEKJu9XGLRX",
+	"iZz0QKE0hif4zid8fpLr9PqFElGFKFMcPsZxXIgBH748eNXtVO3LtIai/c6q2Hw0iigjBcYtTjb7yjoM",
+	"jePeTD+kY6rkyumrCZlus4B/2QvubuR6Ri1SvzaP6x8mMRGShCR8vWjIKdlPZcMfJlmwrWbYrHCHa7ld",
+	"kW+TBelWKk5A8kXFydhGucRzRYwj50uC3M/uorX32yb9KphEW+hX5TNcIiu7mh6iUiYkRP/1nyikMtay",
+	"Rn+KUeoaRYrzO+MESOQEcYGu313rxw359frMciQwLgia//pPlDAr7fEwshyevdB6iBFVJ8jcsYiLPtO3",
+	"LNLXrP69CeZKhbAgaEQZjvb6zIlZ2+l7vpfP2vM9MyfwSDvj66OI9fDmB4RR+McU3986h2fONMwuefhn",
+	"TviVstlEHE4h0+Y5ghqNb8M1UY11pr6b1eWQ5kGJNKOi6l9NifCqX0ouecpCOqNhgiPP9/7gFNzyXIwx",
+	"oxLbtAYlEglsFM6o5GLFAfDgrqlzmM/ragZl5y6fV28XD7d0VAf2ZnI3udvM4wyvqJ6Vvh4VybPZtptj",
+	"MtsohH9dmlUyWzGnhDUdXxCVCFawnVd5UrJHV44tKnLqLq4v0UHn+LjVQTiKJ7jVLWgXP//iLVlTnz53",
+	"q8kd7KHKEV4etztI01rh5d1297jVPmi1O2XfajEO0alKGzp8aJl/dPN/LM/K9+5bY95anqqjjzch2Qlm",
+	"jEQuN8upFqD6flihwa7xx0yJlHhcw9NyPZVWo6gIRQJdF+4Ds/KEBUQoTCEdywT/bJbARtdKus5swCqa",
+	"yjJj1m5gKbeApQktWmnjiUJTonV36VUNkDFvU0O4vlHpEEhL3tG4Zbz3OGplCR0wROb6m9a6uYpZtM9m",
+	"y+2Y2r6WcLsW87eWhOHfaSpU+rcgmmaeIgafH6S9Ur6EU/65KY8HYmOOzOXZh9PH0ciM35mLbTlDNVu/",
+	"NEYfZ1oljiMcwBk3d3yavSi7qZYpLfUOb0dIxfz7mnS1yQgiTGxhBMFxNvcfclEjk8/4kcFv4wY1isd4",
+	"IzCTxgrUhlMseEAkmEhDEnE2lkjxSk8ZVriCKCSSigtt8pusChyhESVRKMFKCmg8IUKRe7V0jxQ1gD8k",
+	"Z3sf8PydkYX1/F9ZjYKWoQpvmGHzGfAgSIRo5lBM6xk2cal97MH3YicnfIOvqJzypr8zWeLCZMaZRMw/",
+	"sizsiveZBKkmSxJkluUJLF0ZFddElspX5VT6M0kzd+q8SgmCp5UbYz6oQR83+sFKV4x9u7NAZ4LOudjB",
+	"spUVdtEyhkOBlVJlVsN0JbMapuu5c22U9PlQpqmhIOGkKRowczUValmtTS1B7bIXvr8wP+lABk1ZYMOj",
+	"W4TMgtT02hhuAonQKMBmJG3F7QL1HptCqFYEzCkLjWm+NpvBPFUdtLMDZu/y7apX0smNJe3cIMsdc+AY",
+	"K1phLysrBD997vgv22toSI9ywUa8qaMCG+G29NJU/P8E0r9wShvDUrM8W2uDMc1MHWX6g6Vh127qk8d0",
+	"ixu7fUz3JxvcO8OJqTxJ1SDGbxlXWXGE53vun/KWj0bw2S2YSIwokGNc3EYUQu8JkzEJ6Iiu8B2mA28b",
+	"RrbTXbdHxbUtR2n1p1V78jPBkSb3RjPSdrVe2lpqdIVbHV2Um53EM0wjcOXW1USrlrVcW+kWAB0drYug",
+	"9/v33U6r379/cf7pL5WcfhESCHe7FTXPkA6+VbRzeaYX4eac5hW/K4ZD1mr8VXu0Hf1DKnfTbOYpURMe",
+	"VmROlFNwf7fljtq6OHq1ojKvkIeTTicbpHL5bMjvn1wywiiOar2lYCy8pqnvqT4xOu7EFWH55StN2ziV",
+	"X/A6ROz5jm/PGGDGaMJqxUbkyWhbhXq2YevH5svFyTCiwS9kUWWX5kXLVom9/vm01T06Tv+8gwLvDftY",
+	"Lsh2R9wkBpYWt1pTp0xu1tRBV8s0ty0lyiNdVA8VC/2FLE6jMRdUTabutXZ+3T069nzvPOweHXVeVeoH",
+	"SyGzoTkWWeDX/Pm3ZIyj11hS2XTh8nLUgF+pwitSrG7SKK/WFyUakgllxhoSSUSkawttVFNNdvKMfEgi",
+	"chGu0CUg7GueaKgFO66DdH9jIqZU3fJY3fIEwpHmX7cJUzRNyXe+piywATajGt6SGY4SiEpXHU9crpWo",
+	"YZPrbfu1tr6em5ylnSkP7psjr+LMt5QVNsWWj/jeiN6DMTTjNAaV7I7xOatcqb0zvjIT1c7qg7Ydvyk7",
+	"1Zl489jyNfmz2jtk0yMaZvBluRZNfmUCbk1/kYhq23eMFZnjReV3EQbl/p2sw18Nol4RD3BENgeUSt7Q",
+	"oSRMoREXqdOQhMg+X7Xq5hnnWflipZPAfpk6NFc+8M5dwvJTOSZDI4/p5ajeqgUJCI3VivfbuG4zF+r6",
+	"wFuVp3Q8TSGqqr5lYZqJtpxRR5hqMrl6GXj2RNz8OxAHVVTmmlI+gvCLXgziArkFZhVK9DTW/LJiYY/K",
+	"vsuy7HJwEAd+I8+sy093jeBblcGmtY1RItQEUAIUGnPlJIilkSu/MjkgrVou5wbos84xELIkMps3lv67",
+	"8tKzTJBpE4mceE614G2a7mo0uNtS1k7+IogpNhP0kgSCqBpqfqVer6mLqpIXVM+i1en9fHlz1br++bR7",
+	"dNx62fvb+/Zx66bzbqNtYF7opxOrOtzL64JuyyF9koWC0+r9vYwJ+3pqPy+a5otvk8fQIPdac7J+68a7",
+	"I32uKNjTY4C8Ypu4OjOb3KQCKbcEU17P5uXuQCU5xOpiS0/QcLGllBouVk3lMtkup3OYWl/rZuPYaSsK",
+	"g8cCM+XmqlbWAbOwETltlQMBW7GZ2C/T5x6RCyEDHheIUQkcUja+TWlIbqZFp6Q1m7pvT2WDS+LSWerq",
+	"PARt/TXPQ7DvZj9xETR1pTU9Zks7jcLo25zyKrO8bJPmx5DPbPX+f2U2o5nUt2cy2nlv5wYLtGUPgHYr",
+	"qlXxWBCidUzHNdEAUMRqY6+3FdvuGyom4xdXsGZ7GhvU223NsgctDd1VGkwznsUbKyroAho2LbrL75dl",
+	"/Tn9FlGGRkkUISyRg+vTMIenhs8uK/uswqK4piwgaJ4iUoDTUJvPQxwSBNiQNa861nCT4Aevq30KuQAu",
+	"TvYnek/CFB8DZFv9+d1r9Si8rtgBEnAWSjQSfIrMXiHFUUhUlma0Q7cGzW+kJVAQAB2lCgHEhLQlaHpy",
+	"aAQpcrZ8dpkF3Nukhj/EZOx7u3KYFpSPXfkTChKr4nsHIqmcNWa/gv2bERHSQCGpOA/Ripyx9R7fug4E",
+	"I+Fy/8FurPnalnth+KVd4bEi4S1lPQR8h4aLrNrzxNLDrSWPHsIM8Vi1KDMVjiyHiDS12VUlAEv6c55p",
+	"62ejG7Q8Z6xqs3M5TkDZiENlGCDapUmyUMiU+i2r3nTVPIw6wfIdL7hBHT5jNgi6LNSDREgugM8GAHg+",
+	"2GiwpyNVHeYVYVoP37og/4va3VuUqW9hqpva63dp2UnlqeT4Svrnbsm2dc6Yot644CZ1zvs5TfxHCowi",
+	"zvy6KlzHP5A7DVYV2pZ2eQ2tPnmKxRJPbJ9mAe78bWyeRtghkY3rrXVM6GeyApqiP/AvL4+66P/+7/+T",
+	"/RcdHh2/2E0UYznrK2EG3dhEHPN/CqKoqFOOkPud7WL8bM/sXqyt6oLJbVfV2/hktvHLbHea3/xRbXDh",
+	"ODjlqz048WQbWLIrR/hm/qm5npGpqL6NuVCgAszJUAkLEO8AMN4aD7f7yTpvt4PqvEUxccmmULYGPufm",
+	"KsDnCsvRYDxXAuloo4QjPOSJMpbZ8jVqAaTrSlSz4gtFpsU80W5FnijkHlmNuyIIXHEDn6dZ+sSC+vOQ",
+	"RKZuxqSp1LCsHgpg1p83Rh6rTTvQyNB8QoOJ3kUlFgZq0VtfBrj8nQXLXlOvUYa0hjY6oG1QiSQRMyJM",
+	"3QK5jyNMmdmfwABgrOdaW6Vh5uAwqP1xvk+VjOqc9S4o/MY6C8xi5liioeB3hBVo3oUvX0PrFWaotZrL",
+	"o/7P68v3yH6bQ9MMebjwERcWNtM2KPpOIptNv2Ut/1UiJ2+ss2ari+lpyoEfERB7VuTrZmA+W8LkrNWC",
+	"l/Fk1t9lznlv58cNeZCkZePL7ELucaCQIvcqZxpJx6xc8HLYfnVcSIvvVsWP0843a0LQxdd2N7TaWt1h",
+	"phDuSZfoTmHVbl4TMaNBwRbCMdMnMgq0/QEtxaov40RObrQ82e4gZD7w2gvQmSOkMmsBVm5QVjqMhjUK",
+	"5Si9HS0drGrnPuD5NlW0aXlodqUOF2pL4DWnMi4iuAIgK81dpgxNyD0OSUCnoIpV5GrlhasbZ7ahVDQt",
+	"SnxHA8Flbffkt1/d6XtJQsOaefbw6G6qP+1GL9eAWrqopN41+WnXhKD9WWdfv2ff3Cwtff3KgtZQarmx",
+	"pmzktPUPUzFy4B+vqAXMp7NFMWDQ+NqbEsysO6qG1pE/v34nn9y3Utql7T0r5kXbCW1DEFVKtN4sHzGu",
+	"EEaSMGVpeNcFRXYC1evKMiYbrGhNoqpWCKhJ1LdPgT4wweCehzZ2cwqKcwGQqP24erltKv7dhNdSk4bS",
+	"jhtVonrkcmbsmrPbvIzKLNryPjV7pZMSmzdtY0TNubhzQh76fCSUnabfVWkvbnJr1p6hu6EzQzHrdU33",
+	"ukxv+7e/oBWrqQK3zpBr/kyIKbK2CZhuwqVt5lbMwsz8FcOIB3f2uQz4JsfwW12gUGK0nC/WugQt0z1b",
+	"l5/p2qTsivIVJ2xPx8yCcHART3DDTXC6hK6zUOyGyK2sUWMENbkT3N3fdCWkb1837W2vBfPrphNfwnUA",
+	"9kv/3LgcO2j1etLkmkqxDo4Q8Z1EfM4Qj/GfCUEi/ckJYkQLdwzOCQRx+TwmhS3KTIXY3wQtvnfba+mb",
+	"7tWrVYpQ1jjtq22W9az4vxWIdjWBlzJ3Qj0f+QcyplIRYVA5vzyCfYVnAr4zXgn9PLXZJ9j0kVtWtXaG",
+	"eh/yKQ1oRBosqA4MuAOAapqH5fxaM2tu6cjTbzLQ4o2A++towa3G3TJn0DSeWhvWj2NIkIvjYruoVSpc",
+	"u/XKgqvk/9z7C0iVgxVSJSQzGpD3FjSlhNqyFlHVT3WpzW7MQjLjXam8dy0avPtskz4kaVl1jfqON+cf",
+	"0LUpFbrKqrFNukpt59thu6b3zYCwm8KN/FTdrSxtkLuWdfT4UW7bFm87TGWTotUUSyKvCSweyuuzK3T4",
+	"orjjB0fVsEFd/+Dh+5Yjpz53/ZcPP/y4wipoLjm2aeCX/UbVby4o+GaxCceqn7PpJWyZUTvdl82wj11R",
+	"6GBbw3ScUbLTqia7iGBJzipgbdPIaYQVASjqISmAjrkazZTPyDfQ0nFNe8ZNLVk+GPDJx7RlJPOrhjkH",
+	"ZUyq/A3VU5QpNz/TGWwrPh7dWLNJM80Ptvbw0cAYW2fwZdWPJXfLYVN+t69ZsUqrs5d8dlFk1EkqESMk",
+	"hO7hKCIKYZOVRwGdkxXqR/Oeymk3jZUdGa8JnkZbNzcmTAuZynqC0uLTJ6vWbuCK12a+yKncIvPlWmGh",
+	"iie65d1c7AuTurVwAgg8mWvI/BlqVqncbCPlH6ND3tZQIptyM40ryC4MBZEZTqSRtGg+4SjiY4koO7Fg",
+	"qYiwQCysQ8xdzlE58rq0uJ9wa9TbW+WZ3CZjVNApFoufMhjc9GAKqV3W31YJc7J1yqlYuofXb3/h6d1V",
+	"rFfVrhZ3pZL/NJs8ttHCLgTtrvosFlGHPu0g0bO6QfYSjNTSJlRt9w2dEkChLAoTxwda4RZNAw6Vq9Fv",
+	"jCgjZdQlTRiZclmabwpwkGU+ZpVbOQp2udXQ0gpdkAAv8/vm8EOVs/34qztHI7NuYyxlmrzFk2ByS43D",
+	"PCD2X5SNiYiFabaC4/g2pgbWklWXLGheeQYLLIi4XFVQtwZ5xfj/PwI4U8Na15qVrrY8KqX1BsmMQBWV",
+	"7Yu3sMYa2lbSqiPVG7obKblsa9mDyk7TmUe2fVWcrEd6NlC93Sx+rYP1o6yImpUg7RIpNkPaZUfqoqHO",
+	"GUgjSYJEULW45aMRDeCjCZieJoJGxto4WcXR18q2qHkyiLiigKuEbuHSZmsGPIlCJBWNIjTmpiquZm32",
+	"EiBIVRPOQiOFXTWM9Xcu52zlWNYeafuUTBP2XFnSmfVVnEOpr/G4ZUV4rLL0KMJSOajqdbO1/iW63Xyv",
+	"yq6OemcNgjwaaQYOd1vg+zVeHSBKUjKtkqBfP37yjjsMbdFpfPuoJmHhaQqmvUtUtaYBzthU0K3tMVNU",
+	"qzfvUAmXemWPmnLJ0Q3fdKu7bz6bkMYtB5+oGdcW5P58xLZ85nV9CE9z6rMyanlOBrXPfpOPbSZGW/jY",
+	"fsN01lj/3R61pxFU7mo8n/RlVXv2W4Z306Av3m9ZIQLBIpiQ8ARhhrBBjRjyhIXgwTUGd5m/rpx07eWk",
+	"goiPEZZZ7VOacHyCYspYDkFgKucrEUkFn64ewt7mIyqkQoLP84FWgF5KWk7dXit8levuWHfYuV8ESgg2",
+	"zhj0jzoTTproauVasWxSvntQy3TzkFs213pBaXIBrYx+nzJ0enWB7sjCR1McEn2IA63vA0CPQEZFR6aa",
+	"fAAtx+UE0qBYQPbSJHPQcQgWxDn2iVKx9/AA3jSTp71MUdd6ogS9haL964VUZKopDDOjzrUkT0RAQmQm",
+	"09OfioXFrtB0bqB8ZJ+ZGkpcQleh+avM81Lhhdzrsz778cczHEVEyB9/RNA8eaCtFS7oP0FE9dBrWA7q",
+	"J+32QWC3CP4ggz10qv9CE2z7yfGI9PpsMBKcKcLCAfq+CEXwXVoo+IOPBsbPZJ/Bcex82WcDC8w7QN9f",
+	"v7vOuj1L/UOchFRxMfDRgLIAYsv635qDsf0csLQpZgEZ7PUZiAIM00NTvEABjiK9BVBAqRDBwQSZXwMX",
+	"Y2a3lkSSIAzuBIkO2wd2wyyKhwQiAGeh3PvxR2QqWTOkIXMkJkoEaXEM/Xxzc4WgkrWHcJ/NBWdjmwGO",
+	"9fMR1dIjbYydo9rwWLXgWO1Uuu22fqDb7kAmdZ8NzLWkV24yuAyBKsjEXtdbiqo9ZOsn+ywtgJLo+w8/",
+	"naFXh0cv9G7HcWTvq/3YPPqXPyRngx/MFgIyiNkFO1CfxYIrHvAImsn30BRHmtFJaDPdDYFJ/XfAGSDz",
+	"aTJd+EhxjqaYLcyDjM/3+mygd2igN9JE0E/QQHMWfIJrVKFSZc8tO6AAKB5FBAsGR3eqyQPI1HcfoBIp",
+	"HoU23KeQyRb2+0xPbj5Z9GzhreUyfdnAmULF5rxsIkOnfW2p+vqfI1PU2WfmJPb0yaX6zkCzA8HQqpEI",
+	"YlryAwCLW0AyQN/b03e06YFmkLOfT9++PX//1/Pb879fXXw4f6MJ4+ri/e3V5duLs//IiSMkjGLI98Gs",
+	"z1Iyg9ciqiSKyBhHCBAPf9hDlymLaG5HxhL2kevCBpbosww22J5IGhmdg6MmxlLONfHp/UqVOJhSyE3q",
+	"qK2rlpzZk3Na7ejjOtfSD11dXt+Yo9G7pXmZERJKNHCebv1CFgMfdZDiqHt01Gfagh5GBJ1en11coGCC",
+	"BQ4UEdJHCaN/JhBYS49fT0nwRJE9pGW01FPT4g4KrPss5cb8rra5zr4WKpgtkL6qUIQVEb7BG9KPTggO",
+	"ieizwjQhGWJBwh5SIiGDkxRfF0WAl0UNhJmR/sXZ9Bm8GTOoOES2VDqXWt0uGtB8pNs7srgVRIuVgd3c",
+	"DwSHaMETAVm9c0EVkfkuw9/Z6+ByMNNopVfvwLfUA+nAUPynLwYojC/kXVKlF+K+4h1l+WvQHGuaS+I+",
+	"VD/Pub3EMl4p1tobEmbZ1I7aB302iAW3PRRvTSX+YM8uBH5ctQ69/nwWdlPeUqn0lYgF7LIkqqUlTahX",
+	"ZhGR4rTEPdX/HOgdTQEgG/osJ484LYXRU/GR5FroUKlQyIkEgRdMMBsTlLCQ5CvWJw5L6DN4mgQTbrNY",
+	"DXij3thcyTUiA1RbZGNZhhDNw3Z9V2nLzxArrE8bTDSbr22QDMy1RRnC6OOHt7Dh+mOzhSRExtrts+8H",
+	"y3Aune7BoRZF+hqTaPA7EViS8NMgh+PTxF2KZWPZZyGRSvCF3mgtCaWP0iQNc+TWH+LOMJ1QdnJTai7k",
+	"1zzUZJfEmvuPD9Ev9LVhQ4zOQEFRLWN4oe+DScLutOYOP0l5Gx12Oj+coE67nfIVsOIoouOJciSFjyJ9",
+	"k8c8iuw58oQpEp702eADVgSm1LoCBDojfPOPB0gRyCgh6M+EK+yjw+4rc7jY3lxaDTcL1tfywcHBKz2L",
+	"jzdnewhQA6hEAZ6S6AxLYiRHmglgLnzKJA1Jn1m9SX6XscEdIbEjWWxiv2T4jtwGWJK9PgPYlIDYZBuT",
+	"ZeedxjiYkFZ3r+35XiIiq+XK3v7+fD7fw/D1Hhfjfftbuf/24uz8/fU5/CaHm/ByDdvpDdjzOntt8xyP",
+	"CcMx9XrewV5778C0zp+AJr8fktl+oK9U/de4CrL8A4+I7KFUH/WR0Tl9lOqKPrKbcoJCMuVw0+5BtNRe",
+	"ddoi9v5K1BmMk2cewQy67bappQRisqnLmbL0hy35y+tu17v29QBgJiybB2AYwTc2Nl39rmxyKf6JMYKS",
+	"6RSLhX2VpNNEX0khSq0tPJY27Ot9MpXKdXYy3UF349BpehEbXL0TLbnnWIQr9vXa3Vfgr9c8XNTY0qyi",
+	"9rPH+Nzred1297jVPmi1OzftV71uu9du/6NY81xz73NLU1/ED1/ywC22C1U7OPl3fGbUqg3H/+AbtqJs",
+	"yO93zFboRqvo1Nxc+rKB/E99I+hbBewgFGCGhubaq2RD6CL3lGyY99SrOJn3ZK51K7jNd8SO2X1m1PEp",
+	"R9bwdWpmK09pAk01/7nyjEzG/h66xouMHy3C0tx6ADSn2q5aVJ0gSQja1zu/+Gfl3ts2nlttvsOwqSPX",
+	"43f1OdSOXXEmF0Z92v44rIvI6/3+yT0cN8KZdlq316ZzHlPI4IYDMTu38TxS/6FD6Zk5VsaS0qqE6Uki",
+	"8vZnmGmjeUTHidZ5qg5KK7SUpWiiX9FZ6YlBJPOofdBsIlk32N890G28T3lEoNDQdQezfM8VnMTiyWgq",
+	"UyYtEYCRHFaT1ayzX5EAsfqSzsXyHhqkgNzgKxlkiWED9D2Wd5lZVfAVgvMNkpT1UyzzPVGj+nIRkJMM",
+	"1PsHHw1Mcpp144GZP9GKvAOta5VprXqDRTCwWZFmVnke56BncjaQ4o4PIbecB+VkvsEP8LqQsMVgD31k",
+	"kWZSd5n6/ZD8O/CNsyX7DtYDLblT4xoMaqlIbGwUgDSKFnBRFdI++kyfmlmTtgb16NYSkVrWzicLozaX",
+	"dJ3lzGdQZi2klz72ahLLH9kvdRx++PQIvclJoE7TpEvJ0KBUgcrtZDF7YavjmQxlr9vWOnmnc7D3yk1w",
+	"7S2hGJbSgN3IXZbgm+X1pnkBXiLFbRt3ht3gIDwkR6Pj8YvJS/rqj/ZdJ+pO63P6mpzzWipfZ2fKRTnB",
+	"qEpC2vzSx2sX5lUWOM543L6TGWo4uNuMh9ooBUuCwBFHZQG0SjLtfy5z6MN+RmcN5NZvVE30nAalJqoD",
+	"qzpGCwRSw6iRVKIpwUztoesJn7NeyUu6fEUW27s25sKKPOln5dylzrL6kzWccvuiPq9Ud76tbxmtJ9S0",
+	"UP/B3ylbObjJFfohCPkd8NOpvIMAcin9eiOP5Ayw/9kB8XtYa12VuQEN5pg6UZ3B+Q0eDzKHI848voiy",
+	"PhtcjFrvOSMtQLc2d1/6vYlcZW64/EI0vkcJN/RB+7DPjPkJHtwpZovUG1uaUMQZhK/yF9kAI42iPjMu",
+	"XSpzryGMTFVhOGx8wymaKbxAm6d7eThLf7mh8KrPKNtDEAZBGI1wFA1xoLUcrcyggUxiIiSB1hyDqhv6",
+	"r0RtLxSKeJSr0FoVB6+ebVphtgCqALye92dCAKTYutj0c57Lthn5tv0ceeegvT5XankqmnAq6CadhYlO",
+	"5NMoUFJhPmUUj6Wo/cY9e0dZFr43EvGpXC3rBMSNywVaThy0D5eZUpuZNHSc9Duy/3O2MQkljM9PjMar",
+	"CcDXn0rOmWURyzSPETv7AWaBKYiqdRkvsckZ/H53nPLom7N669NHKJH759NYLbyHr4LCdunVO7e3gfNy",
+	"8OVIm3Jhw91aOH4n0ZxCD9HtKScVqfUVOXA4m84mXEBsV8L0YkFCYj+lzJHN0lxxacRwwEejiLJcI6nQ",
+	"5qyS8lM6uS9Ojw1sMNO6y2P8lnGVpynXVtfSRf93UNQKtLIL6ZoIbaajhGW6B2TWALZ2kWOcZrrbc4fJ",
+	"hq7PG+dYRBQUspBIJBWPTdiQsvEKS8bcC4Vsjyp20NOARLIzU733L/HcQDyfFPNwQFtl3AQnTDIp24Xk",
+	"viYsRBgxMjevBoWQIR4Thq7fXRd7bT+GJPP9bCCx6T0K6ZiahC4MM8pA6AnEvvOvwa2G4xiWUM1We+jU",
+	"5EVlNopJYUvJGTR8YytAkIKFaKBV01OT5j5AlAVcCBKoEzSfLEwfOZtqZRIdFJKYhnt9lvLNcgZUpU8u",
+	"GU6p+pBz/zdzc+QAGF63/epl58XBYf1bo4zf8dyBz6a6Um697sKMz53RJhCWua21ARPW4jdwb25gqspg",
+	"ueEvCpnnIRF0RkLTnFE54Ip9luEQQZJQWlZnkn2to9qmI6s5DQiaEqJAsSLRqJf5y/vMPGnOLIsBWhsC",
+	"fd9tt3+weWkmdyx90tjih+1XfTYg91QqWck9RfC/L+vMLmMIej//soxj1/MuXrfgCwNL4FEW0hkNE3BS",
+	"O4BY3lmr237ZedGEpaqAEJ89o0APbsufq0OlpTJNyRGOslhXPVXP3fasbNULonUuSLcopve7R2ZrH/7U",
+	"IHFj/Yo/ZEvdiUPdvAxhlOE3pLJihAO1LCH2P6c7pM1uQ4stkqFVNhYelyYWlyV0m7d/J0F+mZBxMCHB",
+	"HQlNjioaQtojpEMua4qnUtIxOytjPTa8A/OK5C/M8dd/XcHx8EUBi8umCx222p0GSUKFV+/a4joNUstv",
+	"V5k+GXFYqFNpQrFG1JP0tOsTsIEE2OrWWya9MPw5RRj4Nuitin4ONP0UcPO8q9aLF16hutu7eF+fxrJ9",
+	"+WrJ6zTUdouhBQPr/AenTDl4uo0pal+QKZ/haCeU5SInftPEdbyCuBqoJMsYkl8dOZlJbkdROSqS3P+c",
+	"/6Epy8EGq09UJssh871AmO307Obi19Obi8v3t2eXb85vfxzYwpSsAAGlxdgoIiO1t8LGPM0mtJVT5txZ",
+	"3bPftFCq7b34pfvu1d/+ftrgwuThlzIx8/1aZWPaPIgdG5QGWTw96qz3oaVfh2BrUXGdSE0VBS9ft0PM",
+	"Qs7OXRixL02Aj3QLPpN8+iu12lSejpbEjzlSrtnKACY1FEs3TgzfAbK/PPtwiiQJBFGZO85GTSCV9AQx",
+	"bu37jCigfBjSZu1r4xhKQdISLVPDOeGMfCehUAdyLjPJSNJ6KsmZj2QSTKDIxykwrHIXnNmlf1VUWF8M",
+	"JjOvl6HcNZCB5UV/cYlop7QiAe01T0DBEuBpZXwXEvI1Ta9KN3fGOvfA9VbCO9yWu+qEYNZd+UXC3jr4",
+	"8tVd9l9DCGb9lXxNmNox1TkhlqZX8ix1766rfrEVLj5KMQh8lKMO7KGfaKQypwyfDqkFBsEsPHFLM21V",
+	"5hIpvaUWJU0uE1BxPj8ZBzKVaMrhhjKodxU5RQYnxJVd9fA3lpoSkBEXxB1zxYAG5+PxA/4GZfbW66Xm",
+	"HEHZn0SwINDEYSTIA10xFRc2pB7FOugnFWlUBktjERN5ggSJCTZZXVLLEPAnk/s4AtVZi/YVcyq0p6yL",
+	"KVfonrmus/mKWefANVr2nkD4TPGxKU0AKSdN04+LcNWxpuhr9TYyx3BbMZ80Axlqwygb9xA28AI+KgZh",
+	"/Dw2VAQe8LNWg3t7e6uo31lVTXcMW6ydt9X5qbR3Ripdqka3HRjrW+85+FWN8fMua1Vj59/WG9wCnNRK",
+	"4rsUIcTlNj4I1c51HoTbtc6DV7Z24GtKNYSTWVU/eMmIgUTaxe2GRTBxarcLgcuQqvJ1tv/ZRmAeHnmx",
+	"ZcgBIy0bAZRlgQIaT4hQ5F5VVqSZps+NFaFZbR0oI4UnP9tVDgUy201miKYReJfWTrU8Ceuf7L7A80ee",
+	"7iDECluMgrQn8gCUGBNRNsACw4UyqCSmZ9QJGkQEjyBLO+2fzWdE9Fn7vt32UXLQRZFBWgDcLOjf7KPk",
+	"+BClmKY+6hynrw3Lv+gzfbH5KOkcI3MYPqLw42I756WR9OzdD/vMYEiYdaHvbZ60REM6bhEWUsx+MMAc",
+	"bMGZKUfWg0zjRBEDJLSSvD/g+TdP4Vl/9hVEbjZ8R6nPUGGHXIpaTem2KFrujwkjggb7buvMdZlN9od7",
+	"6Le04sFiRE2wRBhJOmaUjVMHitbg0jf7KTyTAdSZJlIhHEkO3pcFwuhaYRZiEaLfyHDCOaijY4ZVIkif",
+	"fT+Ym09bNBz4KPtLq6FS4Wnsfpj9bvAD4HewPnN/DphlOdYWOKbLGEd7KG1FCk8bjdSQOxaCzggAubAF",
+	"0gwj9tApQ7anbaY5GZA40+PVAnUxg1ZWnf2hSSEddJONciqNcQ3F/idozeqoWlmKUFxybW2mbB9XlGcs",
+	"nWS2J+Gq2eQr2H4ij8sASxng90I3bk9O5bpisJdesVd2CTqjc9Rrd//hVTai9q7fdboHntNR2mkanVVj",
+	"5+2VHz41CFYV++jW8o51dyf3it2Hq6QfviO7CXjFXFgIhiEJoFHuKEOBcARgKvFyGVgAWtvo5EohOYqp",
+	"nStSz0wnRQN+Cbdfn7mjQbG0Aldwz7pU7sjC4O/pP9xn99Bht9tnA/NKgBujbIYjzemJqdBO4Z/g91dG",
+	"WxDoPOweHXVewTdQ5jWiSvbZwG36uDYP7aLUS+WLZaNB/1KPDu/E7ZQPKfSxcDuVei/3Ot0OYCe5TUa9",
+	"K3pPIvSq0PSy501k6+io3Pyy59ntMj0zex5moeA0LHTF7Hnvzvj89d/+480v3V/np4vz078OX52f/TY9",
+	"/+fo+Ke/DcXrf7yav4jk5G+TP/lcieHbNz/ND8XfT+//kZw3z32ravz6zF5udwpPnQe3yxk9UZ4aK3Bm",
+	"6j8znVZTOVOUKtXCZv9zsa9Suap7TRlrKoYyOFLnRRZuLBacj/bQqS3PkLbAG00oUz2Dn4fjGHRxHGmR",
+	"iLC8M+LMthdXHDxxaS64BXQwwbITo8ZBmEGfMMS4MsGXQ9NWSRZtx7sHeJavurF8KbfGavSLK71FX5Wf",
+	"48oA7q/0dMSEIYdIHk/VFs5bX0NGCQZAkoLE3xVJl6ooUhCVTaZGGkwapDi6gxTsylg6ityrlAHBVCCh",
+	"jzBA+PWZAa1G7sg+UgIzadI39Z/FGYN/wNjOfTbFKpiQ8D3wg2+QqX2UzNIQ1w2dkgeLDZgaG8BqYKU7",
+	"ONf7mgn3Z51+nw1s6XQKaI7NEvwU3txc1KSkKjhS9fvz6+7RcQ+dXr/f66A35x9O0ku+h44Pjcn3g2b8",
+	"CCvSZ1zYko50XQgcq8bER4rzvCxqubwjFTB9ZmWCFgSwK5DzbhIgLUy1zdip4vg3AIlxlUCl5FNz+HPX",
+	"j9Tk7ERO3tgT+ELXuDuFNSr5btN4Ym3xEK2JAqIPhuvo6aQKjwkjYU2ZssL61vt0ad7zDVLrt5EBdENS",
+	"2IlMdE9AJhYKrx9NJzGtfb9our+6eG8xpyKCZzYVCEJmJ/k8DRoVDSbIAqumGqD+dQxotFoZAj4lYS5d",
+	"3USe5VwypYhUV5Q9hwq0Q6Ms1pqRXnJmhnXqp2Wna/5607JhhijvpHB18f7xNJnISQvwvJuQJvxAX913",
+	"JAZIdElD4gSqTvJeBJD1KxFG707PNG1StbfSutey7gbm8m3RnSRC743X80bBFHqpwn56Yefvdy37nN3k",
+	"2vSY7cVXS48gNQ2yq2u/DQncqqDObSbPzCv2qJBWpVX3Lne4rfVb3/A8U+KpkyEumG1ikbaYqkxiSL+s",
+	"N5pd57X5VcWgloJyZ+AzphHlYw+fPqHoX9kJOTk8Q36CiRZaR1S1h7sU4psShU1EG7rVreZ6286BR2RN",
+	"1twNvOKpkwH0KKs2E+5CmMVudhPepbcya+OTN7wxTTtWAsjC1poEpBbAjWy9t3la0pNubj7Mut01S9kV",
+	"rWYJXKa0J8UGWKRJhdVba+Fxn+KOMq32Nl5Rl6Nv+4oyy/zXDfWvGyqnhi9wQWWMvPKCMg2v9j/bRp8P",
+	"9epWXXCd9fUzb0+vb25PP978fP7+5uLs9Obyw2BVfatpK93UEMq7sD4zVg1kvmaw0CI1Wprlwn7FNayK",
+	"QgeL2J5KSj+2V/g6AoIWGFO7j1sTURWZwJu/KTphZJ6O3PPiCVuXxfKqCfXkW/H1ozZYrMa8LUiO2ZC1",
+	"ymtMZ255lWxMacU6KFsX9eH05tymiV79fPn+/Pb95c3tu8vXF2/PB35FrZR1BqQYXxMSxXKvGiQfTurX",
+	"YkXYFyTgpy2eclEAGiDkuF3jveX2a4dHxy+cltQb2anrFRtze+6Re6V27S9fONleabv12uxYONjK7htF",
+	"sD2oCitiV4W7TtLYNKdTMyVITYBEqDle7K5CDbq5iGm5NK0ZV+9/LjYkf9gHJKDm3A7ZpVtiHUAv+2dl",
+	"33K39i8CjdA+fNntHHwTwAjufsFpPT8+whOR+1PAr+K89ajp4KkfXlX1+83T/ddQJbxJEj9tnXBN0tQm",
+	"fESBOu8oCx/2P9NHV1VBE143Lc3COfqI3AckNqUJJphrwd5KyX3gCZSV1Vc3dr6bPElZf2waGqzu1MUR",
+	"Y+j7Zj0cAJ5YFlpNimr1XH7RL6nyMCnpJN0XB6bbD+tUcv7LzfKMZYrgT7aNwDR1TaBVt+ncwRkx5b4+",
+	"4lGYN1Zc6YABwn8G1FXzPGSMQjtycHiahrosEItYkdBp0WwtNj5nph03lNykiOOMg92zLm39o9wCqWyn",
+	"WkwDFM+IBxj69v5zYpBUXdTUj63DF51OCf7OPMXhR3zOYK16yyxPa41+T02bZ5vrbftCSpQe+hlRVpvZ",
+	"hTtvn7Z+tU+FsGqjGSug30AS7H82a32o36d2qT/tyjLYiAd3JPzIFI0GfeY2MFI8750zgq75LFqcpIri",
+	"NG/k6WSvrqgb3Yr10+jMV3SbwDpWGBJwkDuwIow8zprk1KWNfQsj2MLQWWInGJN/FZipU/PeU/PapzvE",
+	"LyXpVwKe1s+ac3foq/W8viUOBDwOFOIs87guQehuSXX7gsx40BSPch3I6Yzfkf8fKfDovyEFmi5OGBBP",
+	"zUnWpDEXTU0+wSX4k/V95Fdd5d1WmbxwWpzcf4NLrrCidWkppXPZTajaWhm27WlxCB9JJTgbV5lQlQBn",
+	"JUIKIi4TQTb5znJz6tS2MMsFZ4AZCnnqpz+x0UlTXQe0AlGCCo9xxCV5YjXoSWLZVsDf6r1rEv74ymPZ",
+	"cB5W/QaVdsx5AYBmvJaSXGqr7Yl9T0goS61VKWdoPtFzSXsXg1GVhkBrRsEhnPgIvNEvQ2PlHspez1P3",
+	"a8N3R+AvK2S59/QH6+/XtAnK8I4sGnbT/orgTKuN0iwoucsw4fpBT1kZZ3LnAcPXZJzWNucj8RG6eI1+",
+	"IQujua4qiq1zEYAOQNWi1ShhwO1PQphE2GJaIsqsxxpmrCUHYL1oJTsNq+iRl/kWogCLi5Bs15PkC7Ht",
+	"GNhBDwf/bHW6nu9NiZpwUHdtq8ZbzMJbGAL29qEBeAzshhsh+UJt7Kum8lzN7DGgEhliyhJiIKyIowhU",
+	"JBouNTfZcGvxWLXoNokx7y9vbi+vbs7f3F5+vKlI1ruM1Wsc3F2wb4SEh4sd+g0vY3XBvnKji6Rpnw6x",
+	"8FhBHug6auGJatldbkA2prg8TOvnQ6xIiEQSkayh0x+JoDKksEhpqT2Oo8WK1NEsph6RMY7QEEsqVzbI",
+	"NZm134owDe4Yn0PBYBbpw2NBIFcyB9IxToGOl41Ewtc7puHL5EvpOGbwZ6t/l3fQTp+PAT+FIyVwSNkY",
+	"xRFWIy6mBm6WJwphJKGfPRrhQHHRgHdsJL1RN1KL52BAdkM9OcoUEQy2FEdalZiepKBT+v053pSJmWOV",
+	"AsPg9GUptqMkLLQZIIr32fdkSsRYE7CPYkGmNJkigRXxkZxgQfSjUvlIYkWiiJrPuTBpIYBkkaFP2AET",
+	"iYcRSYsHTF/FzIapiAmchuF2KbtfhkvNYtMMxONO98BkHjbpd7VlXu5ucCb02BsjeQoyV58IH2rDFE7D",
+	"3ehPpm0XsIflgTX5LSWmdaK5W4TeT1l6xxrvIVx3TAsaNiYC4SjSloJm7hm/M5fj6paFKehkOqFvg03W",
+	"9I4jM7MSYze8uTxrdTovH9FALtuar7haAjT5vDYcXE0RnRFpkjIwKEaoYLyud4RLgqdRs+BeClhwORpB",
+	"fZ9VtqwhbWK9UtPiio7Wy64moq7TaXwjVMn03RR6vRGOJKnv/7Gr/GoJ7HpOVTAxYHIYQH1whDhDXCA+",
+	"GjX0iEiFTbOmR6T2aSVmxKMwVfKtK9+gYKMkTjMKTFlhBq+l6JTkUBkSzTXDpEEXaCEC+tCUhyQCgE42",
+	"49GsysluMw2uYS2PIM5l9dNMWU9mblrl46FcXRqJ5eXoKSojnwUaO9/BFaq4IZWdAd1JpFnJNEQ0sWmt",
+	"v2alp+tS5HLyTVjEg7v6DrzMFZ86UQqdmZBUNIq0Bj7iwmmbNLh48+vth/O/fQQkNt/4Rd5env1y/qbC",
+	"KfIR5vTFYz7fBvrUOeQm6w1DBIuo2qmlf0GCREDH4981kVOAf/39k163fX5lsq9JgETa3pY9m/IgfZNl",
+	"7KNMEdnL+djcxssS4cpRL7OaEVrs7uW8xqqdVVXmDhyMg1paqMuHD0yONPj+pPPmIp5MRf8iCuCVpZgT",
+	"ByBRnPmk7cvca2L5VW/5mDJ3sTngm/OOYkin6j2XMdTFaTXZLrhgYxsA1SEO7hB19zA1uKtaJoHAkEkM",
+	"gNO5+z3k7sTGK9aVocnzEbp+d41SOHB3VRlEddXPjfNAZU0D9pDBlrAtDA2itD68DOERQteFTQttJnbx",
+	"3T8THNn+DjMe4GESYbFwfgcADRU7zKKFuaSkwkKR0LjPWq2QTPkJOmwfmjaJcypdYg/JzHv49PD/AgAA",
+	"//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
