@@ -74,6 +74,7 @@ var badSuites = []string{
 	"OCRA-1:HOTP-SHA256-8:QN08-T", "OCRA-1:HOTP-SHA256-8:QN08-T1", "OCRA-1:HOTP-SHA256-8:QN08-TM", "OCRA-1:HOTP-SHA256-8:QN08-T0S",
 	"OCRA-1:HOTP-SHA256-8:QN08-T0M", "OCRA-1:HOTP-SHA256-8:QN08-T0H", "OCRA-1:HOTP-SHA256-8:QN08-T01M", "OCRA-1:HOTP-SHA256-8:QN08-T60S",
 	"OCRA-1:HOTP-SHA256-8:QN08-T60M", "OCRA-1:HOTP-SHA256-8:QN08-T49H", "OCRA-1:HOTP-SHA256-8:QN08-T1D", "OCRA-1:HOTP-SHA256-8:QN08-T100S",
+	"OCRA-1:HOTP-SHA256-8:QN0;", "OCRA-1:HOTP-SHA256-8:QN0A", "OCRA-1:HOTP-SHA256-8:QN08-T;S", "OCRA-1:HOTP-SHA256-8:QN08-T/S",
 	"OCRA-1:HOTP-SHA256-8:QN08\x00", "OCRA-1:HOTP-SHA256-8:QN08 ", "OCRA-1:HOTP-SHA256-8:QN٠٨",
 	"OCRA-1:HOTP-SHA256-8:QN08-" + strings.Repeat("T1M-", 100),
 }
@@ -217,6 +218,20 @@ func TestComputeRejects(t *testing.T) {
 	}
 	if err := (ocra.Suite{}).CheckResponse(""); !errors.Is(err, ocra.ErrResponse) {
 		t.Errorf("zero suite accepts a response: %v", err)
+	}
+}
+
+func TestComputeAcceptsTheLimits(t *testing.T) {
+	t.Parallel()
+	s := parse(t, "OCRA-1:HOTP-SHA256-8:QA10-S064")
+	in := ocra.Input{Question: "0189AMZamz", Peer: "azAZ09zaZA", Session: make([]byte, 64)}
+	if r, err := s.Compute([]byte(k32[:16]), in); err != nil || s.CheckResponse(r) != nil {
+		t.Errorf("got %q, %v", r, err)
+	}
+	for _, q := range []string{"/", ":", "@", "[", "`", "{", "_", "é"} { // neighbours of the accepted ranges
+		if _, err := s.Compute([]byte(k32), ocra.Input{Question: q}); !errors.Is(err, ocra.ErrInput) {
+			t.Errorf("question %q: %v, want ErrInput", q, err)
+		}
 	}
 }
 
