@@ -1,0 +1,334 @@
+package projections
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore"
+)
+
+// ErrNoTimeline means that an id names nothing that has a timeline.
+var ErrNoTimeline = errors.New("no timeline for this id")
+
+// TimeField says which of an event's two times a list goes by.
+type TimeField string
+
+// Time fields. The zero value is TimeRecorded: when the ledger learned of it,
+// which is the order of the log. TimeOccurred is when it happened.
+const (
+	TimeRecorded TimeField = ""
+	TimeOccurred TimeField = "occurred"
+)
+
+// EventFilter selects events. Empty fields select everything.
+type EventFilter struct {
+	Listing
+	TimeField TimeField
+	// Subject is the id of a user, client, installation, phone or transaction,
+	// or of a challenge, message, push, verification, enrolment or
+	// authenticator, which stands for what it is about.
+	Subject  string
+	Types    []string
+	Reasons  []string
+	Outcomes []Outcome
+}
+
+// EventRow is one event on a timeline. Its data is in the log under Sequence.
+type EventRow struct {
+	Sequence      eventstore.Sequence
+	ID            eventstore.EventID
+	Type          string
+	Stream        string
+	Revision      eventstore.Revision
+	OccurredAt    time.Time
+	RecordedAt    time.Time
+	Actor         domain.Actor
+	Reason        string // code, or empty
+	Outcome       Outcome
+	CorrelationID string
+}
+
+const (
+	sqlFacets     = `SELECT id, type, reason, outcome FROM facets`
+	sqlRecordedAt = `SELECT recorded FROM events WHERE seq = ?`
+	sqlEvent      = `SELECT e.seq, e.id, f.type, e.owner, e.revision, e.occurred, e.recorded, a.kind, a.ref, f.reason, f.outcome, e.correlation
+FROM events e JOIN facets f ON f.id = e.facet JOIN actors a ON a.id = e.actor WHERE e.seq = ?`
+
+	// Places of the page, by sequence: from the whole log, from one facet, or
+	// from one timeline.
+	sqlAllUp      = `SELECT seq, seq FROM events WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3`
+	sqlAllDown    = `SELECT seq, seq FROM events WHERE seq > ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3`
+	sqlFacetUp    = `SELECT seq, seq FROM events INDEXED BY events_facet WHERE facet = ?4 AND seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3`
+	sqlFacetDown  = `SELECT seq, seq FROM events INDEXED BY events_facet WHERE facet = ?4 AND seq > ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3`
+	sqlEntityUp   = `SELECT seq, seq FROM timeline WHERE entity = ?4 AND seq > ?1 AND seq < ?2 AND facet IN (SELECT value FROM json_each(?5)) ORDER BY seq LIMIT ?3`
+	sqlEntityDown = `SELECT seq, seq FROM timeline WHERE entity = ?4 AND seq > ?1 AND seq < ?2 AND facet IN (SELECT value FROM json_each(?5)) ORDER BY seq DESC LIMIT ?3`
+
+	// The same by time of occurrence.
+	sqlFacetSince = `SELECT occurred, seq FROM events INDEXED BY events_occurred
+WHERE facet = ?6 AND occurred >= ?1 AND occurred < ?2 AND seq <= ?3 AND (occurred, seq) > (?4, ?5) ORDER BY occurred, seq LIMIT ?7`
+	sqlFacetUntil = `SELECT occurred, seq FROM events INDEXED BY events_occurred
+WHERE facet = ?6 AND occurred >= ?1 AND occurred < ?2 AND seq <= ?3 AND (occurred, seq) < (?4, ?5) ORDER BY occurred DESC, seq DESC LIMIT ?7`
+	sqlEntitySince = `SELECT e.occurred, e.seq FROM timeline t CROSS JOIN events e ON e.seq = t.seq
+WHERE t.entity = ?6 AND t.seq <= ?3 AND t.facet IN (SELECT value FROM json_each(?8))
+AND e.occurred >= ?1 AND e.occurred < ?2 AND (e.occurred, e.seq) > (?4, ?5) ORDER BY e.occurred, e.seq LIMIT ?7`
+	sqlEntityUntil = `SELECT e.occurred, e.seq FROM timeline t CROSS JOIN events e ON e.seq = t.seq
+WHERE t.entity = ?6 AND t.seq <= ?3 AND t.facet IN (SELECT value FROM json_each(?8))
+AND e.occurred >= ?1 AND e.occurred < ?2 AND (e.occurred, e.seq) < (?4, ?5) ORDER BY e.occurred DESC, e.seq DESC LIMIT ?7`
+)
+
+// Events lists events that match all of the filter, ordered by sequence, or by
+// time of occurrence and then sequence. The work of a page is bounded by its
+// size and the number of facets, or by the length of the subject's timeline,
+// and not by the log, also when nothing matches. It returns ErrNoTimeline for
+// a subject of another kind, and ErrCursor for a cursor of another order.
+func (v *Views) Events(ctx context.Context, f EventFilter) (Page[EventRow], error) {
+	var page Page[EventRow]
+	err := v.snapshot(ctx, func(q queryer) error {
+		at, err := readCheckpoint(ctx, q)
+		if err != nil {
+			return err
+		}
+		b, err := f.bounds(at.seq)
+		if err != nil {
+			return err
+		}
+		places, err := f.places(ctx, q, b)
+		if err != nil {
+			return err
+		}
+		places, page.Next = b.cut(places)
+		page.At, page.Position = eventstore.Sequence(b.at), at.position
+		page.Items, err = rowsAt(ctx, q, places)
+		return err
+	})
+	if err != nil {
+		return Page[EventRow]{}, fmt.Errorf("list events: %w", err)
+	}
+	return page, nil
+}
+
+// places finds the page's candidates.
+func (f EventFilter) places(ctx context.Context, q queryer, b bounds) ([]place, error) {
+	facets, all, err := f.facets(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	entities, err := f.entities(ctx, q)
+	if err != nil || len(facets) == 0 {
+		return nil, err
+	}
+	s := selection{q: q, b: b, facets: facets, all: all, entities: entities, filtered: f.Subject != ""}
+	if f.TimeField == TimeOccurred {
+		return s.byOccurrence(ctx)
+	}
+	return s.bySequence(ctx)
+}
+
+// facets are the numbers of the facets that match; all says that the filter
+// does not look at them.
+func (f EventFilter) facets(ctx context.Context, q queryer) (ids []int64, all bool, err error) {
+	rows, err := q.QueryContext(ctx, sqlFacets)
+	if err != nil {
+		return nil, false, err
+	}
+	type facet struct {
+		id          int64
+		typ, reason string
+		outcome     Outcome
+	}
+	found, err := collect(rows, func(r *sql.Rows) (x facet, err error) { return x, r.Scan(&x.id, &x.typ, &x.reason, &x.outcome) })
+	for _, x := range found {
+		if among(f.Types, x.typ) && among(f.Reasons, x.reason) && among(f.Outcomes, x.outcome) {
+			ids = append(ids, x.id)
+		}
+	}
+	return ids, len(f.Types)+len(f.Reasons)+len(f.Outcomes) == 0, err
+}
+
+// among reports whether v is one of the values, or there are none to be.
+func among[T comparable](values []T, v T) bool {
+	for _, x := range values {
+		if x == v {
+			return true
+		}
+	}
+	return len(values) == 0
+}
+
+// entities resolves the subject to the timelines it stands for.
+func (f EventFilter) entities(ctx context.Context, q queryer) ([][]byte, error) {
+	if f.Subject == "" {
+		return nil, nil
+	}
+	packed := packID(f.Subject)
+	if hasTimeline(packed) {
+		return [][]byte{packed}, nil
+	}
+	if _, ok := domain.ParseRef(f.Subject); !ok {
+		return nil, fmt.Errorf("%w: %q", ErrNoTimeline, f.Subject)
+	}
+	rows, err := q.QueryContext(ctx, sqlGetLinks, packed)
+	if err != nil {
+		return nil, err
+	}
+	parents, err := collect(rows, func(r *sql.Rows) (b []byte, err error) { return b, r.Scan(&b) })
+	for _, p := range parents {
+		if isTransaction(p) { // a challenge or its message: the login is the story
+			return [][]byte{p}, err
+		}
+	}
+	return parents, err
+}
+
+// selection is one page's search.
+type selection struct {
+	q        queryer
+	b        bounds
+	facets   []int64
+	all      bool // every facet matches
+	entities [][]byte
+	filtered bool // by entities, of which there may be none
+}
+
+// bySequence finds places in the order of the log.
+func (s selection) bySequence(ctx context.Context) ([]place, error) {
+	low, high, err := s.sequences(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n := int64(s.b.limit) + 1
+	switch {
+	case s.filtered:
+		return gather(s.entities, func(entity []byte) ([]place, error) {
+			return s.query(ctx, s.pick(sqlEntityUp, sqlEntityDown), low, high, n, entity, s.numbers())
+		})
+	case s.all:
+		return s.query(ctx, s.pick(sqlAllUp, sqlAllDown), low, high, n)
+	}
+	return gather(s.facets, func(facet int64) ([]place, error) {
+		return s.query(ctx, s.pick(sqlFacetUp, sqlFacetDown), low, high, n, facet)
+	})
+}
+
+// byOccurrence finds places in the order of when things happened.
+func (s selection) byOccurrence(ctx context.Context) ([]place, error) {
+	b, n := s.b, int64(s.b.limit)+1
+	if s.filtered {
+		return gather(s.entities, func(entity []byte) ([]place, error) {
+			return s.query(ctx, s.pick(sqlEntitySince, sqlEntityUntil), b.since, b.until, b.at, b.key, b.seq, entity, n, s.numbers())
+		})
+	}
+	return gather(s.facets, func(facet int64) ([]place, error) {
+		return s.query(ctx, s.pick(sqlFacetSince, sqlFacetUntil), b.since, b.until, b.at, b.key, b.seq, facet, n)
+	})
+}
+
+// sequences turns the time window, the pin and the cursor into an open
+// interval of sequences. The time of recording never decreases along the log,
+// so its bounds are found by bisection and need no index.
+func (s selection) sequences(ctx context.Context) (low, high int64, err error) {
+	low, high = 0, s.b.at+1
+	if s.b.since != startOfAll {
+		first, err := s.firstRecorded(ctx, s.b.since)
+		if err != nil {
+			return 0, 0, err
+		}
+		low = first - 1
+	}
+	if s.b.until != endOfTime {
+		if high, err = s.firstRecorded(ctx, s.b.until); err != nil {
+			return 0, 0, err
+		}
+	}
+	if s.b.down {
+		return low, min(high, s.b.seq), nil
+	}
+	return max(low, s.b.seq), high, nil
+}
+
+// firstRecorded is the lowest sequence recorded at or after a moment, and one
+// past the pin if there is none.
+func (s selection) firstRecorded(ctx context.Context, at int64) (int64, error) {
+	var failed error
+	n := sort.Search(int(s.b.at), func(i int) bool {
+		var recorded int64
+		if failed == nil {
+			failed = s.q.QueryRowContext(ctx, sqlRecordedAt, int64(i)+1).Scan(&recorded)
+		}
+		return recorded >= at
+	})
+	return int64(n) + 1, failed
+}
+
+func (s selection) pick(up, down string) string {
+	if s.b.down {
+		return down
+	}
+	return up
+}
+
+// numbers is the list of facets as a statement takes it.
+func (s selection) numbers() string {
+	text, _ := json.Marshal(s.facets) // integers always encode
+	return string(text)
+}
+
+func (s selection) query(ctx context.Context, query string, args ...any) ([]place, error) {
+	rows, err := s.q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(r *sql.Rows) (p place, err error) { return p, r.Scan(&p.key, &p.seq) })
+}
+
+// gather concatenates what is found for each source, without duplicates: an
+// event stands once in a list however many timelines it is on.
+func gather[T any](sources []T, find func(T) ([]place, error)) ([]place, error) {
+	var all []place
+	for _, s := range sources {
+		found, err := find(s)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	if len(sources) < 2 {
+		return all, nil
+	}
+	seen := make(map[place]bool, len(all))
+	return slices.DeleteFunc(all, func(p place) bool {
+		defer func() { seen[p] = true }()
+		return seen[p]
+	}), nil
+}
+
+func rowsAt(ctx context.Context, q queryer, places []place) ([]EventRow, error) {
+	out := make([]EventRow, 0, len(places))
+	for _, p := range places {
+		var e EventRow
+		var seq, revision, occurred, recorded int64
+		var id, owner, correlation []byte
+		err := q.QueryRowContext(ctx, sqlEvent, p.seq).Scan(&seq, &id, &e.Type, &owner, &revision, &occurred, &recorded,
+			&e.Actor.Kind, &e.Actor.Ref, &e.Reason, &e.Outcome, &correlation)
+		if err != nil {
+			return nil, fmt.Errorf("read event %d: %w", p.seq, err)
+		}
+		if e.ID, err = uuid.FromBytes(id); err != nil {
+			return nil, fmt.Errorf("read event %d: %w", p.seq, err)
+		}
+		e.Sequence, e.Revision = eventstore.Sequence(seq), eventstore.Revision(revision)
+		e.Stream, e.CorrelationID = streamName(unpackID(owner)), unpackID(correlation)
+		e.OccurredAt, e.RecordedAt = instant(occurred), instant(recorded)
+		out = append(out, e)
+	}
+	return out, nil
+}

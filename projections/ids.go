@@ -1,0 +1,107 @@
+package projections
+
+import (
+	"encoding/base32"
+	"encoding/binary"
+	"strconv"
+	"strings"
+
+	"github.com/authledger/authledger/domain"
+)
+
+// keyAlphabet is the text form of the 16 bytes in every id.
+var keyAlphabet = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+
+// prefixes by their code in packed ids. Codes are the index plus one; a new
+// prefix goes to the end, and another order needs another schemaVersion.
+var prefixes = [...]string{
+	domain.PrefixUser, domain.PrefixClient, domain.PrefixInstallation, domain.PrefixPhone,
+	domain.PrefixVerification, domain.PrefixSMS, domain.PrefixEnrollment, domain.PrefixAuthenticator,
+	domain.PrefixTransaction, domain.PrefixChallenge, domain.PrefixPush, domain.PrefixOptOut,
+	domain.PrefixSession, domain.PrefixIDV, domain.PrefixNotification,
+}
+
+// Codes of the prefixes that have timelines.
+const (
+	codeUser         = 1
+	codeClient       = 2
+	codeInstallation = 3
+	codePhone        = 4
+	codeTransaction  = 9
+)
+
+// packID is the short form of an id in the large tables, half as long as its
+// text:
+//
+//	1 byte     code of the prefix, 1 to 15
+//	16 bytes   key
+//	1–9 bytes  number, unsigned varint; absent for users, clients, installations
+//
+// Anything else, such as the name of an audit stream, is stored as it is; its
+// first byte is a visible character and so never a code.
+func packID(id string) []byte {
+	ref, ok := domain.ParseRef(id)
+	if !ok {
+		return []byte(id)
+	}
+	out := make([]byte, 1, 1+16+binary.MaxVarintLen64)
+	for i, p := range prefixes {
+		if p == ref.Prefix {
+			out[0] = byte(i + 1)
+		}
+	}
+	out, err := keyAlphabet.AppendDecode(out, []byte(ref.Key))
+	// The last character holds two bits more than the key; a spelling that
+	// would not come back the same keeps its own.
+	if err != nil || out[0] == 0 || keyAlphabet.EncodeToString(out[1:]) != ref.Key {
+		return []byte(id)
+	}
+	if ref.N > 0 {
+		out = binary.AppendUvarint(out, ref.N)
+	}
+	return out
+}
+
+// unpackID is the inverse of packID.
+func unpackID(b []byte) string {
+	if len(b) < 17 || b[0] == 0 || int(b[0]) > len(prefixes) {
+		return string(b)
+	}
+	id := prefixes[b[0]-1] + "_" + keyAlphabet.EncodeToString(b[1:17])
+	if len(b) > 17 {
+		n, _ := binary.Uvarint(b[17:])
+		id += "_" + strconv.FormatUint(n, 10)
+	}
+	return id
+}
+
+// streamOwner is the id of the user, client or installation whose stream this
+// is; another stream's name stands for itself.
+func streamOwner(stream string) string {
+	category, key, _ := strings.Cut(stream, "-")
+	switch category {
+	case "user":
+		return domain.UserID(key)
+	case "client":
+		return domain.ClientID(key)
+	case "installation":
+		return domain.InstallationID(key)
+	}
+	return stream
+}
+
+// streamName is the inverse of streamOwner.
+func streamName(owner string) string {
+	ref, ok := domain.ParseRef(owner)
+	switch {
+	case !ok:
+		return owner
+	case ref.Prefix == domain.PrefixUser:
+		return domain.UserStream(owner)
+	case ref.Prefix == domain.PrefixClient:
+		return domain.ClientStream(owner)
+	case ref.Prefix == domain.PrefixInstallation:
+		return domain.InstallationStream(owner)
+	}
+	return owner
+}

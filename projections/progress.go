@@ -1,0 +1,108 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/authledger/authledger/eventstore"
+)
+
+// ErrBehind means that the views have not applied a position in time. The
+// error is a *BehindError.
+var ErrBehind = errors.New("views are behind")
+
+// BehindError says how far behind.
+type BehindError struct {
+	Want eventstore.Position // waited for
+	Have eventstore.Position // applied
+	Err  error               // what holds the views up; nil when they are only slow
+}
+
+// Lag is the distance in positions; records, where positions are dense.
+func (e *BehindError) Lag() uint64 { return uint64(e.Want - e.Have) }
+
+func (e *BehindError) Error() string {
+	return fmt.Sprintf("views are behind: want position %d, have %d", e.Want, e.Have)
+}
+
+// Unwrap makes errors.Is(err, ErrBehind) hold.
+func (e *BehindError) Unwrap() error { return ErrBehind }
+
+// Status is how far the views have come.
+type Status struct {
+	Sequence   eventstore.Sequence // last record applied; zero for none
+	Position   eventstore.Position // its position
+	RecordedAt time.Time           // its time; zero for none
+	Err        error               // of the newest attempt to apply, if it failed
+}
+
+// progress tells waiters how far the views have come.
+type progress struct {
+	mu      sync.Mutex // guards the rest
+	status  Status
+	closed  bool
+	changed chan struct{} // closed and dropped at the next change; nil when nobody waits
+}
+
+func (p *progress) set(at checkpoint) {
+	p.update(func() {
+		p.status = Status{Sequence: at.seq, Position: at.position, RecordedAt: at.recorded}
+	})
+}
+
+func (p *progress) fail(err error) { p.update(func() { p.status.Err = err }) }
+func (p *progress) close()         { p.update(func() { p.closed = true }) }
+
+func (p *progress) update(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+}
+
+// get returns the status and a channel that closes when it changes.
+func (p *progress) get() (s Status, closed bool, changed <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	return p.status, p.closed, p.changed
+}
+
+// Status returns how far the views have come. Its distance from the log's head
+// is the lag.
+func (v *Views) Status() Status {
+	v.progress.mu.Lock()
+	defer v.progress.mu.Unlock()
+	return v.progress.status
+}
+
+// Position is the position of the last record applied.
+func (v *Views) Position() eventstore.Position { return v.Status().Position }
+
+// WaitFor returns once the record at a position, and all before it, can be
+// read. When ctx ends first it returns a *BehindError, and after Close
+// eventstore.ErrClosed. A position already applied does not look at ctx.
+func (v *Views) WaitFor(ctx context.Context, position eventstore.Position) error {
+	for {
+		s, closed, changed := v.progress.get()
+		switch {
+		case s.Position >= position:
+			return nil
+		case closed:
+			return fmt.Errorf("wait for position %d: %w", position, eventstore.ErrClosed)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return &BehindError{Want: position, Have: s.Position, Err: s.Err}
+		}
+	}
+}

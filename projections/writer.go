@@ -1,0 +1,230 @@
+package projections
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/bridge"
+)
+
+// schemaVersion is the version of every table and of what is folded into it. A
+// file of another version is thrown away and built again, so raise it with any
+// change that would give one record other rows.
+const schemaVersion = 1
+
+const (
+	schemaCheckpoint = `CREATE TABLE checkpoint (
+	one      INTEGER PRIMARY KEY CHECK (one = 1),
+	sequence INTEGER NOT NULL,
+	position INTEGER NOT NULL,
+	event    BLOB NOT NULL,    -- id of the record at sequence: tells one log from another
+	recorded INTEGER NOT NULL  -- its time, µs since 1970
+) STRICT;
+INSERT INTO checkpoint VALUES (1, 0, 0, zeroblob(16), 0)`
+	sqlGetCheckpoint = `SELECT sequence, position, event, recorded FROM checkpoint`
+	sqlSetCheckpoint = `UPDATE checkpoint SET sequence = ?, position = ?, event = ?, recorded = ?`
+)
+
+// checkpoint is how far a file has come.
+type checkpoint struct {
+	seq      eventstore.Sequence
+	position eventstore.Position
+	event    eventstore.EventID
+	recorded time.Time // zero before the first record
+}
+
+// queryer is a connection, a pool or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func readCheckpoint(ctx context.Context, q queryer) (checkpoint, error) {
+	var seq, position, recorded int64
+	var event []byte
+	if err := q.QueryRowContext(ctx, sqlGetCheckpoint).Scan(&seq, &position, &event, &recorded); err != nil {
+		return checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
+	}
+	id, err := uuid.FromBytes(event)
+	if err != nil {
+		return checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
+	}
+	c := checkpoint{seq: eventstore.Sequence(seq), position: eventstore.Position(position), event: id}
+	if seq > 0 {
+		c.recorded = instant(recorded)
+	}
+	return c, nil
+}
+
+// model is one read model's writing side. Its statements belong to the
+// writer's connection.
+type model interface {
+	// prepare prepares the statements of apply.
+	prepare(p *preparer)
+	// apply folds one record in. It must depend on nothing but the record and
+	// the model's own rows of earlier records.
+	apply(ctx context.Context, e *entry) error
+	// reset drops whatever apply remembers outside the file, because the
+	// transaction it belonged to was rolled back.
+	reset()
+}
+
+// preparer prepares statements until one fails.
+type preparer struct {
+	ctx        context.Context
+	conn       *sql.Conn
+	statements []*sql.Stmt
+	err        error
+}
+
+func (p *preparer) stmt(text string) *sql.Stmt {
+	if p.err != nil {
+		return nil
+	}
+	s, err := p.conn.PrepareContext(p.ctx, text)
+	if err != nil {
+		p.err = fmt.Errorf("prepare %q: %w", text, err)
+		return nil
+	}
+	p.statements = append(p.statements, s)
+	return s
+}
+
+// run executes a statement that changes rows. Inside a transaction nothing is
+// cancellable: the driver would start a goroutine for each statement.
+func run(s *sql.Stmt, args ...any) error {
+	_, err := s.ExecContext(context.Background(), args...)
+	return err
+}
+
+// writer owns the one connection that changes a views file. One goroutine at
+// a time may use it.
+type writer struct {
+	db         *sql.DB
+	conn       *sql.Conn
+	statements []*sql.Stmt // all of them, to be closed before the connection
+	begin      *sql.Stmt
+	commit     *sql.Stmt
+	rollback   *sql.Stmt
+	save       *sql.Stmt
+	models     []model
+	at         checkpoint
+
+	// fault, when set by a test, is called at the named steps of apply; an
+	// error stands for the process dying there.
+	fault func(step string) error
+}
+
+// newWriter prepares the models' statements on a file whose tables exist.
+func newWriter(ctx context.Context, db *sql.DB, conn *sql.Conn, models []model) (*writer, error) {
+	w := &writer{db: db, conn: conn, models: models}
+	p := &preparer{ctx: ctx, conn: conn}
+	w.begin, w.commit, w.rollback = p.stmt(`BEGIN IMMEDIATE`), p.stmt(`COMMIT`), p.stmt(`ROLLBACK`)
+	w.save = p.stmt(sqlSetCheckpoint)
+	for _, m := range models {
+		m.prepare(p)
+	}
+	w.statements = p.statements
+	if p.err != nil {
+		return nil, errors.Join(p.err, w.closeStatements())
+	}
+	at, err := readCheckpoint(ctx, conn)
+	if err != nil {
+		return nil, errors.Join(err, w.closeStatements())
+	}
+	w.at = at
+	return w, nil
+}
+
+// fresh drops records that were applied before and checks that the rest
+// follow without a gap.
+func (w *writer) fresh(records []eventstore.Record) ([]eventstore.Record, error) {
+	first := slices.IndexFunc(records, func(r eventstore.Record) bool { return r.Sequence > w.at.seq })
+	if first < 0 {
+		return nil, nil
+	}
+	records = records[first:]
+	for i, r := range records {
+		if want := w.at.seq + eventstore.Sequence(i) + 1; r.Sequence != want {
+			return nil, fmt.Errorf("%w: want record %d, got %d", ErrGap, want, r.Sequence)
+		}
+	}
+	return records, nil
+}
+
+// apply folds entries into all models and moves the checkpoint, in one
+// transaction. After an error nothing has changed.
+func (w *writer) apply(ctx context.Context, entries []entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := run(w.begin); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	at, err := w.fold(ctx, entries)
+	if err == nil {
+		err = run(w.commit)
+	}
+	if err != nil {
+		for _, m := range w.models {
+			m.reset()
+		}
+		_ = run(w.rollback) // fails only when SQLite has rolled back by itself
+		return err
+	}
+	w.at = at
+	return nil
+}
+
+func (w *writer) fold(ctx context.Context, entries []entry) (checkpoint, error) {
+	for i := range entries {
+		if err := w.failing("record"); err != nil {
+			return checkpoint{}, err
+		}
+		for _, m := range w.models {
+			if err := m.apply(ctx, &entries[i]); err != nil {
+				return checkpoint{}, &bridge.RecordError{
+					Sequence: entries[i].Record.Sequence,
+					Err:      fmt.Errorf("apply %s: %w", entries[i].Record.Type, err),
+				}
+			}
+		}
+	}
+	last := entries[len(entries)-1].Record
+	at := checkpoint{seq: last.Sequence, position: last.Position, event: last.ID, recorded: last.RecordedAt}
+	if err := w.failing("checkpoint"); err != nil {
+		return checkpoint{}, err
+	}
+	if err := run(w.save, int64(at.seq), int64(at.position), at.event[:], at.recorded.UnixMicro()); err != nil {
+		return checkpoint{}, fmt.Errorf("save checkpoint %d: %w", at.seq, err)
+	}
+	return at, w.failing("commit")
+}
+
+func (w *writer) failing(step string) error {
+	if w.fault == nil {
+		return nil
+	}
+	return w.fault(step)
+}
+
+func (w *writer) closeStatements() error {
+	var errs []error
+	for _, s := range w.statements {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// close releases the file: statements before their connection, because a
+// statement left open would keep the file open.
+func (w *writer) close() error {
+	return errors.Join(w.closeStatements(), w.conn.Close(), w.db.Close())
+}
