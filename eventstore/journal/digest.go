@@ -1,0 +1,75 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/authledger/authledger/domain"
+)
+
+// fingerprint tells one request from another that came with the same command
+// id. It is SHA-256 over texts, each as u32 big-endian length ‖ bytes:
+// "authledger/command/v1", the command's name, and name and value of each of
+// its fields that is not zero, in the order of the struct. Leaving zeros out
+// lets a command grow a field without changing what older requests were.
+//
+// Secrets and personal data are left out: a fingerprint of a six-digit code or
+// a phone number is as good as the thing itself.
+func fingerprint(c domain.Command) (string, error) {
+	h := sha256.New()
+	part(h, "authledger/command/v1")
+	part(h, c.Name())
+	v := reflect.ValueOf(c)
+	if v.Kind() != reflect.Struct {
+		return "", fmt.Errorf("fingerprint %s: want a struct, not %s", c.Name(), v.Kind())
+	}
+	for i := range v.NumField() {
+		text, ok := fieldText(v.Field(i).Interface())
+		if !ok {
+			return "", fmt.Errorf("fingerprint %s: field %s has no text", c.Name(), v.Type().Field(i).Name)
+		}
+		if text != "" {
+			part(h, v.Type().Field(i).Name)
+			part(h, text)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func part(h hash.Hash, s string) {
+	var n [4]byte
+	binary.BigEndian.PutUint32(n[:], uint32(len(s)))
+	h.Write(n[:])
+	h.Write([]byte(s))
+}
+
+// fieldText is a field's value as text, "" for zero and for what must stay out.
+func fieldText(value any) (text string, ok bool) {
+	switch v := value.(type) {
+	case domain.Secret, domain.Personal:
+		return "", true
+	case time.Time:
+		if v.IsZero() {
+			return "", true
+		}
+		return v.UTC().Format(time.RFC3339Nano), true
+	}
+	v := reflect.ValueOf(value)
+	switch {
+	case v.IsZero():
+		return "", v.Kind() == reflect.String || v.CanInt() || v.Kind() == reflect.Bool
+	case v.Kind() == reflect.String:
+		return v.String(), true
+	case v.Kind() == reflect.Bool:
+		return "true", true
+	case v.CanInt():
+		return strconv.FormatInt(v.Int(), 10), true
+	}
+	return "", false
+}

@@ -1,0 +1,293 @@
+// Package journal is the imperative shell around the rules: it loads a stream's
+// state, gathers the evidence a command needs, lets domain.Decide judge, and
+// appends what was decided.
+//
+// It owns what the rules may not touch: the clock, keys, codes, signatures,
+// randomness and I/O. It must not judge: every refusal comes from domain. One
+// command appends to one stream, all or nothing; commands on one stream are
+// taken one after the other, and a writer in another process is met by the
+// expected revision. Most readers want Execute and User.
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/codec"
+	"github.com/authledger/authledger/eventstore/keyring"
+)
+
+// ErrBusy means that other writers kept changing the stream. Nothing was
+// written; the same request may be sent again.
+var ErrBusy = errors.New("stream is busy")
+
+// Keyring is what the journal needs of *keyring.Keyring.
+type Keyring interface {
+	CurrentKid(ctx context.Context) (string, error)
+	Digits(ctx context.Context, kid, purpose, subject string, seq, n int) (string, error)
+	Challenge(ctx context.Context, kid, purpose, subject string, seq int) (string, error)
+	Activation(ctx context.Context, kid, purpose, subject string, seq int) (string, error)
+	PutSecret(ctx context.Context, subject, id string, secret []byte) error
+	Secret(ctx context.Context, subject, id string) (keyring.Secret, error)
+	Open(ctx context.Context, subject string, eventID uuid.UUID, field, sealed string) ([]byte, error)
+}
+
+// Config says what a journal works with. Store, Codec, Keyring, Policy and
+// Clock are required.
+type Config struct {
+	Store   eventstore.Store
+	Codec   *codec.Codec
+	Keyring Keyring
+	Policy  *domain.Policy
+	Clock   func() time.Time
+	// SMSCounter counts the messages to a number in the last hour, over all
+	// users (D-11). It is a soft limit: without a counter, or when it fails,
+	// only the per-phone cooldown holds.
+	SMSCounter func(ctx context.Context, number string) (int, error)
+	// CacheSize is how many idle streams are kept folded; 0 means 50,000.
+	CacheSize int
+	Logger    *slog.Logger // nil discards
+}
+
+// Journal executes commands and reads current states. It is safe for
+// concurrent use and starts no goroutines.
+type Journal struct {
+	store   eventstore.Store
+	codec   *codec.Codec
+	keys    Keyring
+	policy  *domain.Policy
+	clock   func() time.Time
+	counter func(ctx context.Context, number string) (int, error)
+	log     *slog.Logger
+	slots   *slots
+	watches watches
+}
+
+const (
+	defaultCacheSize = 50_000
+	maxAttempts      = 4 // one decision and three after conflicts
+	// appendTimeout bounds an append that its caller stopped waiting for, and
+	// readBackTimeout the question what became of it.
+	appendTimeout   = 10 * time.Second
+	readBackTimeout = 5 * time.Second
+)
+
+// New returns a journal over an open store. The journal closes nothing.
+func New(c Config) (*Journal, error) {
+	if c.Store == nil || c.Codec == nil || c.Keyring == nil || c.Policy == nil || c.Clock == nil {
+		return nil, errors.New("open journal: store, codec, keyring, policy and clock are required")
+	}
+	if c.CacheSize == 0 {
+		c.CacheSize = defaultCacheSize
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	s, err := newSlots(c.CacheSize)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return &Journal{
+		store: c.Store, codec: c.Codec, keys: c.Keyring, policy: c.Policy, clock: c.Clock, counter: c.SMSCounter, log: c.Logger, slots: s,
+	}, nil
+}
+
+// Now is the journal's time: UTC, whole microseconds.
+func (j *Journal) Now() time.Time { return j.clock().UTC().Truncate(time.Microsecond) }
+
+// Request is a command and where it came from. The same CommandID always gives
+// the outcome of its first execution (I-1).
+type Request struct {
+	Command       domain.Command
+	CommandID     uuid.UUID
+	Actor         domain.Actor
+	Source        domain.Source
+	CorrelationID string
+	CausationID   string
+	RequestID     string
+}
+
+// Outcome is what a command led to. Without events nothing was changed and
+// nothing recorded, and Position is zero.
+type Outcome struct {
+	Events   []Recorded
+	Position eventstore.Position // of the last event; for consistency tokens
+	Replayed bool                // an earlier execution of the same command id did it
+}
+
+// Recorded is an event as it stands in the log; personal data is sealed.
+type Recorded struct {
+	ID         eventstore.EventID
+	Type       string
+	Event      domain.Event
+	Revision   eventstore.Revision
+	Sequence   eventstore.Sequence // 0 in a store that learns it later
+	OccurredAt time.Time
+	RecordedAt time.Time
+}
+
+// execution is one request on its way.
+type execution struct {
+	Request
+	stream string
+	digest string
+}
+
+// Execute decides a command and makes its events durable.
+//
+// A *domain.Error says why nothing was recorded; IDEMPOTENCY_CONFLICT when the
+// command id was used for something else. ErrBusy and
+// eventstore.ErrUnavailable may be tried again with the same command id, and
+// so may eventstore.ErrOutcomeUnknown: if the events became durable after all,
+// the repeat returns them. A context that ends before the append is honoured;
+// after it, the outcome is awaited. A first execution that changed nothing
+// leaves no trace, so a repeat of it is decided anew.
+func (j *Journal) Execute(ctx context.Context, r Request) (Outcome, error) {
+	x, err := newExecution(r)
+	if err != nil {
+		return Outcome{}, err
+	}
+	s := j.slots.acquire(x.stream)
+	defer j.slots.release(s)
+	if err := s.enter(ctx); err != nil {
+		return Outcome{}, fmt.Errorf("wait for %s: %w", x.stream, err)
+	}
+	defer s.leave()
+	if err := j.ready(ctx, s); err != nil {
+		return Outcome{}, err
+	}
+	for range maxAttempts {
+		out, err := j.attempt(ctx, s, x)
+		if !errors.Is(err, eventstore.ErrConflict) {
+			return out, err
+		}
+		if err := j.catchUp(ctx, s); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return Outcome{}, fmt.Errorf("execute %s on %s: %w", r.Command.Name(), x.stream, ErrBusy)
+}
+
+func newExecution(r Request) (execution, error) {
+	if r.Command == nil || r.CommandID == uuid.Nil {
+		return execution{}, errors.New("execute: a command and a command id are required")
+	}
+	digest, err := fingerprint(r.Command)
+	if err != nil {
+		return execution{}, err
+	}
+	x := execution{Request: r, stream: r.Command.Stream(), digest: digest}
+	if !wellFormed(x.stream) {
+		return execution{}, malformedID()
+	}
+	return x, nil
+}
+
+// attempt gathers, decides and appends once. eventstore.ErrConflict means that
+// the state was not the newest.
+func (j *Journal) attempt(ctx context.Context, s *slot, x execution) (Outcome, error) {
+	now := j.Now()
+	events, refused, err := j.decide(ctx, s, x, now)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("gather evidence for %s on %s: %w", x.Command.Name(), x.stream, err)
+	}
+	if refused != nil || len(events) == 0 {
+		return j.unrecorded(ctx, x, refused)
+	}
+	proposed, events, err := j.encode(ctx, x, events, now)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := j.provision(ctx, x.stream, events); err != nil {
+		return Outcome{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return Outcome{}, fmt.Errorf("execute %s on %s: %w", x.Command.Name(), x.stream, err)
+	}
+	return j.append(ctx, s, x, proposed, events, now)
+}
+
+// decide lets the rules judge. refused is their error; err means that they
+// could not be asked.
+func (j *Journal) decide(ctx context.Context, s *slot, x execution, now time.Time) (events []domain.Event, refused, err error) {
+	g := gathering{j: j, slot: s, now: now}
+	defer g.release()
+	command, err := g.gather(ctx, x.Command)
+	if err != nil {
+		return nil, nil, err
+	}
+	events, refused = domain.Decide(s.state, command, g.facts, now, j.policy)
+	return events, refused, nil
+}
+
+// encode seals and encodes the events. The events it returns are the ones
+// stored: those the state must record and callers may see.
+func (j *Journal) encode(ctx context.Context, x execution, events []domain.Event, now time.Time) ([]eventstore.Proposed, []domain.Event, error) {
+	m := codec.Metadata{
+		CommandID: x.CommandID, Command: x.Command.Name(), Digest: x.digest, Count: len(events), OccurredAt: now,
+		CorrelationID: x.CorrelationID, CausationID: x.CausationID, Actor: x.Actor, Source: x.Source,
+		PolicyVersion: j.policy.Version, RequestID: x.RequestID,
+	}
+	proposed := make([]eventstore.Proposed, len(events))
+	stored := make([]domain.Event, len(events))
+	for i, e := range events {
+		var err error
+		id := eventstore.EventIDOf(x.CommandID, i)
+		if stored[i], err = j.codec.Seal(ctx, x.stream, id, e); err != nil {
+			return nil, nil, err
+		}
+		m.Ordinal = i
+		if proposed[i], err = j.codec.Encode(ctx, x.stream, id, stored[i], m); err != nil {
+			return nil, nil, err
+		}
+	}
+	return proposed, stored, nil
+}
+
+// append makes the events durable and brings the state along. Once the store
+// has them the caller's context no longer matters: giving up half way would
+// only turn an answer into a question.
+func (j *Journal) append(ctx context.Context, s *slot, x execution, proposed []eventstore.Proposed, events []domain.Event, now time.Time) (Outcome, error) {
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
+	defer cancel()
+	appended, err := j.store.Append(detached, x.stream, s.last, proposed)
+	switch {
+	case err == nil && !appended.Repeated:
+		return j.accept(s, proposed, events, appended, now), nil
+	case err == nil || errors.Is(err, eventstore.ErrDuplicateID):
+		// An earlier execution stands in the log, perhaps with other events
+		// than those decided now. The state may be behind it.
+		if err := j.catchUp(detached, s); err != nil {
+			return Outcome{}, err
+		}
+		return j.first(detached, x)
+	case errors.Is(err, eventstore.ErrOutcomeUnknown):
+		return j.settle(ctx, s, x, now, err)
+	}
+	return Outcome{}, fmt.Errorf("execute %s: %w", x.Command.Name(), err)
+}
+
+func (j *Journal) accept(s *slot, proposed []eventstore.Proposed, events []domain.Event, appended eventstore.Appended, now time.Time) Outcome {
+	out := Outcome{Events: make([]Recorded, len(events)), Position: appended.Position}
+	s.mu.Lock()
+	for i, e := range events {
+		stamp := appended.Records[i]
+		s.apply(proposed[i].ID, e, now)
+		s.last = eventstore.At(stamp.Revision, stamp.Leaf)
+		out.Events[i] = Recorded{
+			ID: proposed[i].ID, Type: proposed[i].Type, Event: e, Revision: stamp.Revision, Sequence: stamp.Sequence,
+			OccurredAt: now, RecordedAt: stamp.RecordedAt,
+		}
+	}
+	s.doubtful = false // whatever was under way before can no longer land
+	s.mu.Unlock()
+	j.watches.notify(s.stream)
+	return out
+}

@@ -1,0 +1,144 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore/keyring"
+)
+
+func unknown(what string) error {
+	return &domain.Error{Code: domain.Unknown, Detail: "there is no such " + what}
+}
+
+// User shows a user's current state: everything this process appended is in
+// it. read must not keep or change u, nor call the journal; its error is
+// returned as it is. A user who was never registered is an UNKNOWN error.
+func (j *Journal) User(ctx context.Context, userID string, read func(u *domain.User, now time.Time) error) error {
+	if !domain.IsID(userID, domain.PrefixUser) {
+		return unknown("user")
+	}
+	s, release, err := j.view(ctx, domain.UserStream(userID))
+	if err != nil {
+		return err
+	}
+	defer release()
+	u := s.state.(*domain.User) // by the stream's category
+	if !u.Registered() {
+		return unknown("user")
+	}
+	return read(u, j.Now())
+}
+
+// Installation shows an installation's current state, like User.
+func (j *Journal) Installation(ctx context.Context, id string, read func(*domain.Installation)) error {
+	if !domain.IsID(id, domain.PrefixInstallation) {
+		return unknown("installation")
+	}
+	s, release, err := j.view(ctx, domain.InstallationStream(id))
+	if err != nil {
+		return err
+	}
+	defer release()
+	i := s.state.(*domain.Installation) // by the stream's category
+	if !i.Registered() {
+		return unknown("installation")
+	}
+	read(i)
+	return nil
+}
+
+// Client shows a client's current state, like User.
+func (j *Journal) Client(ctx context.Context, id string, read func(*domain.Client)) error {
+	if !domain.IsID(id, domain.PrefixClient) {
+		return unknown("client")
+	}
+	s, release, err := j.view(ctx, domain.ClientStream(id))
+	if err != nil {
+		return err
+	}
+	defer release()
+	c := s.state.(*domain.Client) // by the stream's category
+	if !c.Registered() {
+		return unknown("client")
+	}
+	read(c)
+	return nil
+}
+
+// Shown is the six digits the login page shows for a challenge: the question
+// of a challenge/response, or the number to type into the app. It is "" when
+// there is nothing to show. keyring.ErrKeyDestroyed means a challenge of long
+// ago.
+func (j *Journal) Shown(ctx context.Context, c domain.Challenge) (string, error) {
+	purpose := deriveChallenge
+	switch {
+	case c.Mode == domain.ModePush && c.NumberMatching:
+		purpose = deriveMatch
+	case c.Mode != domain.ModeChallengeResponse:
+		return "", nil
+	}
+	digits, err := j.keys.Challenge(ctx, c.Kid, purpose, c.ID, 1)
+	if err != nil {
+		return "", fmt.Errorf("derive digits of %s: %w", c.ID, err)
+	}
+	return digits, nil
+}
+
+// CodeText is the code to send in a message, for the delivery worker alone.
+// subjectID is the verification, enrolment or challenge it was issued for.
+func (j *Journal) CodeText(ctx context.Context, purpose domain.Purpose, subjectID string, i domain.Issued) (code string, err error) {
+	switch purpose {
+	case domain.PurposePhoneVerification:
+		code, err = j.keys.Digits(ctx, i.Kid, deriveConfirm, subjectID, i.Seq, j.codeLength(i))
+	case domain.PurposeLogin:
+		code, err = j.keys.Digits(ctx, i.Kid, deriveLogin, subjectID, i.Seq, j.codeLength(i))
+	case domain.PurposeActivation:
+		code, err = j.keys.Activation(ctx, i.Kid, deriveActivation, subjectID, i.Seq)
+	default:
+		return "", fmt.Errorf("derive code of %s: no code has the purpose %s", subjectID, purpose)
+	}
+	if err != nil {
+		return "", fmt.Errorf("derive code of %s: %w", subjectID, err)
+	}
+	return code, nil
+}
+
+// PhoneNumber opens a phone's number, for the delivery worker alone.
+func (j *Journal) PhoneNumber(ctx context.Context, userID, phoneID string) (string, error) {
+	if !domain.IsID(userID, domain.PrefixUser) {
+		return "", unknown("user")
+	}
+	s, release, err := j.view(ctx, domain.UserStream(userID))
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	p, ok := s.state.(*domain.User).Phone(phoneID) // by the stream's category
+	if !ok {
+		return "", unknown("phone")
+	}
+	return j.number(ctx, s, p)
+}
+
+// OCRASecret is the key of an active authenticator and the suite it is for. It
+// is shown to the app once, in the answer that completes the enrolment.
+func (j *Journal) OCRASecret(ctx context.Context, userID, authenticatorID string) (secret keyring.Secret, suite string, err error) {
+	err = j.User(ctx, userID, func(u *domain.User, _ time.Time) error {
+		a, ok := u.Authenticator(authenticatorID)
+		if !ok || a.Suite == "" {
+			return unknown("authenticator")
+		}
+		suite = a.Suite
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if secret, err = j.keys.Secret(ctx, domain.UserStream(userID), authenticatorID); err != nil {
+		return nil, "", fmt.Errorf("read key of %s: %w", authenticatorID, err)
+	}
+	return secret, suite, nil
+}
