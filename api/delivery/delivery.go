@@ -1,0 +1,194 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/bridge"
+	"github.com/authledger/authledger/eventstore/codec"
+	"github.com/authledger/authledger/eventstore/journal"
+)
+
+// Journal is what the reactors need of *journal.Journal.
+type Journal interface {
+	Execute(ctx context.Context, r journal.Request) (journal.Outcome, error)
+	User(ctx context.Context, userID string, read func(u *domain.User, now time.Time) error) error
+	PhoneNumber(ctx context.Context, userID, phoneID string) (string, error)
+	CodeText(ctx context.Context, purpose domain.Purpose, subjectID string, i domain.Issued) (string, error)
+	Now() time.Time
+}
+
+// Log finds a record by its id; every eventstore.Reader does.
+type Log interface {
+	ByID(ctx context.Context, id eventstore.EventID) (eventstore.Record, error)
+}
+
+// Config says what the reactors work with. All fields are required.
+type Config struct {
+	Journal Journal
+	Log     Log
+	Codec   *codec.Codec
+	Policy  *domain.Policy
+	Gateway Gateway
+	Texts   *Texts
+	// OptedOut lists the users whose opt-out is in force now, as of a state of
+	// the log that includes the position; zero asks for any state. It may name
+	// users who have opted back in since.
+	OptedOut func(ctx context.Context, least eventstore.Position) ([]string, error)
+	Logger   *slog.Logger
+}
+
+// Reaction is a named consumer of the log with a position of its own.
+type Reaction struct {
+	Name  string // of its checkpoint; fixed for ever
+	Types []string
+	// act is called in the order of the stream, at least once, for several
+	// streams at the same time.
+	act func(ctx context.Context, d codec.Decoded) error
+}
+
+// Delivery is the set of reactions. It starts no goroutines.
+type Delivery struct {
+	c         Config
+	reactions []Reaction
+	regime    *regime
+}
+
+// New returns the reactions over a journal. It closes nothing.
+func New(c Config) (*Delivery, error) {
+	if c.Journal == nil || c.Log == nil || c.Codec == nil || c.Policy == nil || c.Gateway == nil || c.Texts == nil ||
+		c.OptedOut == nil || c.Logger == nil {
+		return nil, errors.New("delivery: every field of Config is required")
+	}
+	d := &Delivery{c: c, regime: &regime{c: c}}
+	texting := &texter{c: c, results: map[string]reported{}}
+	notifier := &notifier{c: c}
+	d.reactions = []Reaction{
+		{Name: "sms", Types: []string{"SMSRequested"}, act: texting.act},
+		{Name: "push", Types: []string{"ChallengeIssued"}, act: (&pusher{c: c}).act},
+		{Name: "auto-sms", Types: []string{"PhoneNumberVerified"}, act: (&enroller{c: c}).act},
+		{Name: "notices", Types: noticeTypes(), act: notifier.act},
+		{Name: "regime", Types: []string{
+			"ResidenceChanged", "AccountAccessGranted", "CarryingEntityAssigned", "HolderAdded", "OptOutGranted",
+		}, act: d.regime.act},
+	}
+	if c.Gateway.Name() == InboxName {
+		d.reactions = append(d.reactions, Reaction{Name: "inbox-receipts", Types: []string{"SMSSent"}, act: (&receipts{c: c}).act})
+	}
+	return d, nil
+}
+
+// Reactions lists what Register registers.
+func (d *Delivery) Reactions() []Reaction { return d.reactions }
+
+// Register gives every reaction a handler of its own on the router, fed from
+// the log behind its checkpoint. The returned subscribers end with the router;
+// closing them is needed only when the router never ran.
+func (d *Delivery) Register(router *bridge.Router, log eventstore.Follower, checkpoints bridge.Checkpoints) []*bridge.Subscriber {
+	var subscribers []*bridge.Subscriber
+	for _, r := range d.reactions {
+		l := &lanes{name: r.Name, checkpoints: checkpoints, wanted: r.wanted(), act: d.Act(r)}
+		subscriber := bridge.NewSubscriber(log, bridge.Config{From: l.from}, d.c.Logger)
+		router.AddConsumerHandler("delivery-"+r.Name, bridge.Topic, subscriber, l.handle)
+		subscribers = append(subscribers, subscriber)
+	}
+	return subscribers
+}
+
+// Act is a reaction as a function over records; records of other types are
+// passed over undecoded.
+func (d *Delivery) Act(r Reaction) func(context.Context, eventstore.Record) error {
+	wanted := r.wanted()
+	return func(ctx context.Context, record eventstore.Record) error {
+		if !wanted[record.Type] {
+			return nil
+		}
+		decoded, err := d.c.Codec.Decode(record)
+		if err != nil {
+			return fmt.Errorf("react %s: %w", r.Name, err)
+		}
+		if err := r.act(ctx, decoded); err != nil {
+			return fmt.Errorf("react %s to %s: %w", r.Name, codec.EventIDText(record.ID), err)
+		}
+		return nil
+	}
+}
+
+func (r Reaction) wanted() map[string]bool {
+	out := make(map[string]bool, len(r.Types))
+	for _, t := range r.Types {
+		out[t] = true
+	}
+	return out
+}
+
+// commandID is the id of the command a reaction answers an event with: the
+// same event always leads to the same command.
+func commandID(cause uuid.UUID, reaction string) uuid.UUID {
+	return uuid.NewSHA1(cause, []byte(reaction))
+}
+
+// request is a command as the reaction to an event.
+func request(cause codec.Decoded, reaction string, actor domain.Actor, c domain.Command) journal.Request {
+	correlation := cause.Meta.CorrelationID
+	if correlation == "" {
+		correlation = codec.EventIDText(cause.Record.ID)
+	}
+	return journal.Request{
+		Command: c, CommandID: commandID(cause.Record.ID, reaction), Actor: actor,
+		CorrelationID: correlation, CausationID: codec.EventIDText(cause.Record.ID),
+	}
+}
+
+// system is the actor of a reaction.
+func system(reaction string) domain.Actor {
+	return domain.Actor{Kind: domain.ActorSystem, Ref: "reaction:" + reaction}
+}
+
+// provider is the actor of what a gateway reported.
+func provider(g Gateway) domain.Actor { return domain.Actor{Kind: domain.ActorProvider, Ref: g.Name()} }
+
+// moot reports whether an error means that there is nothing left to react to:
+// the user was closed, or the thing is long over. Anything else, an outage
+// above all, must be tried again.
+func moot(err error) bool {
+	var refused *domain.Error
+	return errors.As(err, &refused) && (refused.Code == domain.ReasonUserClosed || refused.Code == domain.Unknown)
+}
+
+// enroller answers a verified phone with automatic SMS enrolment.
+type enroller struct{ c Config }
+
+func (r *enroller) act(ctx context.Context, d codec.Decoded) error {
+	e := d.Event.(domain.PhoneNumberVerified)
+	const name = "auto-sms"
+	cmd := domain.EvaluateAutoSMS{UserID: domain.UserOf(e.PhoneID), PhoneID: e.PhoneID}
+	_, err := r.c.Journal.Execute(ctx, request(d, name, system(name), cmd))
+	if moot(err) {
+		return nil
+	}
+	return err
+}
+
+// receipts reports what the inbox took as delivered, as a handset would.
+type receipts struct{ c Config }
+
+func (r *receipts) act(ctx context.Context, d codec.Decoded) error {
+	e := d.Event.(domain.SMSSent)
+	if e.Provider != InboxName {
+		return nil
+	}
+	cmd := domain.RecordSMSDelivered{SMSID: e.SMSID, ProviderRef: e.ProviderRef, DeliveredAt: e.AcceptedAt, Receipt: "handset"}
+	_, err := r.c.Journal.Execute(ctx, request(d, "inbox-receipts", provider(r.c.Gateway), cmd))
+	if moot(err) {
+		return nil
+	}
+	return err
+}
