@@ -89,9 +89,10 @@ func newAudit(bulk bool) *audit { return &audit{bulk: bulk} }
 
 func (a *audit) prepare(p *preparer) {
 	a.addEvent = p.stmt(sqlAddEvent)
-	a.addTimeline = p.stmt(sqlAddTimeline)
 	if a.bulk {
 		a.addTimeline = p.stmt(sqlAddTimelineLoad)
+	} else {
+		a.addTimeline = p.stmt(sqlAddTimeline)
 	}
 	a.addLink, a.getLinks = p.stmt(sqlAddLink), p.stmt(sqlGetLinks)
 	a.facets = interned{get: p.stmt(sqlGetFacet), add: p.stmt(sqlAddFacet)}

@@ -102,7 +102,7 @@ func describeLogin(e domain.Event) (facts, bool) {
 	case domain.PushSent:
 		return info(e.ChallengeID, e.InstallationID).starting(e.PushID), true
 	case domain.PushFailed:
-		return failure(e.Failure, e.PushID), true
+		return failure(e.Failure, e.ChallengeID, e.PushID).starting(e.PushID), true
 	case domain.PushOpened:
 		return info(e.PushID, e.ChallengeID), true
 	}

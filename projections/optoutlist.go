@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 )
 
