@@ -1,0 +1,200 @@
+package sqlitestore
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"strings"
+
+	"github.com/authledger/authledger/eventstore"
+)
+
+const (
+	sqlNewest = `SELECT revision FROM by_stream WHERE stream = ? ORDER BY revision DESC LIMIT 1`
+	// findMany ids are looked up by one statement; spare places hold the nil
+	// id, which no record has.
+	findMany = 32
+)
+
+// sqlFindIDs is sqlFindID for findMany ids.
+func sqlFindIDs() string {
+	return `SELECT id, sequence FROM by_id WHERE id IN (?` + strings.Repeat(`, ?`, findMany-1) + `)`
+}
+
+// knownStreams bounds the memory of stream heads, some 100 bytes each.
+const knownStreams = 1 << 17
+
+// lookup answers the writer's questions: does an id stand in the log, and
+// where does a stream end. It sees the open transaction. The writer owns it.
+type lookup struct {
+	tail  *tail
+	heads map[string]eventstore.Revision             // next revision, as of the open transaction; forgotten at will
+	group map[eventstore.EventID]eventstore.Sequence // ids of the open transaction
+	found map[eventstore.EventID]eventstore.Sequence // ids of the group that by_id holds
+	ids   []eventstore.EventID                       // room for prepare
+	args  [findMany]driver.Value
+
+	findID, findIDs, newest, one *statement
+}
+
+func newLookup(c *conn, t *tail) (*lookup, error) {
+	l := &lookup{
+		tail: t, heads: map[string]eventstore.Revision{},
+		group: map[eventstore.EventID]eventstore.Sequence{}, found: map[eventstore.EventID]eventstore.Sequence{},
+	}
+	for _, p := range []struct {
+		statement **statement
+		text      string
+	}{{&l.findID, sqlFindID}, {&l.findIDs, sqlFindIDs()}, {&l.newest, sqlNewest}, {&l.one, sqlReadOne}} {
+		var err error
+		if *p.statement, err = c.prepare(p.text); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// prepare looks up all ids of a group in the table at once: nearly always none
+// is there.
+func (l *lookup) prepare(group []*request) error {
+	clear(l.group)
+	clear(l.found)
+	l.ids = l.ids[:0]
+	for _, r := range group {
+		for i := range r.events {
+			l.ids = append(l.ids, r.events[i].ID)
+		}
+	}
+	ids := l.ids
+	for len(ids) > 4 {
+		n := min(len(ids), findMany)
+		if err := l.findSome(ids[:n]); err != nil {
+			return err
+		}
+		ids = ids[n:]
+	}
+	for _, id := range ids {
+		n, found, err := sequenceOf(l.findID, id[:])
+		if err != nil {
+			return err
+		}
+		if found {
+			l.found[id] = n
+		}
+	}
+	return nil
+}
+
+func (l *lookup) findSome(ids []eventstore.EventID) error {
+	var none eventstore.EventID
+	for i := range l.args {
+		l.args[i] = none[:]
+		if i < len(ids) {
+			l.args[i] = ids[i][:]
+		}
+	}
+	return l.findIDs.rows(2, func(row []driver.Value) (bool, error) {
+		id, ok := row[0].([]byte)
+		n, ok2 := row[1].(int64)
+		if !ok || !ok2 || len(id) != len(none) {
+			return false, fmt.Errorf("index of event ids holds %T, %T", row[0], row[1])
+		}
+		l.found[eventstore.EventID(id)] = eventstore.Sequence(n)
+		return true, nil
+	}, l.args[:]...)
+}
+
+func (l *lookup) find(id eventstore.EventID) (eventstore.Sequence, bool) {
+	if n, ok := l.group[id]; ok {
+		return n, true
+	}
+	if n, ok := l.found[id]; ok {
+		return n, true
+	}
+	return l.tail.findLocked(id)
+}
+
+// repeated answers a request any of whose ids stands in the log: with the old
+// stamps when all of them stand at the expected revisions, with ErrDuplicateID
+// otherwise. The answer is given when the group is durable, because the ids
+// may be part of it.
+func (l *lookup) repeated(r *request) (bool, error) {
+	var records []eventstore.Record
+	var duplicate eventstore.EventID
+	for _, e := range r.events {
+		n, ok := l.find(e.ID)
+		if !ok {
+			continue
+		}
+		duplicate = e.ID
+		page, err := readPage(l.one, 1, int64(n))
+		if err != nil || len(page) == 0 {
+			return false, fmt.Errorf("read record %d: %w", n, err)
+		}
+		records = append(records, page[0])
+	}
+	if len(records) == 0 {
+		return false, nil
+	}
+	if !stands(r, records) {
+		r.answered.err = fmt.Errorf("append to %s: event %s: %w", r.stream, duplicate, eventstore.ErrDuplicateID)
+		return false, nil
+	}
+	a := eventstore.Appended{Repeated: true}
+	for _, old := range records {
+		a.Records = append(a.Records, eventstore.Stamp{Revision: old.Revision, Sequence: old.Sequence, RecordedAt: old.RecordedAt, Leaf: old.Leaf()})
+		a.Position = old.Position
+	}
+	r.answered.appended = a
+	return true, nil
+}
+
+// stands reports whether the records are the request's events where it expects
+// to put them.
+func stands(r *request, records []eventstore.Record) bool {
+	if len(records) != len(r.events) || (r.expected.Exists() && r.expected.Next() == 0) {
+		return false
+	}
+	for i, old := range records {
+		if old.Stream != r.stream || old.Revision != r.expected.Next()+eventstore.Revision(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// next is the revision a stream's next record gets; 0 means there is no stream.
+func (l *lookup) next(stream string) (eventstore.Revision, error) {
+	if next, ok := l.heads[stream]; ok {
+		return next, nil
+	}
+	next := eventstore.Revision(0)
+	if p, ok := l.tail.newest(stream); ok {
+		next = p.revision + 1
+	} else if err := l.newest.rows(1, func(row []driver.Value) (bool, error) {
+		revision, ok := row[0].(int64)
+		if !ok || revision < 0 {
+			return false, fmt.Errorf("index of %s holds %v", stream, row[0])
+		}
+		next = eventstore.Revision(revision) + 1
+		return false, nil
+	}, stream); err != nil {
+		return 0, fmt.Errorf("look up the end of %s: %w", stream, err)
+	}
+	if len(l.heads) >= knownStreams {
+		clear(l.heads)
+	}
+	l.heads[stream] = next
+	return next, nil
+}
+
+// added follows an insert into the open transaction.
+func (l *lookup) added(r *eventstore.Record) {
+	l.group[r.ID] = r.Sequence
+	l.heads[r.Stream] = r.Revision + 1
+}
+
+// forget follows a transaction that was not committed.
+func (l *lookup) forget() {
+	clear(l.heads)
+	clear(l.group)
+}
