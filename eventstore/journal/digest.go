@@ -25,21 +25,32 @@ func fingerprint(c domain.Command) (string, error) {
 	h := sha256.New()
 	part(h, "authledger/command/v1")
 	part(h, c.Name())
+	err := publicFields(c, func(name, text string) {
+		part(h, name)
+		part(h, text)
+	})
+	if err != nil {
+		return "", fmt.Errorf("fingerprint %s: %w", c.Name(), err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// publicFields gives every field that is neither zero, secret nor personal.
+func publicFields(c domain.Command, give func(name, text string)) error {
 	v := reflect.ValueOf(c)
 	if v.Kind() != reflect.Struct {
-		return "", fmt.Errorf("fingerprint %s: want a struct, not %s", c.Name(), v.Kind())
+		return fmt.Errorf("a command is a struct, not a %s", v.Kind())
 	}
 	for i := range v.NumField() {
 		text, ok := fieldText(v.Field(i).Interface())
 		if !ok {
-			return "", fmt.Errorf("fingerprint %s: field %s has no text", c.Name(), v.Type().Field(i).Name)
+			return fmt.Errorf("field %s has no text", v.Type().Field(i).Name)
 		}
 		if text != "" {
-			part(h, v.Type().Field(i).Name)
-			part(h, text)
+			give(v.Type().Field(i).Name, text)
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return nil
 }
 
 func part(h hash.Hash, s string) {
