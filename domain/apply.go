@@ -62,7 +62,7 @@ func (u *User) applyPhone(e Event, at time.Time) {
 		u.verifications.add(e.VerificationID, &Verification{ID: e.VerificationID, PhoneID: e.PhoneID})
 	case ConfirmCodeIssued:
 		if v := u.verifications.get(e.VerificationID); v != nil {
-			v.Codes, v.Attempts = append(v.Codes, Issued{Seq: e.Seq, Kid: e.Kid, ExpiresAt: e.ExpiresAt}), 0
+			v.Codes, v.Attempts = withCode(v.Codes, Issued{Seq: e.Seq, Kid: e.Kid, ExpiresAt: e.ExpiresAt}), 0
 		}
 	case PhoneNumberVerified:
 		if p := u.phones[e.PhoneID]; p != nil {
@@ -130,7 +130,7 @@ func (u *User) applyEnrollment(e Event, at time.Time) {
 		})
 	case ActivationCodeIssued:
 		if r := u.enrollments.get(e.SubjectID); r != nil {
-			r.Codes, r.Attempts = append(r.Codes, Issued{Seq: e.Seq, Kid: e.Kid, ExpiresAt: e.ExpiresAt}), 0
+			r.Codes, r.Attempts = withCode(r.Codes, Issued{Seq: e.Seq, Kid: e.Kid, ExpiresAt: e.ExpiresAt}), 0
 		}
 	case ActivationCodeAccepted:
 		if r := u.enrollments.get(e.SubjectID); r != nil {
@@ -220,7 +220,7 @@ func (u *User) applyChallenge(e Event, at time.Time) {
 		u.addChallenge(e, at)
 	case LoginCodeIssued:
 		u.challenge(e.ChallengeID, func(c *Challenge) {
-			c.Codes = append(c.Codes, Issued{Seq: e.Seq, Kid: e.Kid, ExpiresAt: e.ExpiresAt})
+			c.Codes = withCode(c.Codes, Issued{Seq: e.Seq, Kid: e.Kid, ExpiresAt: e.ExpiresAt})
 		})
 	case ChallengeCancelled:
 		u.challenge(e.ChallengeID, func(c *Challenge) { c.Cancelled = e.Reason })

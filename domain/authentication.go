@@ -35,7 +35,8 @@ type RequestFallback struct {
 // ResendLoginCode sends a new SMS code for an open SMS challenge (D-44).
 type ResendLoginCode struct{ ChallengeID string }
 
-// CancelChallenge ends the challenge and its transaction at the user's wish.
+// CancelChallenge ends the challenge's transaction, and whichever challenge is
+// open in it, at the user's wish.
 type CancelChallenge struct{ ChallengeID string }
 
 // SubmitResponse answers with what the user typed; evidence in Facts.Code.
@@ -427,56 +428,64 @@ func (d *decision) txnRefusal(t *Transaction) Code {
 		return ReasonUserLocked
 	case t == nil || t.Closed:
 		return ReasonTxnClosed
-	case !d.now.Before(t.ExpiresAt):
-		return ReasonTxnExpired
 	case !t.PrimaryOK:
 		return ReasonPrimaryMissing
+	case !d.now.Before(t.ExpiresAt):
+		return ReasonTxnExpired
 	}
 	return ""
 }
 
 func (d *decision) issueChallenge(c IssueChallenge) ([]Event, error) {
 	t := d.u.transactions.get(c.TxnID)
-	if t == nil && !d.u.known(c.TxnID) {
+	if t == nil && !d.u.known(c.TxnID, PrefixTransaction) {
 		return nil, unknown("authentication")
 	}
-	reason := d.txnRefusal(t)
-	if reason == "" && t.EnrollOnly {
-		reason = ReasonNotActive
-	}
-	if reason == "" {
-		if open := d.u.challenges.get(t.OpenChallenge); open != nil && open.Open(d.now) {
-			reason = ReasonChallengeOpen
-		}
-	}
-	if reason != "" {
+	if reason := d.txnRefusal(t); reason != "" {
 		return []Event{ChallengeRefused{TxnID: c.TxnID, Reason: reason}}, nil
 	}
-	list := d.u.Authenticators()
-	if c.AuthenticatorID == "" && len(list) == 1 {
-		d.ask(t, &list[0], "only_one")
-		return d.events, nil
+	last := d.u.challenges.get(t.LastChallenge)
+	switch {
+	case t.EnrollOnly:
+		return []Event{ChallengeRefused{TxnID: t.ID, Reason: ReasonNotActive}}, nil
+	case last != nil && last.Open(d.now):
+		return []Event{ChallengeRefused{TxnID: t.ID, Reason: ReasonChallengeOpen}}, nil
+	case last != nil && last.Mode == ModeChallengeResponse:
+		// It has expired, and with it the transaction, whether or not
+		// anyone tried to answer it.
+		return []Event{
+			ChallengeRefused{TxnID: t.ID, Mode: last.Mode, Reason: ReasonChallengeExpired},
+			AuthenticationFailed{TxnID: t.ID, Reason: ReasonChallengeExpired},
+		}, nil
 	}
-	for i := range list {
-		if list[i].ID == c.AuthenticatorID {
-			d.ask(t, &list[i], "user")
-			return d.events, nil
-		}
-	}
-	reason = ReasonNotOffered
-	if c.AuthenticatorID != "" && !offered(t, c.AuthenticatorID) {
-		reason = ReasonNotActive
-	}
-	return []Event{SelectionRefused{TxnID: t.ID, AuthenticatorID: c.AuthenticatorID, Reason: reason}}, nil
+	return d.selectAuthenticator(t, c.AuthenticatorID)
 }
 
-func offered(t *Transaction, id string) bool {
+func (d *decision) selectAuthenticator(t *Transaction, chosen string) ([]Event, error) {
+	id, by := chosen, "user"
+	if list := d.u.Authenticators(); id == "" && len(list) == 1 {
+		id, by = list[0].ID, "only_one"
+	}
+	a, active := d.u.Authenticator(id)
+	switch {
+	case !t.mayChoose(id):
+		return []Event{SelectionRefused{TxnID: t.ID, AuthenticatorID: chosen, Reason: ReasonNotOffered}}, nil
+	case !active:
+		return []Event{SelectionRefused{TxnID: t.ID, AuthenticatorID: chosen, Reason: ReasonNotActive}}, nil
+	}
+	d.ask(t, &a, by)
+	return d.events, nil
+}
+
+// mayChoose reports whether an authenticator was offered in the transaction.
+// Where there was no choice, nothing was offered and nothing is ruled out.
+func (t *Transaction) mayChoose(id string) bool {
 	for _, o := range t.Offered {
 		if o.AuthenticatorID == id {
 			return true
 		}
 	}
-	return false
+	return len(t.Offered) == 0
 }
 
 // find returns a challenge with its transaction.
@@ -497,7 +506,7 @@ func (d *decision) requestFallback(cmd RequestFallback) ([]Event, error) {
 	a, active := d.u.Authenticator(c.AuthenticatorID)
 	switch {
 	case reason != "":
-	case c.Mode != ModePush || c.Verified || c.Cancelled != "" || c.Exhausted || c.DeclinedByUser:
+	case c.Mode != ModePush || c.ID != t.LastChallenge:
 		reason = ReasonNoFallback
 	case !active:
 		reason = ReasonNotActive
@@ -521,30 +530,23 @@ func (d *decision) resendLoginCode(cmd ResendLoginCode) ([]Event, error) {
 	if c.Mode != ModeSMSCode {
 		return nil, invalid("challengeId", "only an SMS challenge can be sent again")
 	}
-	if reason := d.txnRefusal(t); reason != "" {
+	if reason, _ := d.answerable(c, t, ""); reason != "" {
 		return []Event{ChallengeRefused{TxnID: c.TxnID, Mode: c.Mode, Reason: reason}}, nil
 	}
-	a, active := d.u.Authenticator(c.AuthenticatorID)
-	if !active || !c.Open(d.now) {
-		return []Event{ChallengeRefused{TxnID: c.TxnID, Mode: c.Mode, Reason: ReasonChallengeOld}}, nil
-	}
-	d.sendLoginCode(c.ID, &a, len(c.Codes)+1, t.ExpiresAt)
+	a, _ := d.u.Authenticator(c.AuthenticatorID)
+	d.sendLoginCode(c.ID, &a, nextSeq(c.Codes), t.ExpiresAt)
 	return d.events, nil
 }
 
 func (d *decision) cancelChallenge(cmd CancelChallenge) ([]Event, error) {
-	c, t, err := d.find(cmd.ChallengeID)
+	_, t, err := d.find(cmd.ChallengeID)
 	if err != nil {
 		return nil, err
 	}
 	if t == nil || t.Closed {
 		return nil, nil
 	}
-	if !c.Verified && c.Cancelled == "" && !c.Exhausted {
-		d.emit(ChallengeCancelled{ChallengeID: c.ID, Reason: "user"})
-	}
-	d.emit(AuthenticationAbandoned{TxnID: c.TxnID})
-	return d.events, nil
+	return []Event{ChallengeCancelled{ChallengeID: t.LastChallenge, Reason: "user"}, AuthenticationAbandoned{TxnID: t.ID}}, nil
 }
 
 // answerable is why an answer comes too late or at the wrong place; "" when it

@@ -9,7 +9,7 @@ import (
 // the account, who the holders are and where they live.
 
 // RegisterClient creates a client's stream. Repeating it with the same content
-// changes nothing; other content is ErrExists.
+// changes nothing; other content is the error Exists.
 type RegisterClient struct {
 	ClientID       string // derived from the broker's reference
 	Kind           ClientKind
@@ -78,7 +78,7 @@ type Client struct {
 	registered bool
 	first      ClientRegistered
 	carrying   []datedCountry
-	holders    map[string][]datedCountry // by person; cc "" from the day of removal
+	holders    map[string][]datedCountry // by person; cc is removed from the day of removal
 	order      []string
 }
 
@@ -90,8 +90,7 @@ func (c *Client) Registered() bool { return c.registered }
 // CarryingCC is the country of the entity that carries the accounts at a
 // moment; empty when unknown.
 func (c *Client) CarryingCC(at time.Time, p *Policy) string {
-	cc, _ := latest(c.carrying, at, p)
-	return cc
+	return latest(c.carrying, at, p)
 }
 
 // HolderResidences lists the countries of the holders at a moment, in the
@@ -99,7 +98,7 @@ func (c *Client) CarryingCC(at time.Time, p *Policy) string {
 func (c *Client) HolderResidences(at time.Time, p *Policy) []string {
 	out := []string{}
 	for _, person := range c.order {
-		if cc, from := latest(c.holders[person], at, p); !from.IsZero() && cc != removed {
+		if cc := latest(c.holders[person], at, p); cc != "" && cc != removed {
 			out = append(out, cc)
 		}
 	}
@@ -109,12 +108,15 @@ func (c *Client) HolderResidences(at time.Time, p *Policy) []string {
 // removed stands for the country of a holder who left.
 const removed = "-"
 
+// registeredOn dates what held when the client was registered: always before.
+const registeredOn = "0001-01-01"
+
 // Apply records an event.
 func (c *Client) Apply(e Event, _ time.Time) {
 	switch e := e.(type) {
 	case ClientRegistered:
 		c.registered, c.first, c.Kind, c.Domicile = true, e, e.Kind, e.Domicile
-		c.carrying = append(c.carrying, datedCountry{cc: e.CarryingCC, on: "0001-01-01"})
+		c.carrying = append(c.carrying, datedCountry{cc: e.CarryingCC, on: registeredOn})
 	case CarryingEntityAssigned:
 		c.carrying = append(c.carrying, datedCountry{cc: e.CarryingCC, on: e.EffectiveOn})
 	case HolderAdded:

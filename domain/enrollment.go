@@ -158,12 +158,12 @@ func (d *decision) startEnrollment(c StartEnrollment) ([]Event, error) {
 		return nil, invalid("kind", "only ibkey is activated by the user; sms is enrolled by verifying a phone")
 	}
 	if d.f.Installation == nil {
-		return nil, &Error{Code: Unknown, Field: "installationId", Detail: "register the installation first"}
+		return nil, noInstallation()
 	}
 	if reason := d.enrollmentRefusal(c); reason != "" {
 		return []Event{EnrollmentRefused{Flow: flowActivate, Kind: c.Kind, InstallationID: c.InstallationID, Reason: reason}}, nil
 	}
-	phone := d.activationPhone(c.PhoneID)
+	phone := d.u.newestVerified(func(p *Phone) bool { return c.PhoneID == "" || p.ID == c.PhoneID })
 	if phone == nil {
 		return []Event{EnrollmentRefused{Flow: flowActivate, Kind: c.Kind, InstallationID: c.InstallationID, Reason: ReasonPhoneUnverified}}, nil
 	}
@@ -179,6 +179,10 @@ func (d *decision) startEnrollment(c StartEnrollment) ([]Event, error) {
 	return d.events, nil
 }
 
+func noInstallation() error {
+	return &Error{Code: Unknown, Field: "installationId", Detail: "register the installation first"}
+}
+
 func (d *decision) enrollmentRefusal(c StartEnrollment) Code {
 	if d.now.Before(d.u.lockedUntil) {
 		return ReasonUserLocked
@@ -187,29 +191,21 @@ func (d *decision) enrollmentRefusal(c StartEnrollment) Code {
 	if t == nil || !t.PrimaryOK || !t.EnrollOnly || t.Closed || !d.now.Before(t.ExpiresAt) {
 		return ReasonPrimaryRequired
 	}
-	for _, a := range d.u.authenticators {
+	return d.u.ibKeyRefusal(c.InstallationID)
+}
+
+// ibKeyRefusal is why IB Key cannot be bound to an installation: it is active
+// already, and on one phone at most.
+func (u *User) ibKeyRefusal(installationID string) Code {
+	for _, a := range u.authenticators {
 		switch {
-		case a.Kind == KindIBKey && a.InstallationID == c.InstallationID:
+		case a.Kind == KindIBKey && a.InstallationID == installationID:
 			return ReasonAlreadyEnrolled
 		case a.Kind == KindIBKey:
 			return ReasonIBKeyElsewhere
-		case a.Kind.Permanent():
-			return ReasonStepUpRequired
 		}
 	}
 	return ""
-}
-
-// activationPhone is the phone named, or the newest verified one.
-func (d *decision) activationPhone(id string) *Phone {
-	var best *Phone
-	for _, p := range d.u.phones {
-		usable := p.Verified && !p.Retired && (id == "" || p.ID == id)
-		if usable && (best == nil || p.VerifiedAt.After(best.VerifiedAt) || p.VerifiedAt.Equal(best.VerifiedAt) && p.Order > best.Order) {
-			best = p
-		}
-	}
-	return best
 }
 
 func (d *decision) issueActivationCode(p *Phone, enrollmentID string, seq int) {
@@ -246,7 +242,7 @@ func (d *decision) resendActivationCode(c ResendActivationCode) ([]Event, error)
 	if refusal := d.smsRefusal(p, PurposeActivation); refusal != nil {
 		return []Event{*refusal}, nil
 	}
-	d.issueActivationCode(p, e.ID, len(e.Codes)+1)
+	d.issueActivationCode(p, e.ID, nextSeq(e.Codes))
 	return d.events, nil
 }
 
@@ -275,7 +271,7 @@ func (d *decision) submitActivationCode(c SubmitActivationCode) ([]Event, error)
 	if counted {
 		no++
 	}
-	return []Event{ActivationCodeRejected{SubjectID: e.ID, Reason: activationReasons[reason], AttemptNo: no, AttemptsLeft: limit - no}}, nil
+	return []Event{ActivationCodeRejected{SubjectID: e.ID, Reason: activationReasons[reason], AttemptNo: no, AttemptsLeft: max(0, limit-no)}}, nil
 }
 
 // uvMethods are the local checks an operating system can make.
@@ -302,6 +298,9 @@ func (d *decision) completeEnrollment(c CompleteEnrollment) ([]Event, error) {
 	e, err := d.openEnrollment(c.EnrollmentID)
 	if err != nil {
 		return nil, err
+	}
+	if d.f.Installation == nil {
+		return nil, noInstallation()
 	}
 	if reason := d.completionRefusal(e, c.UV); reason != "" {
 		return []Event{EnrollmentRefused{EnrollmentID: e.ID, Flow: flowActivate, Kind: e.Kind, InstallationID: e.InstallationID, Reason: reason}}, nil
@@ -332,8 +331,6 @@ func (d *decision) completionRefusal(e *Enrollment, uv UV) Code {
 		return ReasonUserLocked
 	case !e.Accepted:
 		return ReasonActivationNeeded
-	case d.f.Installation == nil:
-		return ReasonNotActive
 	}
 	if reason := uvRefusal(e.OS, uv); reason != "" {
 		return reason
@@ -341,12 +338,7 @@ func (d *decision) completionRefusal(e *Enrollment, uv UV) Code {
 	if e.OS == Android && d.f.Installation.PINPolicyVersion < int(d.p.Int(pPINPolicy, d.now)) {
 		return ReasonPINPolicy
 	}
-	for _, a := range d.u.authenticators {
-		if a.Kind == KindIBKey {
-			return ReasonIBKeyElsewhere
-		}
-	}
-	return ""
+	return d.u.ibKeyRefusal(e.InstallationID)
 }
 
 func (d *decision) abandonEnrollment(c AbandonEnrollment) ([]Event, error) {

@@ -118,6 +118,9 @@ func decideInstallation(i *Installation, c Command) ([]Event, error) {
 		if i.OS != Android {
 			return nil, invalid("pinPolicyVersion", "only Android installations have an app PIN")
 		}
+		if c.PINPolicyVersion < 1 {
+			return nil, invalid("pinPolicyVersion", "give the version of the PIN policy the app applied, from 1")
+		}
 		if i.PINPolicyVersion == 0 {
 			return []Event{AppPINSet{PINPolicyVersion: c.PINPolicyVersion}}, nil
 		}

@@ -16,11 +16,6 @@ type RequestOptOut struct {
 // OptBackIn ends the user's opt-out.
 type OptBackIn struct{ UserID, By string }
 
-// ReevaluateRegime is the process that checks an opt-out against the rules in
-// force now. Cause is residence_change, rule_in_force, carrying_entity_change,
-// holder_added or access_granted. It appends nothing when the opt-out stands.
-type ReevaluateRegime struct{ UserID, Cause string }
-
 // OptOutRequested records the request; the verdict follows in the same append.
 type OptOutRequested struct {
 	OptOutID         string `json:"opt_out_id"`
@@ -43,17 +38,6 @@ type OptOutDenied struct {
 	OptOutID string   `json:"opt_out_id"`
 	Reason   Code     `json:"reason"`
 	Decision Decision `json:"decision"`
-}
-
-// OptOutRevoked ends an opt-out that the rules no longer allow. ExposedS is
-// the time in seconds between the moment the rule applied and its detection.
-type OptOutRevoked struct {
-	OptOutID    string    `json:"opt_out_id"`
-	Cause       string    `json:"cause"`
-	EffectiveAt time.Time `json:"effective_at"`
-	DetectedAt  time.Time `json:"detected_at"`
-	ExposedS    int64     `json:"exposed_s"`
-	Decision    Decision  `json:"decision"`
 }
 
 // OptedBackIn ends an opt-out at the user's wish.
@@ -146,79 +130,4 @@ func (d *decision) optBackIn(c OptBackIn) ([]Event, error) {
 		return []Event{OptBackInRefused{Reason: ReasonNotOptedOut}}, nil
 	}
 	return []Event{OptedBackIn{OptOutID: d.u.optOut.ID, By: c.By}}, nil
-}
-
-func (d *decision) reevaluateRegime(c ReevaluateRegime) ([]Event, error) {
-	if !d.u.optOut.inForce(d.now) {
-		return nil, nil
-	}
-	verdict := d.p.Evaluate(d.u.facts(d.f.Clients, d.now, d.p), d.now)
-	if verdict.Outcome != EffectDeny {
-		return nil, nil
-	}
-	d.revokeOptOut(c.Cause, verdict)
-	return d.events, nil
-}
-
-// revokeOptOut ends the opt-out from the moment both the rule and the fact it
-// matches held, but not before the opt-out itself (domain.md 9.3).
-func (d *decision) revokeOptOut(cause string, verdict Decision) {
-	effective := d.p.ruleFrom(verdict)
-	rule, _ := d.p.Rule(verdict.DecisiveRuleID)
-	if cc, since := d.u.residenceAt(d.now, d.p); cc == rule.CC && since.After(effective) {
-		effective = since
-		if cause == "" {
-			cause = "residence_change"
-		}
-	}
-	if cause == "" {
-		cause = "rule_in_force"
-	}
-	if granted := d.u.optOut.GrantedAt; granted.After(effective) {
-		effective = granted
-	}
-	d.emit(OptOutRevoked{
-		OptOutID: d.u.optOut.ID, Cause: cause, EffectiveAt: effective, DetectedAt: d.now,
-		ExposedS: max(0, int64(d.now.Sub(effective)/time.Second)), Decision: verdict,
-	})
-}
-
-// waive lets an opted-out user into a trading platform without a second
-// factor. It asks the rules again first: an opt-out that the law has overtaken
-// never waives, even before the process that revokes it has run.
-func (d *decision) waive(t *Transaction) bool {
-	if t.Platform.Class() != Trading || !d.u.optOut.inForce(d.now) {
-		return false
-	}
-	verdict := d.p.Evaluate(d.u.facts(d.f.Clients, d.now, d.p), d.now)
-	switch verdict.Outcome {
-	case EffectDeny:
-		d.revokeOptOut("", verdict)
-		return false
-	case OutcomeIncomplete:
-		return false
-	}
-	d.emit(
-		SecondFactorWaived{TxnID: t.ID, OptOutID: d.u.optOut.ID, RuleIDs: verdict.MatchedRuleIDs, Decision: verdict},
-		AuthenticationSucceeded{TxnID: t.ID, Scope: "full", Factors: 1, SessionRef: d.newID(PrefixSession)},
-	)
-	return true
-}
-
-// facts gathers what the rules ask about (D-70), from this stream and from the
-// clients' streams.
-func (u *User) facts(clients map[string]*Client, at time.Time, p *Policy) DecisionFacts {
-	f := DecisionFacts{Residence: u.ResidenceAt(at, p), HolderResidences: []string{}, AccessibleCarryingCCs: []string{}}
-	if c := clients[u.ClientID]; c != nil && c.registered {
-		f.ClientKind, f.Domicile, f.CarryingCC = c.Kind, c.Domicile, c.CarryingCC(at, p)
-		f.HolderResidences = c.HolderResidences(at, p)
-	}
-	for _, id := range u.AccessibleClients(at, p) {
-		cc := ""
-		if c := clients[id]; c != nil {
-			cc = c.CarryingCC(at, p)
-		}
-		f.AccessibleCarryingCCs = append(f.AccessibleCarryingCCs, cc)
-	}
-	return f
 }

@@ -3,7 +3,8 @@ package domain
 import (
 	"encoding/json"
 	"errors"
-	"log/slog"
+	"fmt"
+	"io"
 )
 
 const redacted = "[redacted]"
@@ -11,7 +12,8 @@ const redacted = "[redacted]"
 // Personal is a personal datum of an event: a phone number, a user name, an
 // address. It is either clear (on its way into the ledger) or sealed (as
 // stored: ciphertext under the subject's data key). Only the sealed form can
-// be encoded; printing shows neither.
+// be encoded; printing and logging show neither: a logger ends up at one of
+// MarshalJSON, Format and String.
 type Personal struct {
 	clear  string
 	sealed string
@@ -51,11 +53,8 @@ func (p *Personal) UnmarshalJSON(b []byte) error {
 // String redacts.
 func (p Personal) String() string { return redacted }
 
-// GoString redacts.
-func (p Personal) GoString() string { return redacted }
-
-// LogValue redacts.
-func (p Personal) LogValue() slog.Value { return slog.StringValue(redacted) }
+// Format redacts under every verb and flag.
+func (p Personal) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, redacted) }
 
 // Secret is what a user typed or an app signed: it is checked outside this
 // package, never decided on, never stored in clear, and prints as redacted.
@@ -64,11 +63,8 @@ type Secret string
 // String redacts.
 func (s Secret) String() string { return redacted }
 
-// GoString redacts.
-func (s Secret) GoString() string { return redacted }
-
-// LogValue redacts.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+// Format redacts under every verb and flag.
+func (s Secret) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, redacted) }
 
 // MarshalJSON redacts.
 func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(redacted) }

@@ -140,7 +140,7 @@ func (d *decision) resendConfirmCode(c ResendConfirmCode) ([]Event, error) {
 	if refusal := d.smsRefusal(p, PurposePhoneVerification); refusal != nil {
 		return []Event{*refusal}, nil
 	}
-	d.issueConfirmCode(p, v.ID, len(v.Codes)+1)
+	d.issueConfirmCode(p, v.ID, nextSeq(v.Codes))
 	return d.events, nil
 }
 
@@ -169,7 +169,7 @@ func (d *decision) confirmPhone(c ConfirmPhone) ([]Event, error) {
 	if counted {
 		no++
 	}
-	return []Event{PhoneVerificationRejected{VerificationID: v.ID, Reason: reason, AttemptNo: no, AttemptsLeft: limit - no}}, nil
+	return []Event{PhoneVerificationRejected{VerificationID: v.ID, Reason: reason, AttemptNo: no, AttemptsLeft: max(0, limit-no)}}, nil
 }
 
 // judgeCode decides on a one-time code from the evidence: "" when it is right,
@@ -227,21 +227,46 @@ func (d *decision) replacePhone(c ReplacePhone) ([]Event, error) {
 	return d.events, nil
 }
 
-// removePhone retires a phone. SMS bound to it goes too, unless it is the
-// user's last authenticator (D-43).
+// removePhone retires a phone. SMS bound to it goes too; if that was the user's
+// last authenticator it moves to the newest other verified phone, and without
+// one the phone stays (D-43).
 func (d *decision) removePhone(c RemovePhone) ([]Event, error) {
 	p, err := d.phone(c.PhoneID)
 	if err != nil {
 		return nil, err
 	}
-	if a := d.u.smsOn(p.ID); a != nil {
-		if len(d.u.authenticators) == 1 {
-			return []Event{RevocationRefused{AuthenticatorID: a.ID, Reason: ReasonLastAuth}}, nil
-		}
-		d.emit(AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "client_request"})
-	}
 	d.emit(PhoneNumberRemoved{PhoneID: p.ID, Reason: c.Reason})
+	a := d.u.smsOn(p.ID)
+	if a == nil {
+		return d.events, nil
+	}
+	revoked := AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "client_request"}
+	if len(d.u.authenticators) > 1 {
+		d.emit(revoked)
+		return d.events, nil
+	}
+	next := d.u.newestVerified(func(other *Phone) bool { return other.ID != p.ID })
+	if next == nil {
+		return []Event{RevocationRefused{AuthenticatorID: a.ID, Reason: ReasonLastAuth}}, nil
+	}
+	revoked.SuccessorID = d.newID(PrefixAuthenticator)
+	d.emit(revoked, smsAuthenticator(revoked.SuccessorID, next.ID))
 	return d.events, nil
+}
+
+// newestVerified is the phone verified last among the usable ones that the
+// caller accepts, or nil.
+func (u *User) newestVerified(accept func(*Phone) bool) *Phone {
+	var best *Phone
+	for _, p := range u.phones {
+		if !p.Verified || p.Retired || !accept(p) {
+			continue
+		}
+		if best == nil || p.VerifiedAt.After(best.VerifiedAt) || p.VerifiedAt.Equal(best.VerifiedAt) && p.Order > best.Order {
+			best = p
+		}
+	}
+	return best
 }
 
 func (u *User) smsOn(phoneID string) *Authenticator {

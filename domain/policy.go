@@ -41,6 +41,14 @@ type Rule struct {
 	from, to time.Time
 }
 
+// Statuses of a rule: active ones decide, proposed ones are reported beside the
+// decision, informative ones are only listed.
+const (
+	statusActive      = "active"
+	statusProposed    = "proposed"
+	statusInformative = "informative"
+)
+
 // Effect is one consequence of a rule.
 type Effect struct {
 	Name     string   `json:"effect"`
@@ -111,6 +119,9 @@ func newPolicy(file policyFile) (*Policy, error) {
 	p := &Policy{Version: file.Version, Rules: file.Rules, parameters: map[string][]Parameter{}, zones: map[string]*time.Location{}}
 	for i := range p.Rules {
 		r := &p.Rules[i]
+		if r.Status != statusActive && r.Status != statusProposed && r.Status != statusInformative {
+			return nil, fmt.Errorf("rule %s: unknown status %q", r.ID, r.Status)
+		}
 		zone, err := time.LoadLocation(r.Zone)
 		if err != nil {
 			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
@@ -239,7 +250,7 @@ func (p *Policy) Start(date, cc string) time.Time {
 func (p *Policy) Boundaries(since, now time.Time) []time.Time {
 	var out []time.Time
 	for _, r := range p.Rules {
-		if r.Status == "active" && r.effect(EffectDeny) != nil && r.from.After(since) && !r.from.After(now) {
+		if r.Status == statusActive && r.effect(EffectDeny) != nil && r.from.After(since) && !r.from.After(now) {
 			out = append(out, r.from)
 		}
 	}
@@ -326,10 +337,10 @@ func (p *Policy) Evaluate(f DecisionFacts, at time.Time) Decision {
 		if !r.inForce(at) || !r.matches(f) {
 			continue
 		}
-		if r.Status == "proposed" {
+		if r.Status == statusProposed {
 			d.ProposedIDs = append(d.ProposedIDs, r.ID)
 		}
-		if r.Status != "active" {
+		if r.Status != statusActive {
 			continue
 		}
 		d.MatchedRuleIDs = append(d.MatchedRuleIDs, r.ID)
@@ -382,14 +393,4 @@ func (p *Policy) endsAt(d Decision) *time.Time {
 		}
 	}
 	return nil
-}
-
-// ruleFrom is when the decisive rule of a decision entered into force.
-func (p *Policy) ruleFrom(d Decision) time.Time {
-	for _, r := range p.Rules {
-		if r.ID == d.DecisiveRuleID && r.Version == d.RuleVersion {
-			return r.from
-		}
-	}
-	return time.Time{}
 }

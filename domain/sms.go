@@ -207,7 +207,7 @@ func (d *decision) message(id string) (*SMS, error) {
 	if m := d.u.messages.get(id); m != nil {
 		return m, nil
 	}
-	if d.u.known(id) {
+	if d.u.known(id, PrefixSMS) {
 		return nil, nil
 	}
 	return nil, unknown("message")

@@ -94,6 +94,27 @@ type Issued struct {
 	ExpiresAt time.Time
 }
 
+// codesKept is how many of a subject's codes are remembered, to tell a
+// superseded code from a wrong one. With two minutes between messages (D-10)
+// the oldest kept is past its ten minutes (D-12).
+const codesKept = 8
+
+// withCode appends a code and forgets the oldest beyond codesKept.
+func withCode(codes []Issued, c Issued) []Issued {
+	if len(codes) >= codesKept {
+		codes = codes[len(codes)-codesKept+1:]
+	}
+	return append(codes[:len(codes):len(codes)], c)
+}
+
+// nextSeq numbers the next code of a subject, from 1.
+func nextSeq(codes []Issued) int {
+	if len(codes) == 0 {
+		return 1
+	}
+	return codes[len(codes)-1].Seq + 1
+}
+
 // Verification of a phone.
 type Verification struct {
 	ID       string
@@ -322,45 +343,44 @@ func (u *User) RecentSteps(now time.Time) map[string]uint64 {
 }
 
 // ResidenceAt is the country of residence in effect at a moment; empty when
-// unknown. Of two records that hold, the later effective date counts, then the
-// later record.
-func (u *User) ResidenceAt(at time.Time, p *Policy) string {
-	r, _ := u.residenceAt(at, p)
-	return r
-}
+// unknown.
+func (u *User) ResidenceAt(at time.Time, p *Policy) string { return latest(u.residences, at, p) }
 
-func (u *User) residenceAt(at time.Time, p *Policy) (cc string, from time.Time) {
-	return latest(u.residences, at, p)
-}
-
-// latest picks the country in effect at a moment, and since when.
-func latest(dated []datedCountry, at time.Time, p *Policy) (cc string, from time.Time) {
+// latest picks the country in effect at a moment; empty when none has begun.
+// Of two records that have begun the later date counts, then the later record.
+// Dates are compared as dates, because a day begins at another moment in every
+// zone and a correction must win over the record it corrects.
+func latest(dated []datedCountry, at time.Time, p *Policy) string {
+	var in datedCountry
 	for _, r := range dated {
-		start := p.Start(r.on, r.cc)
-		if !start.After(at) && !start.Before(from) {
-			cc, from = r.cc, start
+		if r.on >= in.on && !p.Start(r.on, r.cc).After(at) {
+			in = r
 		}
 	}
-	return cc, from
+	return in.cc
 }
 
 // AccessibleClients lists the other clients whose accounts the user may use at
-// a moment, in order of first grant.
+// a moment, in order of first grant. Of two records about a client the later
+// date counts, then the later record.
 func (u *User) AccessibleClients(at time.Time, p *Policy) []string {
-	granted := map[string]bool{}
+	inEffect := map[string]datedAccess{}
 	var order []string
 	for _, a := range u.access {
 		if p.Start(a.on, "").After(at) {
 			continue
 		}
-		if _, seen := granted[a.clientID]; !seen {
+		last, seen := inEffect[a.clientID]
+		if !seen {
 			order = append(order, a.clientID)
 		}
-		granted[a.clientID] = a.granted
+		if a.on >= last.on {
+			inEffect[a.clientID] = a
+		}
 	}
 	out := []string{}
 	for _, id := range order {
-		if granted[id] {
+		if inEffect[id].granted {
 			out = append(out, id)
 		}
 	}
@@ -372,11 +392,12 @@ func (u *User) txnClosed(id string) bool {
 	return t == nil || t.Closed
 }
 
-// known reports whether the id belongs to this user and was given out, so that
-// something that fell out of the recent ones is told from something invented.
-func (u *User) known(id string) bool {
+// known reports whether an id of this kind could have been given out by this
+// user's stream, so that something that fell out of the recent ones is told
+// from something invented.
+func (u *User) known(id, prefix string) bool {
 	ref, ok := ParseRef(id)
-	return ok && ref.Key == keyOf(u.ID) && ref.N <= u.n
+	return ok && ref.Prefix == prefix && ref.Key == keyOf(u.ID) && ref.N <= u.n
 }
 
 func copied[T any](p *T) (T, bool) {

@@ -4,7 +4,8 @@ import "time"
 
 // The user itself (domain.md 6.1): registration, residence, access, closure.
 
-// RegisterUser creates a user's stream.
+// RegisterUser creates a user's stream. Repeating it changes nothing; another
+// client, role or first residence is the error Exists.
 type RegisterUser struct {
 	UserID      string // derived from the broker's reference
 	ClientID    string
@@ -74,10 +75,11 @@ func (u *User) register(c RegisterUser, now time.Time) ([]Event, error) {
 		return nil, invalid("clientId", "give the id the client's registration answered")
 	}
 	if u.registered {
-		if u.ClientID == c.ClientID && u.Role == c.Role {
+		sameHome := c.Residence == "" || len(u.residences) > 0 && u.residences[0].cc == c.Residence
+		if u.ClientID == c.ClientID && u.Role == c.Role && sameHome {
 			return nil, nil
 		}
-		return nil, &Error{Code: Exists, Detail: "this user reference is registered with another client or role"}
+		return nil, &Error{Code: Exists, Detail: "this user reference is registered with another client, role or residence; record a new residence by its own call"}
 	}
 	events := []Event{UserRegistered{UserID: c.UserID, ClientID: c.ClientID, Role: c.Role, Username: c.Username, Locale: c.Locale}}
 	if c.Residence == "" {
@@ -105,6 +107,9 @@ func (d *decision) recordResidence(c RecordResidence) ([]Event, error) {
 }
 
 func (d *decision) grantAccess(c GrantAccountAccess) ([]Event, error) {
+	if !IsID(c.ClientID, PrefixClient) {
+		return nil, invalid("clientId", "give the id the client's registration answered")
+	}
 	if err := checkDate("effectiveOn", c.EffectiveOn); err != nil {
 		return nil, err
 	}
@@ -137,7 +142,10 @@ func (u *User) decideClosed(c Command) ([]Event, error) {
 	switch c := c.(type) {
 	case StartAuthentication:
 		return []Event{AuthenticationRefused{Purpose: c.Purpose, Platform: c.Platform, Reason: ReasonUserClosed}}, nil
-	case CloseUser, EvaluateAutoSMS, ReevaluateRegime:
+	case CloseUser, EvaluateAutoSMS, ReevaluateRegime, RecordSMSUncertain, RecordSMSSent, RecordSMSDelivered,
+		RecordSMSDeliveryFailed, RecordSMSSendFailed, RecordPushSent, RecordPushFailed, RecordPushOpened:
+		// Reactions and late reports find nothing left to change; a message is
+		// not dispatched any more.
 		return nil, nil
 	case RecordNotification:
 		d := decision{u: u, n: u.n}

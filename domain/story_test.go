@@ -1,0 +1,291 @@
+package domain
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The language of the scenarios: a story is given steps, a moment, a command
+// with its evidence, and then says which events were appended or which error
+// was answered. Histories are made by running commands, so they are legal, and
+// every story ends with an audit of its whole log (audit_test.go).
+
+const (
+	ownKey   = "0a1b2c3d4e5f6g7h8i9j0k1l2m"
+	otherKey = "vvvvvvvvvvvvvvvvvvvvvvvvvv"
+	aliceID  = PrefixUser + "_" + ownKey
+	bobID    = PrefixUser + "_" + otherKey
+	clientID = PrefixClient + "_" + ownKey
+	otherID  = PrefixClient + "_" + otherKey
+	iphoneID = PrefixInstallation + "_" + ownKey
+	pixelID  = PrefixInstallation + "_" + otherKey
+)
+
+// record is one event and when it was decided.
+type record struct {
+	Event Event
+	At    time.Time
+}
+
+type story struct {
+	t      testing.TB
+	policy *Policy
+	now    time.Time
+	states map[string]State
+	// folded are built from the same events but never shown to Decide: if they
+	// differ from states, Decide changed what it was given.
+	folded map[string]State
+	logs   map[string][]record
+	got    []Event
+	err    error
+}
+
+// step is a piece of history.
+type step func(*story)
+
+// evidence adjusts the facts of one command.
+type evidence func(*Facts)
+
+// given starts a story on 2024-03-01 at 09:00 and lives through the steps.
+func given(t testing.TB, steps ...step) *story {
+	t.Helper()
+	policy, err := LoadPolicy()
+	if err != nil {
+		t.Fatalf("load the policy: %v", err)
+	}
+	s := &story{
+		t: t, policy: policy, now: time.Date(2024, 3, 1, 9, 0, 0, 0, time.UTC),
+		states: map[string]State{}, folded: map[string]State{}, logs: map[string][]record{},
+	}
+	t.Cleanup(func() { s.audit() })
+	return s.and(steps...)
+}
+
+// and lives through further steps.
+func (s *story) and(steps ...step) *story {
+	s.t.Helper()
+	for _, live := range steps {
+		live(s)
+	}
+	return s
+}
+
+// at sets the clock: "10:00:00.000" on the story's day, or a date with time.
+func (s *story) at(clock string) *story {
+	s.t.Helper()
+	if !strings.Contains(clock, "T") {
+		clock = s.now.Format(time.DateOnly) + "T" + clock + "Z"
+	}
+	at, err := time.Parse(time.RFC3339Nano, clock)
+	if err != nil {
+		s.t.Fatalf("clock %q: %v", clock, err)
+	}
+	s.now = at.UTC()
+	return s
+}
+
+// after moves the clock on.
+func (s *story) after(d time.Duration) *story {
+	s.now = s.now.Add(d)
+	return s
+}
+
+// when runs one command and appends what it decides.
+func (s *story) when(c Command, facts ...evidence) *story {
+	s.t.Helper()
+	stream := c.Stream()
+	state, ok := s.states[stream]
+	if !ok {
+		state = NewState(stream)
+		if state == nil {
+			s.t.Fatalf("%s names stream %q, which this package does not know", c.Name(), stream)
+		}
+		s.states[stream], s.folded[stream] = state, NewState(stream)
+	}
+	s.got, s.err = Decide(state, c, s.facts(c, facts), s.now, s.policy)
+	if !reflect.DeepEqual(state, s.folded[stream]) {
+		s.t.Fatalf("deciding %s changed the state:\n%s", c.Name(), cmp.Diff(s.folded[stream], state, everything))
+	}
+	for _, e := range s.got {
+		state.Apply(e, s.now)
+		s.folded[stream].Apply(e, s.now)
+		s.logs[stream] = append(s.logs[stream], record{Event: e, At: s.now})
+	}
+	return s
+}
+
+var everything = cmp.Exporter(func(reflect.Type) bool { return true })
+
+// facts gathers what the shell would: other streams' states and the code epoch.
+func (s *story) facts(c Command, adjust []evidence) Facts {
+	f := Facts{Kid: s.now.Format(time.DateOnly), Clients: map[string]*Client{}}
+	for _, state := range s.states {
+		if client, ok := state.(*Client); ok && client.Registered() {
+			f.Clients[client.ID] = client
+		}
+	}
+	switch c := c.(type) {
+	case StartEnrollment:
+		f.Installation = s.installation(c.InstallationID)
+	case CompleteEnrollment:
+		if e, ok := s.user().Enrollment(c.EnrollmentID); ok {
+			f.Installation = s.installation(e.InstallationID)
+		}
+	}
+	for _, change := range adjust {
+		change(&f)
+	}
+	return f
+}
+
+func (s *story) installation(id string) *InstallationFacts {
+	i, ok := s.states[InstallationStream(id)].(*Installation)
+	if !ok || !i.Registered() {
+		return nil
+	}
+	return &InstallationFacts{ID: i.ID, OS: i.OS, HandsetID: i.HandsetID, PINPolicyVersion: i.PINPolicyVersion}
+}
+
+// user is Alice's state.
+func (s *story) user() *User {
+	s.t.Helper()
+	u, ok := s.states[UserStream(aliceID)].(*User)
+	if !ok {
+		s.t.Fatal("there is no user in this story")
+	}
+	return u
+}
+
+// id is the newest id with this prefix in Alice's stream.
+func (s *story) id(prefix string) string {
+	s.t.Helper()
+	newest := uint64(0)
+	for _, r := range s.logs[UserStream(aliceID)] {
+		for _, id := range idsIn(r.Event) {
+			if ref, ok := ParseRef(id); ok && ref.Prefix == prefix && ref.Key == ownKey && ref.N > newest {
+				newest = ref.N
+			}
+		}
+	}
+	if newest == 0 {
+		s.t.Fatalf("no id with prefix %s was given out", prefix)
+	}
+	return s.user().ref(prefix, newest)
+}
+
+// idsIn lists the string fields of an event.
+func idsIn(e Event) []string {
+	var out []string
+	v := reflect.ValueOf(e)
+	for i := 0; i < v.NumField(); i++ {
+		if f := v.Field(i); f.Kind() == reflect.String {
+			out = append(out, f.String())
+		}
+	}
+	return out
+}
+
+// then asserts the events appended by the last command, in order. Fields left
+// zero may take any value; the[E] looks at one event in full.
+func (s *story) then(want ...Event) *story {
+	s.t.Helper()
+	if s.err != nil {
+		s.t.Fatalf("error %v, want %d events", s.err, len(want))
+	}
+	if len(s.got) != len(want) {
+		s.t.Fatalf("got %s, want %s", names(s.got), names(want))
+	}
+	for i := range want {
+		if reflect.TypeOf(s.got[i]) != reflect.TypeOf(want[i]) {
+			s.t.Fatalf("got %s, want %s", names(s.got), names(want))
+		}
+		differences(s.t, reflect.TypeOf(want[i]).Name(), reflect.ValueOf(want[i]), reflect.ValueOf(s.got[i]))
+	}
+	return s
+}
+
+// thenNothing asserts that the command was accepted and changed nothing.
+func (s *story) thenNothing() *story {
+	s.t.Helper()
+	return s.then()
+}
+
+// thenError asserts that nothing was recorded and the caller got this code.
+func (s *story) thenError(want Code) *story {
+	s.t.Helper()
+	var e *Error
+	if !errors.As(s.err, &e) {
+		s.t.Fatalf("got events %s and error %v, want error %s", names(s.got), s.err, want)
+	}
+	if e.Code != want || len(s.got) != 0 {
+		s.t.Fatalf("got error %v and events %s, want error %s and nothing recorded", e, names(s.got), want)
+	}
+	return s
+}
+
+// differences reports the fields that the want names and got has otherwise.
+func differences(t testing.TB, path string, want, got reflect.Value) {
+	t.Helper()
+	if want.IsZero() {
+		return
+	}
+	if want.Kind() == reflect.Struct && want.Type() != reflect.TypeFor[time.Time]() && want.Type() != reflect.TypeFor[Personal]() {
+		for i := 0; i < want.NumField(); i++ {
+			differences(t, path+"."+want.Type().Field(i).Name, want.Field(i), got.Field(i))
+		}
+		return
+	}
+	if diff := cmp.Diff(want.Interface(), got.Interface(), everything); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func names(events []Event) string {
+	out := make([]string, len(events))
+	for i, e := range events {
+		out[i] = reflect.TypeOf(e).Name()
+		if reason := reasonOf(e); reason != "" {
+			out[i] += "{" + string(reason) + "}"
+		}
+	}
+	return "[" + strings.Join(out, " ") + "]"
+}
+
+// reasonOf is the reason code an event carries, or "".
+func reasonOf(e Event) Code {
+	if f := reflect.ValueOf(e).FieldByName("Reason"); f.IsValid() {
+		if reason, ok := f.Interface().(Code); ok {
+			return reason
+		}
+	}
+	return ""
+}
+
+// the is the one event of its type among those the last command appended.
+func the[E Event](s *story) E {
+	s.t.Helper()
+	var found []E
+	for _, e := range s.got {
+		if e, ok := e.(E); ok {
+			found = append(found, e)
+		}
+	}
+	if len(found) != 1 {
+		s.t.Fatalf("got %s, want exactly one %s", names(s.got), reflect.TypeFor[E]().Name())
+	}
+	return found[0]
+}
+
+func moment(t testing.TB, text string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		t.Fatalf("moment %q: %v", text, err)
+	}
+	return at.UTC()
+}
