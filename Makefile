@@ -14,6 +14,7 @@ export CGO_ENABLED := 1
 .PHONY: run build test check vet lint generate golden bench crash clean
 
 run: build ## start the product with demo data and print what to open
+	./$(BINARY) seed --data $(DATA)
 	./$(BINARY) serve --demo --data $(DATA) --listen $(LISTEN)
 
 build:

@@ -95,8 +95,7 @@ func (w *world) planLogins(a *agenda, p *person, joined time.Time) {
 
 // join registers the client and the user and verifies a phone.
 func (w *world) join(ctx context.Context, p *person) error {
-	reference := fmt.Sprintf("DEMO-%04d", p.n)
-	p.clientID, p.userID = codec.ClientIDOf(reference), codec.UserIDOf(reference)
+	p.clientID, p.userID = ClientID(p.n), codec.UserIDOf(reference(p.n))
 	kind, domicile := domain.Individual, ""
 	if p.n%17 == 0 {
 		kind, domicile = domain.Organisation, p.home.cc
@@ -186,3 +185,9 @@ func (w *world) optBackIn(ctx context.Context, p *person) error {
 	_, err := w.do(ctx, domain.OptBackIn{UserID: p.userID, By: p.userID})
 	return err
 }
+
+// ClientID is the id of the n-th demo client, from 1.
+func ClientID(n int) string { return codec.ClientIDOf(reference(n)) }
+
+// reference is the broker's reference of the n-th client and user.
+func reference(n int) string { return fmt.Sprintf("DEMO-%04d", n) }
