@@ -1,0 +1,30 @@
+// Package replay answers questions about the past from the events alone: what
+// was true of a user at a moment, which events made it so, and everything that
+// happened to the user in order.
+//
+// It cannot act. It takes a reader of the log and a codec without keys, and has
+// no gateway, no read model and no clock: times come as arguments, personal
+// data stays sealed. While it reads it checks the stream's chain, and it stops
+// at the first record that does not fit or that this program cannot read,
+// because a story with a hole in it is worse than none. Memory depends on the
+// user's state, never on the length of the log.
+//
+// Most readers want StateAt and Timeline.
+package replay
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors of this package. Compare with errors.Is; *BrokenChainError is the
+// third, and errors of the reader and of the codec pass through wrapped.
+var (
+	// ErrNotFound means that there is no such user, or no such record.
+	ErrNotFound = errors.New("not found")
+	// ErrUsage means an argument that makes no sense; the text says what would.
+	ErrUsage = errors.New("invalid argument")
+)
+
+// errNoUser lets the command line add a hint.
+var errNoUser = fmt.Errorf("%w: there is no user", ErrNotFound)

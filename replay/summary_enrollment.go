@@ -1,0 +1,53 @@
+package replay
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/authledger/authledger/domain"
+)
+
+func summariseEnrollment(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.EnrollmentStarted:
+		return fmt.Sprintf("%s: %s of %s on %s (%s) started%s", thing(e.EnrollmentID), e.Flow, e.Kind, e.InstallationID, e.OS, also(", code to %s", e.PhoneID))
+	case domain.ActivationCodeIssued:
+		return fmt.Sprintf("%s: activation code %d of %d characters issued by %s, valid before %s", thing(e.SubjectID), e.Seq, e.CodeLen, e.Channel, moment(e.ExpiresAt))
+	case domain.EnrollmentRefused:
+		return fmt.Sprintf("%s of %s refused: %s%s", e.Flow, e.Kind, e.Reason, also(" (%s)", e.EnrollmentID))
+	case domain.ActivationCodeAccepted:
+		return fmt.Sprintf("%s: activation code %d right", thing(e.SubjectID), e.Seq)
+	case domain.ActivationCodeRejected:
+		return fmt.Sprintf("%s: activation code refused: %s, attempt %d, %d left", thing(e.SubjectID), e.Reason, e.AttemptNo, e.AttemptsLeft)
+	case domain.UserVerificationPerformed:
+		pin := ""
+		if e.PINPolicyVersion > 0 {
+			pin = fmt.Sprintf(" (PIN policy %d)", e.PINPolicyVersion)
+		}
+		return fmt.Sprintf("%s: user verified with %s%s on %s", thing(e.EnrollmentID), e.UV, pin, e.InstallationID)
+	case domain.AuthenticatorEnrolled:
+		return enrolled(e)
+	case domain.AuthenticatorRevoked:
+		return fmt.Sprintf("%s revoked: %s%s", thing(e.AuthenticatorID), e.Reason, also(", followed by %s", e.SuccessorID))
+	case domain.RevocationRefused:
+		return fmt.Sprintf("revocation of %s refused: %s", thing(e.AuthenticatorID), e.Reason)
+	case domain.SMSAutoEnrollmentSkipped:
+		return fmt.Sprintf("%s did not lead to SMS: %s", thing(e.PhoneID), e.Reason)
+	case domain.EnrollmentAbandoned:
+		return fmt.Sprintf("%s was given up", thing(e.EnrollmentID))
+	}
+	return ""
+}
+
+func enrolled(e domain.AuthenticatorEnrolled) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "%s enrolled: %s", thing(e.AuthenticatorID), e.Kind)
+	s.WriteString(optional(" on %s", e.InstallationID))
+	s.WriteString(also(" for %s", e.PhoneID))
+	fmt.Fprintf(&s, ", trigger %s", e.Trigger)
+	s.WriteString(also(", activated through %s", e.ActivationPhoneID))
+	if e.Restricted {
+		s.WriteString(", restricted")
+	}
+	return s.String()
+}

@@ -1,0 +1,123 @@
+package replay
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/authledger/authledger/domain"
+)
+
+func summariseOptOut(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.OptOutRequested:
+		return fmt.Sprintf("%s requested by %s, agreement %s", thing(e.OptOutID), e.RequestedBy, agreement(e))
+	case domain.OptOutGranted:
+		until := ""
+		if e.EndsAt != nil {
+			until = " until " + moment(*e.EndsAt)
+		}
+		return fmt.Sprintf("%s granted for %s%s; %s", thing(e.OptOutID), e.Scope, until, ruling(e.Decision))
+	case domain.OptOutDenied:
+		return fmt.Sprintf("%s denied: %s; %s", thing(e.OptOutID), e.Reason, ruling(e.Decision))
+	case domain.OptOutRevoked:
+		return fmt.Sprintf("%s revoked: %s, due since %s (%d s exposed); %s", thing(e.OptOutID), e.Cause, moment(e.EffectiveAt), e.ExposedS, ruling(e.Decision))
+	case domain.OptedBackIn:
+		return fmt.Sprintf("%s ended by %s", thing(e.OptOutID), e.By)
+	case domain.OptBackInRefused:
+		return fmt.Sprintf("opting back in refused: %s", e.Reason)
+	}
+	return ""
+}
+
+func agreement(e domain.OptOutRequested) string {
+	switch {
+	case e.AgreementVersion == "":
+		return "missing"
+	case !e.Acknowledged:
+		return e.AgreementVersion + " not acknowledged"
+	}
+	return e.AgreementVersion + " acknowledged"
+}
+
+// ruling says which rule decided, of which policy, on which facts.
+func ruling(d domain.Decision) string {
+	rule := "no rule"
+	if d.DecisiveRuleID != "" {
+		rule = fmt.Sprintf("rule %s v%d", d.DecisiveRuleID, d.RuleVersion)
+	}
+	s := fmt.Sprintf("%s by %s of policy %d", d.Outcome, rule, d.PolicyVersion)
+	if facts := facts(d.Facts); facts != "" {
+		s += " on " + facts
+	}
+	return s
+}
+
+func facts(f domain.DecisionFacts) string {
+	var out []string
+	for _, fact := range [...]struct{ name, value string }{
+		{"residence", f.Residence}, {"client", string(f.ClientKind)}, {"carried in", f.CarryingCC}, {"domicile", f.Domicile},
+		{"holders in", strings.Join(f.HolderResidences, "+")}, {"access to", strings.Join(f.AccessibleCarryingCCs, "+")},
+	} {
+		if fact.value != "" {
+			out = append(out, fact.name+" "+fact.value)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func summariseUser(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.UserRegistered:
+		return fmt.Sprintf("registered as %s of %s, user name %s, locale %s", e.Role, e.ClientID, sealed, e.Locale)
+	case domain.ResidenceChanged:
+		return fmt.Sprintf("lives in %s from %s on%s%s", e.To, e.EffectiveOn, optional(", before in %s", e.From), optional(", evidence %s", e.EvidenceRef))
+	case domain.AccountAccessGranted:
+		return fmt.Sprintf("may act for %s from %s on", e.ClientID, e.EffectiveOn)
+	case domain.AccountAccessRevoked:
+		return fmt.Sprintf("may no longer act for %s from %s on", e.ClientID, e.EffectiveOn)
+	case domain.UserClosed:
+		return fmt.Sprintf("user closed: %s", e.Reason)
+	case domain.SeamlessEnabled:
+		return "login by push switched on"
+	case domain.SeamlessDisabled:
+		return "login by push switched off"
+	case domain.IdentityVerifiedByAgent:
+		return fmt.Sprintf("%s: identity verified by %s with %s, valid before %s", thing(e.IDVID), e.AgentRef, e.Method, moment(e.ExpiresAt))
+	case domain.UserLocked:
+		return fmt.Sprintf("locked until %s after %s since %s", moment(e.LockedUntil), plural(int64(e.Failures), "failure"), moment(e.FirstFailureAt))
+	case domain.UserUnlocked:
+		return fmt.Sprintf("unlocked: %s%s", e.By, also(", %s", e.IDVID))
+	case domain.UnlockRefused:
+		return fmt.Sprintf("unlock refused: %s", e.Reason)
+	case domain.SecurityNotificationSent:
+		return fmt.Sprintf("%s of %s sent by %s in %s%s", thing(e.NotificationID), e.Topic, e.Channel, e.Locale, optional(", required by rule %s", e.RuleID))
+	case domain.SecurityNotificationFailed:
+		return fmt.Sprintf("%s of %s could not be sent by %s", thing(e.NotificationID), e.Topic, e.Channel)
+	}
+	return ""
+}
+
+// summariseRest covers streams of clients, installations and auditors.
+func summariseRest(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.ClientRegistered:
+		return fmt.Sprintf("client registered: %s, carried by %s in %s%s", e.Kind, e.CarryingEntity, e.CarryingCC, optional(", domicile %s", e.Domicile))
+	case domain.CarryingEntityAssigned:
+		return fmt.Sprintf("carried by %s in %s from %s on", e.CarryingEntity, e.CarryingCC, e.EffectiveOn)
+	case domain.HolderAdded:
+		return fmt.Sprintf("holder %s, living in %s, added from %s on", e.PersonRef, e.Residence, e.EffectiveOn)
+	case domain.HolderRemoved:
+		return fmt.Sprintf("holder %s removed from %s on", e.PersonRef, e.EffectiveOn)
+	case domain.InstallationRegistered:
+		return fmt.Sprintf("%s registered: %s %s on %s, %s key", e.InstallationID, e.App, e.AppVersion, e.OS, e.KeyAlgorithm)
+	case domain.AppPINSet:
+		return fmt.Sprintf("app PIN set under PIN policy %d", e.PINPolicyVersion)
+	case domain.AppPINChanged:
+		return fmt.Sprintf("app PIN changed under PIN policy %d", e.PINPolicyVersion)
+	case domain.PushTokenRegistered:
+		return fmt.Sprintf("%s can be pushed to through %s", e.InstallationID, e.Service)
+	case domain.AuditQueryPerformed:
+		return fmt.Sprintf("%s read with %s, %s%s", e.AuditorRef, e.Operation, plural(int64(e.Rows), "row"), optional(", purpose %s", e.Purpose))
+	}
+	return ""
+}
