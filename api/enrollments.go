@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/authledger/authledger/api/gen"
+	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore/journal"
+	"github.com/authledger/authledger/eventstore/keyring"
+)
+
+// Binding an authenticator to a user.
+
+// StartEnrollment implements gen.StrictServerInterface, as do all methods here.
+func (s *Server) StartEnrollment(ctx context.Context, r gen.StartEnrollmentRequestObject) (gen.StartEnrollmentResponseObject, error) {
+	out, err := s.execute(ctx, domain.StartEnrollment{
+		UserID: r.UserId, Kind: domain.Kind(r.Body.Kind), InstallationID: r.Body.InstallationId, TxnID: r.Body.AuthenticationId, PhoneID: r.Body.PhoneId,
+	}, r.Body.AuthenticationId)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.codeSent(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	if e.Status == gen.EnrollmentStatusRefused {
+		return gen.StartEnrollment200JSONResponse(e), nil
+	}
+	return gen.StartEnrollment201JSONResponse(e), nil
+}
+
+func (s *Server) ResendActivationCode(ctx context.Context, r gen.ResendActivationCodeRequestObject) (gen.ResendActivationCodeResponseObject, error) {
+	out, err := s.execute(ctx, domain.ResendActivationCode{EnrollmentID: r.EnrollmentId}, r.EnrollmentId)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.codeSent(ctx, out)
+	e.EnrollmentId = r.EnrollmentId
+	return gen.ResendActivationCode200JSONResponse(e), err
+}
+
+// codeSent is the answer to a request for an activation code.
+func (s *Server) codeSent(ctx context.Context, out journal.Outcome) (gen.Enrollment, error) {
+	a := gen.Enrollment{Status: gen.EnrollmentStatusCodeSent, EventIds: eventIDs(out)}
+	if no, ok := refused(out); ok {
+		a.Status, a.ReasonCode, a.RetryAfterS = gen.EnrollmentStatusRefused, gen.ReasonCode(no.reason), no.retryAfter
+		return a, nil
+	}
+	if e, ok := find[domain.ActivationCodeIssued](out); ok {
+		a.EnrollmentId, a.ExpiresAt = e.SubjectID, e.ExpiresAt
+	}
+	var err error
+	if e, ok := find[domain.SMSRequested](out); ok {
+		a.MessageId = e.SMSID
+		a.MaskedTo, err = s.masked(ctx, e.PhoneID)
+	}
+	return a, err
+}
+
+func (s *Server) SubmitActivationCode(ctx context.Context, r gen.SubmitActivationCodeRequestObject) (gen.SubmitActivationCodeResponseObject, error) {
+	out, err := s.execute(ctx, domain.SubmitActivationCode{EnrollmentID: r.EnrollmentId, Code: domain.Secret(r.Body.Code)}, r.EnrollmentId)
+	if err != nil {
+		return nil, err
+	}
+	a := gen.Enrollment{Status: gen.EnrollmentStatusCodeAccepted, EnrollmentId: r.EnrollmentId, EventIds: eventIDs(out)}
+	if e, ok := find[domain.ActivationCodeRejected](out); ok {
+		a.Status, a.ReasonCode, a.AttemptsLeft = gen.EnrollmentStatusCodeRejected, gen.ReasonCode(e.Reason), &e.AttemptsLeft
+	}
+	return gen.SubmitActivationCode200JSONResponse(a), nil
+}
+
+func (s *Server) CompleteEnrollment(ctx context.Context, r gen.CompleteEnrollmentRequestObject) (gen.CompleteEnrollmentResponseObject, error) {
+	out, err := s.execute(ctx, domain.CompleteEnrollment{EnrollmentID: r.EnrollmentId, UV: domain.UV(r.Body.Uv)}, r.EnrollmentId)
+	if err != nil {
+		return nil, err
+	}
+	a := gen.EnrollmentCompletion{Status: gen.EnrollmentCompletionStatusRefused, EnrollmentId: r.EnrollmentId, EventIds: eventIDs(out)}
+	if no, ok := refused(out); ok {
+		a.ReasonCode = gen.ReasonCode(no.reason)
+		return gen.CompleteEnrollment200JSONResponse(a), nil
+	}
+	e, ok := find[domain.AuthenticatorEnrolled](out)
+	if !ok {
+		return nil, fmt.Errorf("complete enrollment %s: no event says so", r.EnrollmentId)
+	}
+	a.Status, a.AuthenticatorId = gen.EnrollmentCompletionStatusEnrolled, e.AuthenticatorID
+	for _, r := range out.Events {
+		if e, ok := r.Event.(domain.AuthenticatorRevoked); ok {
+			a.Revoked = append(a.Revoked, e.AuthenticatorID)
+		}
+	}
+	a.Ocra, err = s.secret(ctx, domain.UserOf(r.EnrollmentId), e.AuthenticatorID)
+	return gen.CompleteEnrollment200JSONResponse(a), err
+}
+
+// secret reads the key for the app. The repeat of a request gets it again,
+// because the first answer may have been lost; once the authenticator is
+// revoked or erased there is none.
+func (s *Server) secret(ctx context.Context, userID, authenticatorID string) (gen.OCRA, error) {
+	secret, suite, err := s.journal.OCRASecret(ctx, userID, authenticatorID)
+	var d *domain.Error
+	switch {
+	case errors.As(err, &d), errors.Is(err, keyring.ErrKeyDestroyed), errors.Is(err, keyring.ErrSecretNotFound):
+		return gen.OCRA{}, nil
+	case err != nil:
+		return gen.OCRA{}, err
+	}
+	return gen.OCRA{Suite: suite, Secret: base64.RawURLEncoding.EncodeToString(secret)}, nil
+}
+
+func (s *Server) AbandonEnrollment(ctx context.Context, r gen.AbandonEnrollmentRequestObject) (gen.AbandonEnrollmentResponseObject, error) {
+	a, err := s.act(ctx, domain.AbandonEnrollment{EnrollmentID: r.EnrollmentId}, r.EnrollmentId)
+	return gen.AbandonEnrollment200JSONResponse{ActionJSONResponse: a}, err
+}
+
+func (s *Server) SetSeamless(ctx context.Context, r gen.SetSeamlessRequestObject) (gen.SetSeamlessResponseObject, error) {
+	a, err := s.act(ctx, domain.SetSeamless{UserID: r.UserId, Enabled: r.Body.Enabled}, "")
+	return gen.SetSeamless200JSONResponse{ActionJSONResponse: a}, err
+}
+
+func (s *Server) ListAuthenticators(ctx context.Context, r gen.ListAuthenticatorsRequestObject) (gen.ListAuthenticatorsResponseObject, error) {
+	if err := s.readLog(ctx); err != nil {
+		return nil, err
+	}
+	var list []domain.AuthenticatorSnapshot
+	err := s.journal.User(ctx, r.UserId, func(u *domain.User, now time.Time) error {
+		list = u.Snapshot(now, s.policy).Authenticators
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	items, err := s.authenticators(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	if s.readIsRecorded(ctx) {
+		if err := s.recordRead(ctx, "listAuthenticators", "", len(items)); err != nil {
+			return nil, err
+		}
+	}
+	return gen.ListAuthenticators200JSONResponse{Items: items}, nil
+}
+
+func (s *Server) authenticators(ctx context.Context, list []domain.AuthenticatorSnapshot) ([]gen.Authenticator, error) {
+	items := make([]gen.Authenticator, 0, len(list))
+	for _, a := range list {
+		masked, err := s.masked(ctx, a.PhoneID)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, gen.Authenticator{
+			AuthenticatorId: a.AuthenticatorID, Kind: gen.Kind(a.Kind), Rank: a.Rank, Status: gen.Active,
+			Restricted: a.Restricted, InstallationId: a.InstallationID, PhoneId: a.PhoneID, MaskedTo: masked,
+			Os: gen.OS(a.OS), EnrolledAt: a.EnrolledAt,
+		})
+	}
+	return items, nil
+}

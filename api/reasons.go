@@ -1,0 +1,73 @@
+package api
+
+import "github.com/authledger/authledger/domain"
+
+// reason is a code of the rule book and what it means to a person.
+type reason struct {
+	code    domain.Code
+	meaning string
+}
+
+// reasons explains every reason code, in the order of the rule book.
+var reasons = []reason{
+	{domain.ReasonSMSCooldown, "The last message to this phone for this purpose is less than the cooldown ago."},
+	{domain.ReasonSMSRate, "Too many messages went to this number in the last hour."},
+	{domain.ReasonPhoneUnverified, "The phone was not verified, or none was."},
+	{domain.ReasonPhoneNotMobile, "The line is fixed or internet telephony."},
+	{domain.ReasonCodeWrong, "The code is wrong."},
+	{domain.ReasonCodeExpired, "The code came after it had expired."},
+	{domain.ReasonCodeUsed, "The code was accepted before."},
+	{domain.ReasonCodeSuperseded, "A newer code was sent; only the newest counts."},
+	{domain.ReasonCodeExhausted, "Too many wrong entries for this code; a new one is needed."},
+	{domain.ReasonVoiceNotSMSUser, "Voice is for users of SMS only."},
+	{domain.ReasonIBKeyElsewhere, "IB Key is active on another installation."},
+	{domain.ReasonAlreadyEnrolled, "The user is active on this installation already."},
+	{domain.ReasonPrimaryRequired, "No password of this user was verified for enrolling."},
+	{domain.ReasonActivationWrong, "The activation code is wrong."},
+	{domain.ReasonActivationExpiry, "The activation code has expired."},
+	{domain.ReasonActivationUsed, "The activation code was accepted before."},
+	{domain.ReasonActivationOld, "A newer activation code was sent."},
+	{domain.ReasonActivationSpent, "Too many wrong entries for this activation code."},
+	{domain.ReasonActivationNeeded, "The activation code was not accepted yet."},
+	{domain.ReasonUVRequired, "The app did not verify its user."},
+	{domain.ReasonUVMethod, "This kind of user verification is impossible on that operating system."},
+	{domain.ReasonPINPolicy, "The app did not attest a PIN under the policy in force."},
+	{domain.ReasonOSUnsupported, "The operating system is neither iOS nor Android."},
+	{domain.ReasonInstallBlocked, "The installation is blocked."},
+	{domain.ReasonStepUpRequired, "An active authenticator must be proven before another is added."},
+	{domain.ReasonLastAuth, "It is the user's last authenticator."},
+	{domain.ReasonEnrollmentClosed, "The enrolment has ended."},
+	{domain.ReasonPrimaryMissing, "There is no verified password in this authentication."},
+	{domain.ReasonUserLocked, "The user is locked, even for correct input."},
+	{domain.ReasonUserClosed, "The user is closed."},
+	{domain.ReasonTxnExpired, "The authentication took too long; it begins again at the password."},
+	{domain.ReasonTxnClosed, "The authentication has ended."},
+	{domain.ReasonTxnMismatch, "The answer was for another authentication."},
+	{domain.ReasonNotActive, "The authenticator is not active."},
+	{domain.ReasonNotOffered, "The authenticator was not offered."},
+	{domain.ReasonChallengeOpen, "Another challenge of this authentication is still open."},
+	{domain.ReasonChallengeExpired, "The answer came after the challenge had expired."},
+	{domain.ReasonChallengeOld, "The challenge was cancelled or replaced."},
+	{domain.ReasonChallengeUsed, "The challenge was answered before."},
+	{domain.ReasonChallengeSpent, "Too many wrong answers to this challenge."},
+	{domain.ReasonMalformed, "The answer has the wrong length or alphabet; it was not counted."},
+	{domain.ReasonResponseWrong, "The answer is wrong."},
+	{domain.ReasonDeclined, "The user refused the push."},
+	{domain.ReasonPushRate, "Too many pushes; challenge and response is used."},
+	{domain.ReasonSeamlessOff, "Push approval is switched off; challenge and response is used."},
+	{domain.ReasonNoFallback, "Only a push that still counts can fall back."},
+	{domain.ReasonNumberMatch, "The number of the login page was not typed."},
+	{domain.ReasonSignatureInvalid, "The decision was not signed by the installation's key, or was about something else."},
+	{domain.ReasonSecondRequired, "A session needs a second factor here."},
+	{domain.ReasonPrimaryFailed, "The password was wrong."},
+	{domain.ReasonRegimeMandatory, "The law of a jurisdiction that applies demands a second factor."},
+	{domain.ReasonAgreementMissing, "The agreement was not acknowledged."},
+	{domain.ReasonOptOutAuthority, "The requester may not opt this user out."},
+	{domain.ReasonNoPortalAuth, "The portal still needs an authenticator, and the user has none."},
+	{domain.ReasonProcessOpen, "A migration or recovery is under way."},
+	{domain.ReasonAlreadyOptedOut, "The user is opted out already."},
+	{domain.ReasonNotOptedOut, "The user is not opted out."},
+	{domain.ReasonFactsIncomplete, "A fact the law asks for is unknown; it is never guessed."},
+	{domain.ReasonIDVRequired, "No identity verification of this user is in force."},
+	{domain.ReasonNotLocked, "The user is not locked."},
+}

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/authledger/authledger/api/access"
+)
+
+// rule says who may call a route and whether it appends.
+type rule struct {
+	roles   []access.Role
+	public  bool // no key needed
+	appends bool // an Idempotency-Key is needed
+	demo    bool // exists only in demo mode
+	// signedKey lets the message id of a signed webhook stand for the key.
+	signedKey bool
+}
+
+var (
+	frontend = []access.Role{access.Frontend}
+	device   = []access.Role{access.Device}
+	gateway  = []access.Role{access.Gateway}
+	operator = []access.Role{access.Operator}
+	facts    = []access.Role{access.Frontend, access.Operator}
+	app      = []access.Role{access.Frontend, access.Device}
+	readers  = []access.Role{access.Auditor, access.Incident, access.Compliance}
+	viewers  = []access.Role{access.Frontend, access.Operator, access.Auditor, access.Incident, access.Compliance}
+	demo     = []access.Role{access.Frontend, access.Device, access.Operator, access.Auditor}
+)
+
+// rules is the only table of who may call what, by method and route pattern.
+// A route without a row is refused for everybody; a test walks all routes.
+var rules = map[string]rule{
+	"GET /healthz":        {public: true},
+	"GET /readyz":         {public: true},
+	"GET /openapi.yaml":   {public: true},
+	"GET /docs":           {public: true},
+	"GET /docs/style.css": {public: true},
+	"GET /problems/:code": {public: true},
+	"GET /metrics":        {roles: operator},
+
+	"POST /v1/clients":                                      {roles: facts, appends: true},
+	"POST /v1/clients/:clientId/holders":                    {roles: facts, appends: true},
+	"POST /v1/clients/:clientId/holders/removal":            {roles: facts, appends: true},
+	"POST /v1/clients/:clientId/carrying-entity":            {roles: facts, appends: true},
+	"POST /v1/users":                                        {roles: facts, appends: true},
+	"GET /v1/users/:userId":                                 {roles: viewers},
+	"POST /v1/users/:userId/residence":                      {roles: facts, appends: true},
+	"POST /v1/users/:userId/account-access":                 {roles: facts, appends: true},
+	"POST /v1/users/:userId/account-access/revocation":      {roles: facts, appends: true},
+	"POST /v1/users/:userId/closure":                        {roles: operator, appends: true},
+	"POST /v1/users/:userId/identity-verifications":         {roles: operator, appends: true},
+	"POST /v1/users/:userId/unlock":                         {roles: operator, appends: true},
+	"POST /v1/users/:userId/opt-out-requests":               {roles: frontend, appends: true},
+	"POST /v1/users/:userId/opt-ins":                        {roles: frontend, appends: true},
+	"POST /v1/users/:userId/phones":                         {roles: frontend, appends: true},
+	"POST /v1/phones/:phoneId/verifications":                {roles: frontend, appends: true},
+	"POST /v1/phones/:phoneId/replacement":                  {roles: frontend, appends: true},
+	"POST /v1/phones/:phoneId/removal":                      {roles: frontend, appends: true},
+	"POST /v1/installations":                                {roles: app, appends: true},
+	"POST /v1/installations/:installationId/pin":            {roles: device, appends: true},
+	"POST /v1/installations/:installationId/push-token":     {roles: device, appends: true},
+	"GET /v1/installations/:installationId/challenges":      {roles: device},
+	"POST /v1/users/:userId/enrollments":                    {roles: frontend, appends: true},
+	"POST /v1/enrollments/:enrollmentId/activation":         {roles: app, appends: true},
+	"POST /v1/enrollments/:enrollmentId/resend":             {roles: app, appends: true},
+	"POST /v1/enrollments/:enrollmentId/complete":           {roles: app, appends: true},
+	"POST /v1/enrollments/:enrollmentId/cancel":             {roles: app, appends: true},
+	"GET /v1/users/:userId/authenticators":                  {roles: viewers},
+	"POST /v1/users/:userId/seamless":                       {roles: app, appends: true},
+	"POST /v1/authentications":                              {roles: frontend, appends: true},
+	"POST /v1/authentications/:authenticationId/challenges": {roles: frontend, appends: true},
+	"GET /v1/challenges/:challengeId":                       {roles: frontend},
+	"POST /v1/challenges/:challengeId/responses":            {roles: frontend, appends: true},
+	"POST /v1/challenges/:challengeId/fallback":             {roles: frontend, appends: true},
+	"POST /v1/challenges/:challengeId/resend":               {roles: frontend, appends: true},
+	"POST /v1/challenges/:challengeId/cancel":               {roles: frontend, appends: true},
+	"POST /v1/gateways/generic/receipts":                    {roles: gateway, appends: true, signedKey: true},
+
+	"POST /v1/phones/:phoneId/verifications/:verificationId/checks":           {roles: frontend, appends: true},
+	"POST /v1/phones/:phoneId/verifications/:verificationId/resend":           {roles: frontend, appends: true},
+	"POST /v1/installations/:installationId/challenges/:challengeId/opened":   {roles: device, appends: true},
+	"POST /v1/installations/:installationId/challenges/:challengeId/decision": {roles: device, appends: true},
+
+	"GET /v1/events":              {roles: readers},
+	"GET /v1/events/:eventId":     {roles: readers},
+	"GET /v1/events/:eventId/raw": {roles: readers},
+	"GET /v1/timelines/:kind/:id": {roles: readers},
+	"GET /v1/users/:userId/state": {roles: readers},
+	"GET /v1/opt-outs":            {roles: readers},
+	"GET /v1/messages":            {roles: readers},
+	"GET /v1/meta/event-types":    {roles: access.Roles()},
+	"GET /v1/meta/reason-codes":   {roles: access.Roles()},
+
+	"GET /dev/inbox":  {roles: demo, demo: true},
+	"GET /dev/clock":  {roles: demo, demo: true},
+	"POST /dev/clock": {roles: facts, demo: true},
+}
+
+// consolePath is where another handler with its own sessions takes over; the
+// API's keys mean nothing there.
+const consolePath = "/console"
+
+func underConsole(path string) bool {
+	return path == consolePath || strings.HasPrefix(path, consolePath+"/")
+}
+
+func (r rule) admits(role access.Role) bool { return slices.Contains(r.roles, role) }
