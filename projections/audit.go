@@ -2,10 +2,13 @@ package projections
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // The audit timeline: one row for each record in events, and its place on the
@@ -64,8 +67,9 @@ DROP TABLE timeline_load`
 
 	sqlAddEvent = `INSERT INTO events (seq, id, facet, owner, revision, occurred, recorded, actor, correlation)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	sqlAddTimeline     = `INSERT INTO timeline (entity, seq, facet) VALUES (?, ?, ?)`
-	sqlAddTimelineLoad = `INSERT INTO timeline_load (entity, seq, facet) VALUES (?, ?, ?)`
+	sqlAddTimeline     = `INSERT INTO timeline (entity, seq, facet) VALUES `
+	sqlAddTimelineLoad = `INSERT INTO timeline_load (entity, seq, facet) VALUES `
+	sqlOneRow          = `(?, ?, ?)`
 	sqlAddLink         = `INSERT INTO links (child, parent) VALUES (?, ?) ON CONFLICT DO NOTHING`
 	sqlGetLinks        = `SELECT parent FROM links WHERE child = ? ORDER BY parent`
 	sqlGetFacet        = `SELECT id FROM facets WHERE type = ? AND reason = ?`
@@ -78,23 +82,33 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 type audit struct {
 	bulk bool // the file is being built: timeline rows go to timeline_load
 
-	addEvent, addTimeline, addLink, getLinks *sql.Stmt
-	facets, actors                           interned
-	links                                    memory[[][]byte] // parents by packed child
+	addEvent, addOne, addMany, addLink, getLinks *sql.Stmt
+	facets, actors                               interned
+	links                                        memory[[][]byte] // parents by packed child
 
 	entities [][]byte // scratch of apply
+	pending  []visit  // timeline rows of this transaction
+	args     []any    // scratch of flush
 }
 
-func newAudit(bulk bool) *audit { return &audit{bulk: bulk} }
+// visit is a row of the timeline.
+type visit struct {
+	entity     []byte
+	seq, facet int64
+}
+
+// manyRows is how many timeline rows one statement adds: there are two or three
+// for each record, and most of an insert's cost is the call.
+const manyRows = 32
 
 func (a *audit) prepare(p *preparer) {
-	a.addEvent = p.stmt(sqlAddEvent)
+	add := sqlAddTimeline
 	if a.bulk {
-		a.addTimeline = p.stmt(sqlAddTimelineLoad)
-	} else {
-		a.addTimeline = p.stmt(sqlAddTimeline)
+		add = sqlAddTimelineLoad
 	}
-	a.addLink, a.getLinks = p.stmt(sqlAddLink), p.stmt(sqlGetLinks)
+	a.addOne = p.stmt(add + sqlOneRow)
+	a.addMany = p.stmt(add + strings.Repeat(sqlOneRow+", ", manyRows-1) + sqlOneRow)
+	a.addEvent, a.addLink, a.getLinks = p.stmt(sqlAddEvent), p.stmt(sqlAddLink), p.stmt(sqlGetLinks)
 	a.facets = interned{get: p.stmt(sqlGetFacet), add: p.stmt(sqlAddFacet)}
 	a.actors = interned{get: p.stmt(sqlGetActor), add: p.stmt(sqlAddActor)}
 }
@@ -103,16 +117,11 @@ func (a *audit) reset() {
 	a.facets.known.forget()
 	a.actors.known.forget()
 	a.links.forget()
+	a.pending = a.pending[:0]
 }
 
-var errUndescribed = errors.New("event type has no place on the audit timeline")
-
 func (a *audit) apply(_ context.Context, e *entry) error {
-	f, ok := describe(e.Event)
-	if !ok {
-		return errUndescribed
-	}
-	facet, err := a.facets.id(e.Record.Type, f.reason, string(f.outcome))
+	facet, err := a.facets.id(e.Record.Type, e.reason, string(e.outcome))
 	if err != nil {
 		return fmt.Errorf("intern facet: %w", err)
 	}
@@ -120,43 +129,32 @@ func (a *audit) apply(_ context.Context, e *entry) error {
 	if err != nil {
 		return fmt.Errorf("intern actor: %w", err)
 	}
-	owner := packID(e.owner)
-	var correlation []byte
-	if e.Meta.CorrelationID != "" {
-		correlation = packID(e.Meta.CorrelationID)
-	}
-	if err := run(a.addEvent, e.seq, e.Record.ID[:], facet, owner, int64(e.Record.Revision),
-		e.occurred, e.recorded, actor, correlation); err != nil {
+	if err := run(a.addEvent, e.seq, e.Record.ID[:], facet, e.packed, int64(e.Record.Revision),
+		e.occurred, e.recorded, actor, e.correlation); err != nil {
 		return err
 	}
-	if err := a.place(e, f, owner, correlation); err != nil {
+	if err := a.place(e); err != nil {
 		return err
 	}
 	for _, entity := range a.entities {
-		if err := run(a.addTimeline, entity, e.seq, facet); err != nil {
-			return err
-		}
+		a.pending = append(a.pending, visit{entity: entity, seq: e.seq, facet: facet})
 	}
-	return a.link(f, owner)
+	return a.link(e)
 }
 
-// place collects, in a.entities, the timelines the record belongs on: its
-// owner's first. A record correlated with a transaction belongs to it.
-func (a *audit) place(e *entry, f facts, owner, correlation []byte) error {
+// place collects, in a.entities, the timelines the record belongs on. A record
+// correlated with a transaction belongs to it.
+func (a *audit) place(e *entry) error {
 	a.entities = a.entities[:0]
-	if hasTimeline(owner) {
-		a.add(owner)
+	if hasTimeline(e.packed) {
+		a.add(e.packed)
 	}
-	for _, id := range f.about {
-		if id == "" {
+	for _, id := range e.about {
+		if hasTimeline(id) {
+			a.add(id)
 			continue
 		}
-		packed := packID(id)
-		if hasTimeline(packed) {
-			a.add(packed)
-			continue
-		}
-		parents, err := a.parents(packed)
+		parents, err := a.parents(id)
 		if err != nil {
 			return err
 		}
@@ -164,29 +162,60 @@ func (a *audit) place(e *entry, f facts, owner, correlation []byte) error {
 			a.add(p)
 		}
 	}
-	if isTransaction(correlation) {
-		a.add(correlation)
+	if isTransaction(e.correlation) {
+		a.add(e.correlation)
 	}
 	return nil
 }
 
 // link remembers what a thing that began here is about: everything of this
 // record but its owner, whose timeline holds all of its records anyway.
-func (a *audit) link(f facts, owner []byte) error {
-	if f.starts == "" {
+func (a *audit) link(e *entry) error {
+	if e.starts == nil {
 		return nil
 	}
-	child := packID(f.starts)
 	for _, parent := range a.entities {
-		if bytes.Equal(parent, owner) {
+		if bytes.Equal(parent, e.packed) {
 			continue
 		}
-		if err := run(a.addLink, child, parent); err != nil {
+		if err := run(a.addLink, e.starts, parent); err != nil {
 			return err
 		}
 	}
-	a.links.drop(string(child))
+	a.links.drop(string(e.starts))
 	return nil
+}
+
+// flush writes the timeline rows of the transaction in the order of the table,
+// so that rows of one entity meet their page together.
+func (a *audit) flush() error {
+	slices.SortFunc(a.pending, func(x, y visit) int {
+		return cmp.Or(bytes.Compare(x.entity, y.entity), cmp.Compare(x.seq, y.seq))
+	})
+	for chunk := range slices.Chunk(a.pending, manyRows) {
+		if len(chunk) == manyRows {
+			if err := a.addVisits(a.addMany, chunk); err != nil {
+				return err
+			}
+			continue
+		}
+		for i := range chunk {
+			if err := a.addVisits(a.addOne, chunk[i:i+1]); err != nil {
+				return err
+			}
+		}
+	}
+	clear(a.pending) // the ids belong to records that may now go
+	a.pending = a.pending[:0]
+	return nil
+}
+
+func (a *audit) addVisits(s *sql.Stmt, visits []visit) error {
+	a.args = a.args[:0]
+	for _, v := range visits {
+		a.args = append(a.args, v.entity, v.seq, v.facet)
+	}
+	return run(s, a.args...)
 }
 
 func (a *audit) parents(child []byte) ([][]byte, error) {

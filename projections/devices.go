@@ -67,6 +67,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
 // devices writes authenticators and installations.
 type devices struct {
+	direct
+
 	enroll, revoke, used, install, pin, push *sql.Stmt
 }
 
@@ -74,8 +76,6 @@ func (m *devices) prepare(p *preparer) {
 	m.enroll, m.revoke, m.used = p.stmt(sqlEnroll), p.stmt(sqlRevoke), p.stmt(sqlUsed)
 	m.install, m.pin, m.push = p.stmt(sqlAddInstalled), p.stmt(sqlPIN), p.stmt(sqlPushToken)
 }
-
-func (m *devices) reset() {}
 
 func (m *devices) apply(_ context.Context, e *entry) error {
 	switch v := e.Event.(type) {

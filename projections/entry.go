@@ -1,6 +1,8 @@
 package projections
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/authledger/authledger/eventstore"
@@ -15,6 +17,15 @@ type entry struct {
 	owner    string // id of the user, client or installation whose stream it is in
 	occurred int64  // µs since 1970
 	recorded int64  // µs since 1970
+
+	// What the audit timeline keeps of it, worked out while the batch before is
+	// written.
+	outcome     Outcome
+	reason      string
+	packed      []byte   // owner
+	correlation []byte   // packed; nil for none
+	about       [][]byte // packed
+	starts      []byte   // packed; nil for nothing
 }
 
 // decodeAll decodes records in order; the first that cannot be is named by the
@@ -35,10 +46,32 @@ func decodeOne(c *codec.Codec, r eventstore.Record) (entry, error) {
 	if err != nil {
 		return entry{}, &bridge.RecordError{Sequence: r.Sequence, Err: err}
 	}
-	return entry{
-		Decoded: d, seq: int64(r.Sequence), owner: streamOwner(r.Stream),
+	f, ok := describe(d.Event)
+	if !ok {
+		return entry{}, &bridge.RecordError{Sequence: r.Sequence, Err: fmt.Errorf("%w: %s", errUndescribed, r.Type)}
+	}
+	owner := streamOwner(r.Stream)
+	e := entry{
+		Decoded: d, seq: int64(r.Sequence), owner: owner,
 		occurred: d.Meta.OccurredAt.UnixMicro(), recorded: r.RecordedAt.UnixMicro(),
-	}, nil
+		outcome: f.outcome, reason: f.reason, packed: packID(owner), correlation: packOptional(d.Meta.CorrelationID),
+		starts: packOptional(f.starts), about: make([][]byte, 0, len(f.about)),
+	}
+	for _, id := range f.about {
+		if id != "" {
+			e.about = append(e.about, packID(id))
+		}
+	}
+	return e, nil
+}
+
+var errUndescribed = errors.New("event type has no place on the audit timeline")
+
+func packOptional(id string) []byte {
+	if id == "" {
+		return nil
+	}
+	return packID(id)
 }
 
 // micros is a moment as the views store it; nil for none.

@@ -40,26 +40,58 @@ const (
 // Anything else, such as the name of an audit stream, is stored as it is; its
 // first byte is a visible character and so never a code.
 func packID(id string) []byte {
-	ref, ok := domain.ParseRef(id)
-	if !ok {
+	if len(id) < 4+keyLength || id[3] != '_' {
 		return []byte(id)
 	}
 	out := make([]byte, 1, 1+16+binary.MaxVarintLen64)
-	for i, p := range prefixes {
-		if p == ref.Prefix {
-			out[0] = byte(i + 1)
-		}
-	}
-	out, err := keyAlphabet.AppendDecode(out, []byte(ref.Key))
-	// The last character holds two bits more than the key; a spelling that
-	// would not come back the same keeps its own.
-	if err != nil || out[0] == 0 || keyAlphabet.EncodeToString(out[1:]) != ref.Key {
+	out[0] = prefixCode(id[:3])
+	out, ok := appendKey(out, id[4:4+keyLength])
+	if out[0] == 0 || !ok {
 		return []byte(id)
 	}
-	if ref.N > 0 {
-		out = binary.AppendUvarint(out, ref.N)
+	rest := id[4+keyLength:]
+	if rest == "" {
+		return out
 	}
-	return out
+	n, err := strconv.ParseUint(rest[1:], 10, 64)
+	if rest[0] != '_' || err != nil || strconv.FormatUint(n, 10) != rest[1:] {
+		return []byte(id)
+	}
+	return binary.AppendUvarint(out, n)
+}
+
+const keyLength = 26 // characters of a key
+
+func prefixCode(prefix string) byte {
+	for i, p := range prefixes {
+		if p == prefix {
+			return byte(i + 1)
+		}
+	}
+	return 0
+}
+
+// appendKey decodes a key. ok is false for a text that would not come back the
+// same: 26 characters hold two bits more than 16 bytes.
+func appendKey(out []byte, key string) ([]byte, bool) {
+	var bits, have uint
+	for i := range len(key) {
+		c := uint(key[i])
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'v':
+			c -= 'a' - 10
+		default:
+			return out, false
+		}
+		bits, have = bits<<5|c, have+5
+		if have >= 8 {
+			have -= 8
+			out = append(out, byte(bits>>have))
+		}
+	}
+	return out, bits&(1<<have-1) == 0
 }
 
 // unpackID is the inverse of packID.

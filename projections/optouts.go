@@ -57,6 +57,8 @@ WHERE id = ? AND ended IS NULL`
 
 // optOuts writes the register.
 type optOuts struct {
+	direct
+
 	request, grant, deny, revoke, back, refused *sql.Stmt
 }
 
@@ -64,8 +66,6 @@ func (m *optOuts) prepare(p *preparer) {
 	m.request, m.grant, m.deny = p.stmt(sqlRequestOptOut), p.stmt(sqlGrantOptOut), p.stmt(sqlDenyOptOut)
 	m.revoke, m.back, m.refused = p.stmt(sqlRevokeOptOut), p.stmt(sqlReturnOptOut), p.stmt(sqlRefusedReturn)
 }
-
-func (m *optOuts) reset() {}
 
 func (m *optOuts) apply(_ context.Context, e *entry) error {
 	switch v := e.Event.(type) {

@@ -57,6 +57,8 @@ const (
 
 // phones writes the phones.
 type phones struct {
+	direct
+
 	opener
 
 	add, verify, retire *sql.Stmt
@@ -88,8 +90,6 @@ func (o opener) index(ctx context.Context, e *entry) (blind []byte, erased bool,
 func (m *phones) prepare(p *preparer) {
 	m.add, m.verify, m.retire = p.stmt(sqlAddPhone), p.stmt(sqlVerifyPhone), p.stmt(sqlRetirePhone)
 }
-
-func (m *phones) reset() {}
 
 func (m *phones) apply(ctx context.Context, e *entry) error {
 	switch v := e.Event.(type) {

@@ -66,6 +66,8 @@ WHERE p.blind = ? AND s.requested > ? AND s.id IS NOT NULL`
 
 // smsLedger writes the SMS ledger.
 type smsLedger struct {
+	direct
+
 	previous, request, refuse, dispatch, uncertain, sent, sendFailed, undelivered, delivered *sql.Stmt
 }
 
@@ -74,8 +76,6 @@ func (m *smsLedger) prepare(p *preparer) {
 	m.dispatch, m.uncertain, m.sent = p.stmt(sqlDispatchSMS), p.stmt(sqlUncertainSMS), p.stmt(sqlSentSMS)
 	m.sendFailed, m.undelivered, m.delivered = p.stmt(sqlSendFailedSMS), p.stmt(sqlUndelivered), p.stmt(sqlDelivered)
 }
-
-func (m *smsLedger) reset() {}
 
 func (m *smsLedger) apply(_ context.Context, e *entry) error {
 	switch v := e.Event.(type) {

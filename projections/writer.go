@@ -71,10 +71,18 @@ type model interface {
 	// apply folds one record in. It must depend on nothing but the record and
 	// the model's own rows of earlier records.
 	apply(ctx context.Context, e *entry) error
+	// flush writes what apply has put off. It ends a transaction.
+	flush() error
 	// reset drops whatever apply remembers outside the file, because the
 	// transaction it belonged to was rolled back.
 	reset()
 }
+
+// direct is the part of a model that remembers nothing between statements.
+type direct struct{}
+
+func (direct) flush() error { return nil }
+func (direct) reset()       {}
 
 // preparer prepares statements until one fails.
 type preparer struct {
@@ -195,6 +203,11 @@ func (w *writer) fold(ctx context.Context, entries []entry) (checkpoint, error) 
 					Err:      fmt.Errorf("apply %s: %w", entries[i].Record.Type, err),
 				}
 			}
+		}
+	}
+	for _, m := range w.models {
+		if err := m.flush(); err != nil {
+			return checkpoint{}, fmt.Errorf("flush up to record %d: %w", entries[len(entries)-1].seq, err)
 		}
 	}
 	last := entries[len(entries)-1].Record
