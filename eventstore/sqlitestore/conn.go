@@ -41,27 +41,38 @@ func (c *conn) exec(text string) error {
 	return err
 }
 
+// prepare returns a statement that lives as long as the connection.
 func (c *conn) prepare(text string) (*statement, error) {
+	s, err := c.compile(text)
+	if err == nil {
+		c.statements = append(c.statements, s)
+	}
+	return s, err
+}
+
+func (c *conn) compile(text string) (*statement, error) {
 	s, err := c.db.Prepare(text)
 	if err != nil {
 		return nil, fmt.Errorf("prepare %q: %w", text, err)
 	}
-	st := &statement{stmt: s.(*sqlite3.SQLiteStmt)}
-	c.statements = append(c.statements, st)
-	return st, nil
+	return &statement{stmt: s.(*sqlite3.SQLiteStmt)}, nil
+}
+
+// query is statement.rows for a statement needed once.
+func (c *conn) query(text string, columns int, use func(row []driver.Value) (more bool, err error), args ...driver.Value) error {
+	s, err := c.compile(text)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.rows(columns, use, args...), s.stmt.Close())
 }
 
 // integer runs a query that yields one integer.
-func (c *conn) integer(query string) (int64, error) {
-	s, err := c.prepare(query)
-	if err != nil {
-		return 0, err
-	}
-	var n int64
-	err = s.rows(1, func(row []driver.Value) (bool, error) {
+func (c *conn) integer(text string) (n int64, err error) {
+	err = c.query(text, 1, func(row []driver.Value) (bool, error) {
 		v, ok := row[0].(int64)
 		if !ok {
-			return false, fmt.Errorf("%q: got %T, want an integer", query, row[0])
+			return false, fmt.Errorf("%q: got %T, want an integer", text, row[0])
 		}
 		n = v
 		return false, nil

@@ -52,6 +52,15 @@ func refusef(reason, format string, args ...any) error {
 	return refuse(reason, fmt.Errorf(format, args...))
 }
 
+// startReasonOr is startReason for SQLite's errors and reason for ours.
+func startReasonOr(reason string, err error) string {
+	var e sqlite3.Error
+	if errors.As(err, &e) {
+		return startReason(err)
+	}
+	return reason
+}
+
 // startReason is the reason of an error SQLite gave while opening.
 func startReason(err error) string {
 	var e sqlite3.Error

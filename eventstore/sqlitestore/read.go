@@ -337,19 +337,24 @@ func hand(ctx context.Context, page []eventstore.Record, yield func(eventstore.R
 	return true
 }
 
-// resync shows readers what is visible after the head they know. It serves
-// when the writer can no longer say.
-func (l *log) resync() error {
+// after hands the pages after a sequence to use, to the end that is visible.
+func (c *readConn) after(n eventstore.Sequence, use func(page []eventstore.Record)) error {
 	for {
-		after := l.tail.look("").head
-		var page []eventstore.Record
-		err := l.with(context.Background(), func(c *readConn) (err error) {
-			page, err = readPage(c.all, pageRecords, int64(after), int64(math.MaxInt64), int64(pageRecords))
-			return err
-		})
+		page, err := readPage(c.all, pageRecords, int64(n), int64(math.MaxInt64), int64(pageRecords))
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		l.tail.publish(page, mark{sequence: page[len(page)-1].Sequence})
+		use(page)
+		n = page[len(page)-1].Sequence
 	}
+}
+
+// resync shows readers what is visible after the head they know. It serves
+// when the writer can no longer say.
+func (l *log) resync() error {
+	return l.with(context.Background(), func(c *readConn) error {
+		return c.after(l.tail.look("").head, func(page []eventstore.Record) {
+			l.tail.publish(page, mark{sequence: page[len(page)-1].Sequence})
+		})
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"maps"
 )
 
 // applicationID marks the file as a ledger ("AuLg"), PRAGMA application_id.
@@ -63,8 +62,12 @@ func migrate(c *conn) error {
 		return refusef(ReasonSchemaNewer, "schema version %d, this program knows %d", version, len(migrations))
 	}
 	if version == 0 {
-		if n, err := c.integer("SELECT count(*) FROM sqlite_schema"); err != nil || n > 0 {
-			return refusef(ReasonSchemaUnknown, "version 0 with %d objects: %v", n, err)
+		n, err := c.integer("SELECT count(*) FROM sqlite_schema")
+		if err != nil {
+			return refuse(startReason(err), err)
+		}
+		if n > 0 {
+			return refusef(ReasonSchemaUnknown, "a database of something else, with %d objects", n)
 		}
 	}
 	for n := version; n < int64(len(migrations)); n++ {
@@ -103,29 +106,29 @@ func checkSchema(c *conn) error {
 	if err != nil {
 		return refuse(startReason(err), err)
 	}
-	for name := range maps.Keys(got) {
+	for name := range got {
 		if want[name] != got[name] {
 			return refusef(ReasonSchemaUnknown, "%s is not as this program made it", name)
 		}
 	}
-	for name := range maps.Keys(want) {
+	for name := range want {
 		if _, ok := got[name]; !ok {
 			return refusef(ReasonSchemaUnknown, "%s is missing", name)
 		}
 	}
-	if id, err := c.integer("PRAGMA application_id"); err != nil || id != applicationID {
-		return refusef(ReasonSchemaUnknown, "application id %#x, want %#x: %v", id, applicationID, err)
+	id, err := c.integer("PRAGMA application_id")
+	if err != nil {
+		return refuse(startReason(err), err)
+	}
+	if id != applicationID {
+		return refusef(ReasonSchemaUnknown, "application id %#x, want %#x", id, applicationID)
 	}
 	return nil
 }
 
 func objects(c *conn) (map[string]string, error) {
-	s, err := c.prepare("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema")
-	if err != nil {
-		return nil, err
-	}
 	all := map[string]string{}
-	err = s.rows(2, func(row []driver.Value) (bool, error) {
+	err := c.query("SELECT type || ' ' || name, coalesce(sql, '') FROM sqlite_schema", 2, func(row []driver.Value) (bool, error) {
 		name, _ := row[0].(string)
 		all[name], _ = row[1].(string)
 		return true, nil

@@ -41,7 +41,7 @@ func (b *begun) close() error {
 
 // begin opens the ledger for writing. Every start takes this way, after a
 // crash or not. options are added to the writer's, for tests.
-func begin(dir, options string) (b *begun, err error) {
+func begin(dir, options string) (_ *begun, err error) {
 	at, origin, slot, anchorErr := readAnchor(dir)
 	missing := errors.Is(anchorErr, fs.ErrNotExist)
 	if anchorErr != nil && !missing {
@@ -55,7 +55,7 @@ func begin(dir, options string) (b *begun, err error) {
 	if err != nil {
 		return nil, refuse(startReason(err), err)
 	}
-	b = &begun{conn: c, anchored: at.sequence, tail: newTail()}
+	b := &begun{conn: c, anchored: at.sequence, tail: newTail()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close())
@@ -108,12 +108,8 @@ func checkMode(c *conn) error {
 	if synchronous != 2 {
 		return refusef(ReasonSynchronousNotFull, "PRAGMA synchronous is %d, want 2 (FULL)", synchronous)
 	}
-	s, err := c.prepare("PRAGMA journal_mode")
-	if err != nil {
-		return refuse(startReason(err), err)
-	}
 	mode := ""
-	err = s.rows(1, func(row []driver.Value) (bool, error) {
+	err = c.query("PRAGMA journal_mode", 1, func(row []driver.Value) (bool, error) {
 		mode, _ = row[0].(string)
 		return false, nil
 	})
@@ -124,12 +120,8 @@ func checkMode(c *conn) error {
 }
 
 func readOrigin(c *conn) (origin [16]byte, err error) {
-	s, err := c.prepare("SELECT id FROM origin")
-	if err != nil {
-		return origin, refuse(startReason(err), err)
-	}
 	found := false
-	err = s.rows(1, func(row []driver.Value) (bool, error) {
+	err = c.query("SELECT id FROM origin", 1, func(row []driver.Value) (bool, error) {
 		var b []byte
 		b, found = row[0].([]byte)
 		copy(origin[:], b)
@@ -138,7 +130,7 @@ func readOrigin(c *conn) (origin [16]byte, err error) {
 	if err == nil && !found {
 		err = errors.New("the ledger has no origin")
 	}
-	return origin, refuse(ReasonLedgerCorrupt, err)
+	return origin, refuse(startReasonOr(ReasonLedgerCorrupt, err), err)
 }
 
 // load reads the end of the log: what the tables do not index, what the anchor
@@ -165,7 +157,7 @@ func (b *begun) load(at mark) error {
 		return err
 	}
 	if err := b.verify(from, eventstore.Sequence(head), at); err != nil {
-		return refuse(ReasonLedgerCorrupt, err)
+		return refuse(startReasonOr(ReasonLedgerCorrupt, err), err)
 	}
 	return nil
 }
@@ -176,31 +168,23 @@ func (b *begun) base(n int64) (mark, error) {
 	if n == 0 {
 		return m, nil
 	}
-	s, err := b.conn.prepare("SELECT running FROM records WHERE sequence = ?")
-	if err != nil {
-		return m, refuse(startReason(err), err)
-	}
 	found := false
-	err = s.rows(1, func(row []driver.Value) (bool, error) {
+	err := b.conn.query("SELECT running FROM records WHERE sequence = ?", 1, func(row []driver.Value) (bool, error) {
 		found = setHash(&m.running, row[0])
 		return false, nil
 	}, n)
 	if err == nil && !found {
 		err = fmt.Errorf("record %d has no running hash", n)
 	}
-	return m, refuse(ReasonLedgerCorrupt, err)
+	return m, refuse(startReasonOr(ReasonLedgerCorrupt, err), err)
 }
 
 func (b *begun) verify(from mark, head eventstore.Sequence, at mark) error {
 	if from.sequence == at.sequence && from.running != at.running {
 		return differs(at)
 	}
-	s, err := b.conn.prepare(sqlReadRunning)
-	if err != nil {
-		return err
-	}
 	var records []eventstore.Record
-	err = s.rows(10, func(row []driver.Value) (bool, error) {
+	err := b.conn.query(sqlReadRunning, 10, func(row []driver.Value) (bool, error) {
 		r, err := scan(row)
 		if err != nil {
 			return false, err

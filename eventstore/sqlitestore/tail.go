@@ -27,10 +27,13 @@ func newGeneration() *generation {
 	return &generation{ids: map[eventstore.EventID]eventstore.Sequence{}, streams: map[string][]place{}}
 }
 
-func (g *generation) add(r *eventstore.Record) {
-	g.ids[r.ID] = r.Sequence
-	g.streams[r.Stream] = append(g.streams[r.Stream], place{r.Revision, r.Sequence})
-	g.last = r.Sequence
+func (g *generation) addAll(records []eventstore.Record) {
+	for i := range records {
+		r := &records[i]
+		g.ids[r.ID] = r.Sequence
+		g.streams[r.Stream] = append(g.streams[r.Stream], place{r.Revision, r.Sequence})
+		g.last = r.Sequence
+	}
 }
 
 // tail is the newest part of the log: the head, and the index of the records
@@ -54,9 +57,7 @@ func newTail() *tail {
 func (t *tail) publish(records []eventstore.Record, head mark) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range records {
-		t.newer.add(&records[i])
-	}
+	t.newer.addAll(records)
 	t.head = head
 	close(t.changed)
 	t.changed = make(chan struct{})
@@ -127,6 +128,13 @@ func (t *tail) newest(stream string) (place, bool) {
 		}
 	}
 	return place{}, false
+}
+
+// replace puts g, which holds all records after indexed, in the tail's place.
+func (t *tail) replace(indexed eventstore.Sequence, g *generation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.indexed, t.older, t.newer, t.head = indexed, nil, g, mark{sequence: g.last}
 }
 
 // fail makes reads fail: nobody knows any more what the log holds.

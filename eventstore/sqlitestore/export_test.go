@@ -1,0 +1,59 @@
+package sqlitestore
+
+import "github.com/authledger/authledger/eventstore"
+
+// Faults fail where a disk may; set before opening, called by the writer.
+type Faults = faults
+
+// NewFaults names the places.
+func NewFaults(beforeCommit, afterCommit, beforeAnchor func() error) Faults {
+	return Faults{beforeCommit: beforeCommit, afterCommit: afterCommit, beforeAnchor: beforeAnchor}
+}
+
+// OpenTuned opens with what tests change: the size of an index generation,
+// driver options added to the writer's, and faults.
+func OpenTuned(o Options, generation int, options string, f Faults) (*Store, error) {
+	s, err := openStore(o, tuning{generation: generation, options: options, faults: f})
+	if err != nil {
+		return nil, inDir(o.Dir, err)
+	}
+	return s, nil
+}
+
+// Indexed is the sequence up to which the tables are whole, as readers know it.
+func (s *Store) Indexed() uint64 {
+	s.tail.mu.RLock()
+	defer s.tail.mu.RUnlock()
+	return uint64(s.tail.indexed)
+}
+
+// AppendTogether puts appends into one group: the writer is held until all are
+// queued, however it is scheduled.
+func (s *Store) AppendTogether(appends []Together) []error {
+	requests := make([]*request, len(appends))
+	q := s.writer.queue
+	q.mu.Lock()
+	for i, a := range appends {
+		requests[i] = newRequest(a.Stream, a.Expected, a.Events)
+		q.waiting = append(q.waiting, requests[i])
+	}
+	q.signal()
+	q.mu.Unlock()
+	errs := make([]error, len(appends))
+	for i, r := range requests {
+		a := <-r.done
+		errs[i] = a.err
+		if len(a.appended.Records) > 0 {
+			*appends[i].Appended = a.appended
+		}
+	}
+	return errs
+}
+
+// Together is one append of AppendTogether.
+type Together struct {
+	Stream   string
+	Expected eventstore.Expected
+	Events   []eventstore.Proposed
+	Appended *eventstore.Appended // set when the append succeeds
+}
