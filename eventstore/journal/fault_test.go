@@ -114,9 +114,28 @@ func TestAppendThatLandsLate(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	// On the state before it, this would change nothing and ask no store.
+	event[domain.SeamlessEnabled](t, w.do(domain.SetSeamless{UserID: w.user, Enabled: true}))
 	out, err := w.j.Execute(t.Context(), r)
 	if err != nil || !out.Replayed || out.Events[0].ID != held[0].ID {
 		t.Fatalf("repeat: %+v, %v", out, err)
+	}
+	healthy(t, w)
+}
+
+func TestLostAnswerOfARepeatIsStillARepeat(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.register()
+	r := w.request(domain.SetSeamless{UserID: w.user, Enabled: false})
+	if _, err := w.journal().Execute(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(time.Second)
+	w.store.LoseAnswers(1, errDisk)
+	out, err := w.j.Execute(t.Context(), r) // on a state that does not know the first execution
+	if err != nil || !out.Replayed || len(out.Events) != 1 {
+		t.Fatalf("outcome %+v, %v", out, err)
 	}
 	healthy(t, w)
 }

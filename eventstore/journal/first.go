@@ -33,7 +33,7 @@ func (j *Journal) first(ctx context.Context, x execution) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, fmt.Errorf("read first outcome of command %s: %w", x.CommandID, err)
 	}
-	if r.Stream != x.stream || d.Meta.CommandID != x.CommandID || d.Meta.Command != x.Command.Name() || d.Meta.Digest != x.digest {
+	if d.Meta.CommandID != x.CommandID || d.Meta.Command != x.Command.Name() || d.Meta.Digest != x.digest {
 		return Outcome{}, &domain.Error{Code: domain.IdempotencyConflict, Detail: "this command id was used for another request; use a new one"}
 	}
 	out, err := j.readOutcome(ctx, r, d.Meta.Count)
