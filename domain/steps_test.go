@@ -162,6 +162,9 @@ func fallback(s *story) {
 	s.then(ChallengeFallbackRequested{}, ChallengeCancelled{Reason: "fallback"}, ChallengeIssued{Mode: ModeChallengeResponse})
 }
 
+// at begins a history at another date.
+func at(clock string) step { return func(s *story) { s.t.Helper(); s.at(clock) } }
+
 // later lets time pass.
 func later(d time.Duration) step { return func(s *story) { s.after(d) } }
 

@@ -111,13 +111,21 @@ func (s *story) when(c Command, facts ...evidence) *story {
 	if !reflect.DeepEqual(state, s.folded[stream]) {
 		s.t.Fatalf("deciding %s changed the state:\n%s", c.Name(), cmp.Diff(s.folded[stream], state, everything))
 	}
-	for _, e := range s.got {
-		state.Apply(e, s.now)
+	s.record(stream, s.got)
+	return s
+}
+
+// record appends events to a stream and applies them.
+func (s *story) record(stream string, events []Event) {
+	for _, e := range events {
+		s.states[stream].Apply(e, s.now)
 		s.folded[stream].Apply(e, s.now)
 		s.logs[stream] = append(s.logs[stream], record{Event: e, At: s.now})
 	}
-	return s
 }
+
+// append adds events to Alice's stream that no command of this part makes.
+func (s *story) append(events ...Event) { s.record(UserStream(aliceID), events) }
 
 var everything = cmp.Exporter(func(reflect.Type) bool { return true })
 
