@@ -1,6 +1,10 @@
 package sqlitestore
 
-import "github.com/authledger/authledger/eventstore"
+import (
+	"os"
+
+	"github.com/authledger/authledger/eventstore"
+)
 
 // Faults fail where a disk may; set before opening, called by the writer.
 type Faults = faults
@@ -56,4 +60,31 @@ type Together struct {
 	Expected eventstore.Expected
 	Events   []eventstore.Proposed
 	Appended *eventstore.Appended // set when the append succeeds
+}
+
+// BreakAnchor makes the anchor file read-only under the idle writer.
+func (s *Store) BreakAnchor() error {
+	a := s.writer.anchor
+	readOnly, err := os.Open(a.file.Name())
+	if err != nil {
+		return err
+	}
+	err = a.file.Close()
+	a.file = readOnly
+	return err
+}
+
+// BetweenCheckpoints runs copy in a read transaction of one page, so that the
+// write-ahead log is not started over meanwhile: what a crash leaves is one
+// moment of both files, and a copy takes two.
+func (s *Store) BetweenCheckpoints(copy func()) {
+	c := <-s.pool
+	defer func() { s.pool <- c }()
+	if err := c.exec("BEGIN; SELECT count(*) FROM indexed"); err != nil {
+		panic(err)
+	}
+	copy()
+	if err := c.exec("COMMIT"); err != nil {
+		panic(err)
+	}
 }
