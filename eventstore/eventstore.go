@@ -15,6 +15,7 @@ import (
 	"iter"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -285,7 +286,7 @@ func plain(s string) bool {
 		return false
 	}
 	for _, r := range s {
-		if r <= ' ' || r == 0x7f || r == utf8.RuneError || (r >= 0x80 && r < 0xa0) || r == 0x2028 || r == 0x2029 {
+		if r == ' ' || r == utf8.RuneError || !unicode.IsPrint(r) { // IsPrint leaves out all other white space, and invisible marks
 			return false
 		}
 	}
