@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -42,24 +41,6 @@ var (
 type Sealer interface {
 	Seal(ctx context.Context, subject string, eventID uuid.UUID, field string, clear []byte) (string, error)
 	Open(ctx context.Context, subject string, eventID uuid.UUID, field, sealed string) ([]byte, error)
-}
-
-// Metadata is what is stored beside an event's data: who asked, when, and as
-// part of which command.
-type Metadata struct {
-	Prev          string        `json:"prev,omitempty"` // set by the store, ignored by Encode
-	CommandID     uuid.UUID     `json:"command_id"`
-	Command       string        `json:"command"`
-	Digest        string        `json:"digest"`  // of the command, without personal data and secrets
-	Ordinal       int           `json:"ordinal"` // of this event among those of the command, from 0
-	Count         int           `json:"count"`   // events of the command
-	OccurredAt    time.Time     `json:"occurred_at"`
-	CorrelationID string        `json:"correlation_id,omitempty"`
-	CausationID   string        `json:"causation_id,omitempty"`
-	Actor         domain.Actor  `json:"actor"`
-	Source        domain.Source `json:"source,omitzero"`
-	PolicyVersion uint64        `json:"policy_version"`
-	RequestID     string        `json:"request_id,omitempty"`
 }
 
 // Decoded is a stored record with its meaning. Personal fields are sealed.
@@ -144,11 +125,11 @@ func (c *Codec) Decode(r eventstore.Record) (Decoded, error) {
 	if err != nil {
 		return Decoded{}, fmt.Errorf("decode %s at revision %d: %w", r.Stream, r.Revision, err)
 	}
-	d := Decoded{Record: r, Event: e}
-	if err := strict(r.Metadata, &d.Meta); err != nil {
+	m, err := decodeMetadata(r.Metadata)
+	if err != nil {
 		return Decoded{}, fmt.Errorf("decode metadata of %s at revision %d: %w: %w", r.Stream, r.Revision, ErrMalformed, err)
 	}
-	return d, nil
+	return Decoded{Record: r, Event: e, Meta: m}, nil
 }
 
 func (t registry) decode(r eventstore.Record) (domain.Event, error) {
