@@ -206,7 +206,7 @@ func strict(data []byte, v any) error {
 	if err := d.Decode(v); err != nil {
 		return err
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token documents the bare io.EOF
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("text after the JSON object")
 	}
 	return nil
