@@ -111,15 +111,19 @@ func unpackID(b []byte) string {
 // is; another stream's name stands for itself.
 func streamOwner(stream string) string {
 	category, key, _ := strings.Cut(stream, "-")
+	var id string
 	switch category {
 	case "user":
-		return domain.UserID(key)
+		id = domain.UserID(key)
 	case "client":
-		return domain.ClientID(key)
+		id = domain.ClientID(key)
 	case "installation":
-		return domain.InstallationID(key)
+		id = domain.InstallationID(key)
 	}
-	return stream
+	if _, ok := domain.ParseRef(id); !ok {
+		return stream
+	}
+	return id
 }
 
 // streamName is the inverse of streamOwner.

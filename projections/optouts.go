@@ -41,7 +41,7 @@ const (
 ) STRICT;
 CREATE INDEX optouts_user ON optouts (user, requested);
 CREATE INDEX optouts_status ON optouts (status, requested);
-CREATE INDEX optouts_granted ON optouts (decided, ended) WHERE scope IS NOT NULL`
+CREATE INDEX optouts_granted ON optouts (decided) WHERE scope IS NOT NULL`
 
 	sqlRequestOptOut = `INSERT INTO optouts (seq, id, user, status, requested, requested_by, agreement, acknowledged)
 VALUES (?, ?, ?, 'requested', ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`

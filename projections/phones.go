@@ -31,7 +31,7 @@ const (
 	replaced_by TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX phones_user ON phones (user, added_seq);
-CREATE INDEX phones_blind ON phones (blind) WHERE blind IS NOT NULL`
+CREATE INDEX phones_blind ON phones (blind, added_seq) WHERE blind IS NOT NULL`
 
 	sqlAddPhone = `INSERT INTO phones (id, user, cc, line, sealed, event, blind, erased, status, added, added_seq)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'unverified', ?, ?) ON CONFLICT DO NOTHING`

@@ -160,7 +160,8 @@ func copyFile(t interface{ Fatal(...any) }, from, to string) {
 	}
 }
 
-// The stories use every kind of event, so the property covers them all.
+// The stories use every kind of event, so the property covers them all, and
+// each has a place on the timeline.
 func TestStoriesUseEveryEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -173,6 +174,9 @@ func TestStoriesUseEveryEvent(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range w.log {
 		seen[r.Type] = true
+		if e, err := decodeOne(w.codec, r); err != nil || e.outcome == "" {
+			t.Fatalf("%s has no place on the timeline: %v", r.Type, err)
+		}
 	}
 	for _, info := range codec.Types() {
 		if !seen[info.Name] {

@@ -191,3 +191,10 @@ func (l sliceLog) ByID(context.Context, eventstore.EventID) (eventstore.Record, 
 func (l sliceLog) Head(context.Context) (eventstore.Sequence, eventstore.Position, error) {
 	return eventstore.Sequence(len(l)), eventstore.Position(len(l)) * 10, nil
 }
+
+func meta(at time.Time) codec.Metadata {
+	return codec.Metadata{
+		CommandID: uuid.UUID{1}, Command: "Test", Digest: "digest", Count: 1, OccurredAt: at,
+		Actor: domain.Actor{Kind: domain.ActorClient, Ref: "frontend"}, PolicyVersion: 1,
+	}
+}
