@@ -88,7 +88,8 @@ func (s *Server) readLog(ctx context.Context) error {
 	return nil
 }
 
-// viewWait is how long a read waits for the views (api.md section 2).
+// viewWait is how long a read waits for the views before it says that they
+// are behind.
 const viewWait = 2 * time.Second
 
 // readViews waits until the views show the position the caller asked for.
@@ -98,7 +99,7 @@ func (s *Server) readViews(ctx context.Context, least string) error {
 		if err != nil {
 			return faultAt(headerMinPosition, "format", "give back an Authledger-Position")
 		}
-		wait, cancel := context.WithTimeout(ctx, viewWait)
+		wait, cancel := context.WithTimeout(ctx, s.viewWait)
 		defer cancel()
 		if err := s.views.WaitFor(wait, eventstore.Position(position)); err != nil {
 			return behind(ctx, err)

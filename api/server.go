@@ -128,6 +128,7 @@ type Server struct {
 	receipts *standardwebhooks.Webhook // nil: receipts need no signature
 	limits   Limits
 	maxLag   uint64
+	viewWait time.Duration // viewWait, shorter in tests
 	log      *slog.Logger
 
 	echo       *echo.Echo
@@ -155,7 +156,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, access: c.Access, policy: c.Policy,
-		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag,
+		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag, viewWait: viewWait,
 		log: c.Logger, operations: operations(doc), registry: c.Registry, stopping: make(chan struct{}),
 	}
 	if s.log == nil {
