@@ -10,11 +10,11 @@ import (
 func summariseEnrollment(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.EnrollmentStarted:
-		return fmt.Sprintf("%s: %s of %s on %s (%s) started%s", thing(e.EnrollmentID), e.Flow, e.Kind, e.InstallationID, e.OS, also(", code to %s", e.PhoneID))
+		return fmt.Sprintf("%s of %s on %s (%s) started, flow %s%s", thing(e.EnrollmentID), e.Kind, e.InstallationID, e.OS, e.Flow, also(", code to %s", e.PhoneID))
 	case domain.ActivationCodeIssued:
 		return fmt.Sprintf("%s: activation code %d of %d characters issued by %s, valid before %s", thing(e.SubjectID), e.Seq, e.CodeLen, e.Channel, moment(e.ExpiresAt))
 	case domain.EnrollmentRefused:
-		return fmt.Sprintf("%s of %s refused: %s%s", e.Flow, e.Kind, e.Reason, also(" (%s)", e.EnrollmentID))
+		return fmt.Sprintf("%s of %s refused: %s, flow %s", enrolment(e.EnrollmentID), e.Kind, e.Reason, e.Flow)
 	case domain.ActivationCodeAccepted:
 		return fmt.Sprintf("%s: activation code %d right", thing(e.SubjectID), e.Seq)
 	case domain.ActivationCodeRejected:
@@ -37,6 +37,14 @@ func summariseEnrollment(e domain.Event) string {
 		return fmt.Sprintf("%s was given up", thing(e.EnrollmentID))
 	}
 	return ""
+}
+
+// enrolment may be refused before it has an id.
+func enrolment(id string) string {
+	if id == "" {
+		return "enrolment"
+	}
+	return thing(id)
 }
 
 func enrolled(e domain.AuthenticatorEnrolled) string {

@@ -33,8 +33,8 @@ func summariseLogin(e domain.Event) string {
 	case domain.SelectionRefused:
 		return fmt.Sprintf("%s: choice%s refused: %s", thing(e.TxnID), also(" of %s", e.AuthenticatorID), e.Reason)
 	case domain.AuthenticationSucceeded:
-		return fmt.Sprintf("%s succeeded with %s%s, scope %s, %s", thing(e.TxnID), plural(int64(e.Factors), "factor"),
-			optional(" (%s)", e.AuthenticatorKind), e.Scope, thing(e.SessionRef))
+		return fmt.Sprintf("%s succeeded with %s%s, scope %s%s", thing(e.TxnID), plural(int64(e.Factors), "factor"),
+			optional(" (%s)", e.AuthenticatorKind), e.Scope, also(", %s", e.SessionRef))
 	case domain.AuthenticationFailed:
 		return fmt.Sprintf("%s failed: %s", thing(e.TxnID), e.Reason)
 	case domain.AuthenticationAbandoned:

@@ -109,15 +109,15 @@ func summariseRest(e domain.Event) string {
 	case domain.HolderRemoved:
 		return fmt.Sprintf("holder %s removed from %s on", e.PersonRef, e.EffectiveOn)
 	case domain.InstallationRegistered:
-		return fmt.Sprintf("%s registered: %s %s on %s, %s key", e.InstallationID, e.App, e.AppVersion, e.OS, e.KeyAlgorithm)
+		return fmt.Sprintf("installation %s registered: %s %s on %s, %s key", e.InstallationID, e.App, e.AppVersion, e.OS, e.KeyAlgorithm)
 	case domain.AppPINSet:
 		return fmt.Sprintf("app PIN set under PIN policy %d", e.PINPolicyVersion)
 	case domain.AppPINChanged:
 		return fmt.Sprintf("app PIN changed under PIN policy %d", e.PINPolicyVersion)
 	case domain.PushTokenRegistered:
-		return fmt.Sprintf("%s can be pushed to through %s", e.InstallationID, e.Service)
+		return fmt.Sprintf("installation %s can be pushed to through %s", e.InstallationID, e.Service)
 	case domain.AuditQueryPerformed:
-		return fmt.Sprintf("%s read with %s, %s%s", e.AuditorRef, e.Operation, plural(int64(e.Rows), "row"), optional(", purpose %s", e.Purpose))
+		return fmt.Sprintf("read by %s with %s: %s%s", e.AuditorRef, e.Operation, plural(int64(e.Rows), "row"), optional(", purpose %s", e.Purpose))
 	}
 	return ""
 }

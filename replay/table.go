@@ -17,7 +17,7 @@ func WriteTable(w io.Writer, r Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := rows(t)
 	row("User", r.UserID)
-	row("At", r.AsOf.UTC().Format(time.RFC3339Nano)+asked(r))
+	row("At", r.AsOf.UTC().Format("2006-01-02T15:04:05.000000Z")+asked(r))
 	if r.Last == nil {
 		row("Applied", "no events")
 	} else {
