@@ -12,8 +12,8 @@ const redacted = "[redacted]"
 // Personal is a personal datum of an event: a phone number, a user name, an
 // address. It is either clear (on its way into the ledger) or sealed (as
 // stored: ciphertext under the subject's data key). Only the sealed form can
-// be encoded; printing and logging show neither: a logger ends up at one of
-// MarshalJSON, Format and String.
+// be encoded; printing shows neither. A logger ends up at one of MarshalJSON,
+// Format and String, so at most the ciphertext gets into a log.
 type Personal struct {
 	clear  string
 	sealed string
