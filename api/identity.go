@@ -46,11 +46,11 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// unmatched answers an address that has no row: what echo says when it has no
-// handler either, 404 otherwise.
+// unmatched answers a method and address without a row: 405 when another method
+// has one, 404 otherwise.
 func (s *Server) unmatched(c echo.Context) error {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		if _, ok := s.operations[method+" "+c.Path()]; ok && method != c.Request().Method {
+		if row, ok := rules[method+" "+c.Path()]; ok && method != c.Request().Method && (s.demo || !row.demo) {
 			c.Response().Header().Set("Allow", method)
 			return fault("method_not_allowed")
 		}

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -168,7 +169,10 @@ func (w *world) close() {
 
 func (w *world) stateAt(ctx context.Context, userID string, asOf time.Time) (PastUser, error) {
 	fold, err := replay.FoldUser(ctx, w.store, w.codec, userID, replay.AtTime(asOf))
-	if err != nil || fold.Last == nil {
+	if errors.Is(err, replay.ErrNotFound) || err == nil && fold.Last == nil {
+		return PastUser{}, nil
+	}
+	if err != nil {
 		return PastUser{}, err
 	}
 	id, err := codec.ParseEventID(fold.Last.EventID)
