@@ -80,9 +80,9 @@ func (w *world) planOptOut(a *agenda, p *person, joined time.Time) {
 	}
 }
 
-// planLogins gives everybody a habit: some log in daily, most weekly.
+// planLogins gives everybody a habit: some log in every other day, most weekly.
 func (w *world) planLogins(a *agenda, p *person, joined time.Time) {
-	every := pick(w, []time.Duration{20 * time.Hour, 70 * time.Hour, 150 * time.Hour, 200 * time.Hour})
+	every := pick(w, []time.Duration{50 * time.Hour, 150 * time.Hour, 200 * time.Hour, 300 * time.Hour})
 	for at := joined.Add(2 * time.Hour); at.Before(w.To.Add(-time.Hour)); {
 		a.add(at, func(ctx context.Context) error { return w.login(ctx, p) })
 		at = at.Add(every/2 + time.Duration(w.rng.Int64N(int64(every))))

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/authledger/authledger/api"
+	"github.com/authledger/authledger/api/access"
+	"github.com/authledger/authledger/api/delivery"
+	"github.com/authledger/authledger/eventstore/bridge"
+	"github.com/authledger/authledger/eventstore/codec"
+	"github.com/authledger/authledger/replay"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// App is the running product: the stores, the reactors behind the log and the
+// HTTP server in front of it.
+type App struct {
+	stores *stores
+	access *access.Store
+	inbox  *delivery.Inbox // nil outside a demonstration
+	clock  *demoClock      // nil outside a demonstration
+	router *bridge.Router
+	server *api.Server
+	listen net.Listener
+	logger *slog.Logger
+
+	stop    context.CancelFunc
+	running sync.WaitGroup // router, regime process, housekeeping
+	served  chan error
+	closers []func() error
+}
+
+// Start opens the data directory, starts the reactors and listens. When it
+// returns, requests are answered. The caller must Close the App.
+func Start(ctx context.Context, c Config) (app *App, err error) {
+	a := &App{logger: c.Logger, served: make(chan error, 1)}
+	runCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stop = stop
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	clock := time.Now
+	if c.Demo {
+		a.clock = newDemoClock(c.DemoClock)
+		clock = a.clock.Now
+	}
+	if a.stores, err = openStores(ctx, c.Data, clock, c.Logger); err != nil {
+		return a, err
+	}
+	if a.access, err = access.Open(ctx, access.Options{Dir: c.Data}); err != nil {
+		return a, err
+	}
+	deliveries, err := a.openDelivery(c)
+	if err != nil {
+		return a, err
+	}
+	if err := a.openServer(c); err != nil {
+		return a, err
+	}
+	if a.listen, err = net.Listen("tcp", c.Listen); err != nil {
+		return a, fmt.Errorf("listen on %s: %w", c.Listen, err)
+	}
+	return a, a.run(ctx, runCtx, deliveries)
+}
+
+// openDelivery builds the reactors and puts them and the views on the router.
+func (a *App) openDelivery(c Config) (*delivery.Delivery, error) {
+	texts, err := delivery.NewTexts("authledger")
+	if err != nil {
+		return nil, err
+	}
+	var gateway delivery.Gateway
+	if c.WebhookURL != "" {
+		webhook, err := delivery.NewWebhook(delivery.WebhookConfig{URL: c.WebhookURL, Secret: c.WebhookSecret, Now: a.stores.journal.Now})
+		if err != nil {
+			return nil, err
+		}
+		gateway = webhook
+		a.closers = append(a.closers, func() error { webhook.Close(); return nil })
+	}
+	if c.Demo {
+		a.inbox = delivery.NewInbox(a.stores.journal.Now)
+		if gateway == nil {
+			gateway = a.inbox
+		}
+	}
+	d, err := delivery.New(delivery.Config{
+		Journal: a.stores.journal, Log: a.stores.log, Codec: a.stores.codec, Policy: a.stores.policy,
+		Gateway: gateway, Texts: texts, OptedOut: a.stores.optedOut, Logger: c.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.router, err = bridge.NewRouter(bridge.RouterConfig{Changed: a.parked}, c.Logger)
+	if err != nil {
+		return nil, err
+	}
+	a.stores.views.Register(a.router, a.stores.log, bridge.Config{}, c.Logger)
+	d.Register(a.router, a.stores.log, a.stores.checkpoints)
+	return d, nil
+}
+
+// parked tells the operator that a reactor stands still, and when it goes on.
+func (a *App) parked(handler string, p bridge.Parked, parked bool) {
+	if parked {
+		a.logger.Error("handler is parked and keeps trying", "handler", handler, "from", p.First, "to", p.Last, "class", p.Class)
+		return
+	}
+	a.logger.Info("handler goes on", "handler", handler)
+}
+
+func (a *App) openServer(c Config) error {
+	registry := prometheus.NewRegistry()
+	cfg := api.Config{
+		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys,
+		Access: a.access, Policy: a.stores.policy, StateAt: a.stateAt, ReceiptSecret: c.ReceiptSecret,
+		TrustedProxies: c.TrustedProxies, Limits: c.Limits, Logger: c.Logger, Registry: registry,
+	}
+	if c.Demo {
+		cfg.Demo, cfg.Inbox, cfg.Clock = true, inboxList{a.inbox}, a.clock
+	}
+	var err error
+	a.server, err = api.New(cfg)
+	return err
+}
+
+// stateAt answers what the API asks of package replay.
+func (a *App) stateAt(ctx context.Context, userID string, asOf time.Time) (api.PastUser, error) {
+	fold, err := replay.FoldUser(ctx, a.stores.log, a.stores.codec, userID, replay.AtTime(asOf))
+	if errors.Is(err, replay.ErrNotFound) {
+		return api.PastUser{}, nil
+	}
+	if err != nil {
+		return api.PastUser{}, err
+	}
+	past := api.PastUser{User: fold.User, Found: fold.Last != nil}
+	if fold.Last != nil {
+		past.Revision = fold.Last.Revision
+		if past.LastEvent, err = codec.ParseEventID(fold.Last.EventID); err != nil {
+			return api.PastUser{}, err
+		}
+	}
+	return past, nil
+}
+
+// run starts the goroutines and waits until the reactors follow the log.
+func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
+	routed := make(chan error, 1)
+	a.running.Go(func() { routed <- a.router.Run(runCtx) })
+	select {
+	case <-a.router.Running():
+	case err := <-routed:
+		return fmt.Errorf("start the reactors: %w", err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ticks := time.NewTicker(time.Second)
+	a.closers = append(a.closers, func() error { ticks.Stop(); return nil })
+	a.running.Go(func() { d.RunRegime(runCtx, ticks.C) })
+	a.running.Go(func() { a.housekeeping(runCtx) })
+	go func() { a.served <- a.server.Serve(runCtx, a.listen) }()
+	return nil
+}
+
+// housekeeping destroys code epochs that have outlived their thirty days: once
+// at start and then every hour.
+func (a *App) housekeeping(ctx context.Context) {
+	hour := time.NewTicker(time.Hour)
+	defer hour.Stop()
+	for {
+		destroyed, err := a.stores.keys.ExpireEpochs(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			a.logger.Error("code epochs could not be expired; trying again in an hour", "error", err)
+		case len(destroyed) > 0:
+			a.logger.Info("code epochs destroyed", "kids", destroyed)
+		}
+		select {
+		case <-hour.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// URL is the address that answers.
+func (a *App) URL() string { return "http://" + a.listen.Addr().String() }
+
+// Wait blocks until ctx ends or the server fails.
+func (a *App) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-a.served:
+		a.served <- err
+		return err
+	}
+}
+
+// Close stops answering, lets requests under way finish, stops the reactors
+// where they stand, and closes the files. It may be called on an App that
+// Start could not finish.
+func (a *App) Close() error {
+	a.stop()
+	var errs []error
+	if a.server != nil && a.listen != nil {
+		select {
+		case err := <-a.served:
+			errs = append(errs, err)
+		case <-time.After(closeTimeout):
+			errs = append(errs, errors.New("the HTTP server did not stop in time"))
+		}
+	}
+	if a.router != nil {
+		errs = append(errs, a.router.Close())
+	}
+	a.running.Wait()
+	for _, closeIt := range a.closers {
+		errs = append(errs, closeIt())
+	}
+	if a.access != nil {
+		errs = append(errs, a.access.Close())
+	}
+	if a.stores != nil {
+		errs = append(errs, a.stores.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// closeTimeout is longer than the server lets requests finish.
+const closeTimeout = 20 * time.Second
+
+// inboxList shows the dev inbox to the API.
+type inboxList struct{ inbox *delivery.Inbox }
+
+func (l inboxList) Messages() []api.InboxMessage {
+	var out []api.InboxMessage
+	for _, m := range l.inbox.Messages("") {
+		out = append(out, api.InboxMessage{ID: m.ID, Channel: string(m.Kind), To: string(m.To), Text: string(m.Text), At: m.At})
+	}
+	return out
+}

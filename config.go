@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/authledger/authledger/api"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Config says how the product runs. Every flag can also be given in the
+// environment as AUTHLEDGER_<FLAG> with underscores; the flag wins.
+type Config struct {
+	Data           string
+	Listen         string
+	Store          string
+	Demo           bool
+	DemoClock      time.Time
+	WebhookURL     string
+	WebhookSecret  string // from a file; never from a flag or the environment
+	ReceiptSecret  string // from a file
+	TrustedProxies []netip.Prefix
+	Limits         api.Limits // zero: the server's own
+	Logger         *slog.Logger
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// serveFlags are the flags as given.
+type serveFlags struct {
+	data, listen, store, demoClock               string
+	webhookURL, webhookSecretFile, receiptSecret string
+	trustedProxies                               []string
+	demo                                         bool
+	logLevel                                     string
+}
+
+func (f *serveFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.data, "data", "./data", "directory of the ledger, the keyring and the views")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address to serve HTTP on")
+	flags.StringVar(&f.store, "store", "sqlite", "event store: sqlite (embedded)")
+	flags.BoolVar(&f.demo, "demo", false, "demonstration: open console, message inbox, fresh API keys at each start")
+	flags.StringVar(&f.demoClock, "demo-clock", "", "with --demo: start the clock at this RFC 3339 time")
+	flags.StringVar(&f.webhookURL, "webhook-url", "", "deliver SMS, pushes and notices by signed HTTP POST to this address")
+	flags.StringVar(&f.webhookSecretFile, "webhook-secret-file", "", "file with the Standard Webhooks secret that signs deliveries")
+	flags.StringVar(&f.receiptSecret, "receipt-secret-file", "", "file with the Standard Webhooks secret that signs providers' receipts")
+	flags.StringSliceVar(&f.trustedProxies, "trusted-proxies", nil, "networks (CIDR) whose X-Forwarded-For is believed")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+func (f *serveFlags) config() (Config, error) {
+	c := Config{Data: f.data, Listen: f.listen, Store: f.store, Demo: f.demo, WebhookURL: f.webhookURL}
+	if f.store != "sqlite" {
+		return c, usage("--store %q: this build knows sqlite", f.store)
+	}
+	if f.demoClock != "" {
+		if !f.demo {
+			return c, usage("--demo-clock needs --demo: outside a demonstration the time is the machine's")
+		}
+		at, err := time.Parse(time.RFC3339, f.demoClock)
+		if err != nil {
+			return c, usage("--demo-clock: give an RFC 3339 time such as 2018-04-26T16:00:00Z")
+		}
+		c.DemoClock = at
+	}
+	if !f.demo && f.webhookURL == "" {
+		return c, usage("nothing would deliver messages: give --webhook-url and --webhook-secret-file, or --demo")
+	}
+	var err error
+	if c.WebhookSecret, err = secretFile("--webhook-secret-file", f.webhookSecretFile, f.webhookURL != ""); err != nil {
+		return c, err
+	}
+	if c.ReceiptSecret, err = secretFile("--receipt-secret-file", f.receiptSecret, false); err != nil {
+		return c, err
+	}
+	for _, p := range f.trustedProxies {
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			return c, usage("--trusted-proxies %q: give networks such as 10.0.0.0/8", p)
+		}
+		c.TrustedProxies = append(c.TrustedProxies, prefix)
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return c, usage("--log-level %q: want debug, info, warn or error", f.logLevel)
+	}
+	c.Logger = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	return c, nil
+}
+
+func secretFile(flag, path string, required bool) (string, error) {
+	if path == "" {
+		if required {
+			return "", usage("%s is required with --webhook-url", flag)
+		}
+		return "", nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", flag, err)
+	}
+	secret := strings.TrimSpace(string(b))
+	if secret == "" {
+		return "", usage("%s: %s is empty", flag, path)
+	}
+	return secret, nil
+}
+
+// fromEnvironment fills flags that were not given from AUTHLEDGER_<FLAG>.
+func fromEnvironment(cmd *cobra.Command, _ []string) error {
+	var failed error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "AUTHLEDGER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := os.LookupEnv(name)
+		if f.Changed || !set || failed != nil {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			failed = usage("%s: %v", name, err)
+		}
+	})
+	return failed
+}

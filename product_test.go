@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/authledger/authledger/api/client"
+	"github.com/authledger/authledger/api/gen"
+)
+
+// built is the program, built once for all tests that run it.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "authledger-e2e-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "authledger")
+	out, err := exec.Command("go", "build", "-tags", "sqlite_omit_load_extension", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := built(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// output collects what a process prints and lets a test wait for it.
+type output struct {
+	mu   sync.Mutex
+	cond *sync.Cond
+	buf  bytes.Buffer
+	done bool
+}
+
+func newOutput() *output {
+	o := &output{}
+	o.cond = sync.NewCond(&o.mu)
+	return o
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.cond.Broadcast()
+	return o.buf.Write(p)
+}
+
+func (o *output) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.done = true
+	o.cond.Broadcast()
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// waitFor blocks until the output contains text or the process has ended.
+func (o *output) waitFor(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for !strings.Contains(o.buf.String(), text) {
+		if o.done {
+			return false
+		}
+		o.cond.Wait()
+	}
+	return true
+}
+
+// product is a running server: the real binary in a process of its own.
+type product struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	data   string
+	url    string
+	keys   map[string]string
+	stdout *output
+	stderr *output
+	waited chan error
+}
+
+var (
+	urlLine = regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/console`)
+	keyLine = regexp.MustCompile(`(?m)^\s*(frontend|device|gateway|auditor|incident|operator|compliance)\s+key\s+(\S+)$`)
+)
+
+// start runs `authledger serve --demo` on a free port and waits until it says
+// that it is ready.
+func start(t *testing.T, data string, args ...string) *product {
+	t.Helper()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &product{t: t, data: data, keys: map[string]string{}, stdout: newOutput(), stderr: newOutput(), waited: make(chan error, 1)}
+	p.cmd = exec.Command(path, append([]string{"serve", "--demo", "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
+	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("start: %v", err)
+	}
+	go func() {
+		err := p.cmd.Wait()
+		p.stdout.finish()
+		p.stderr.finish()
+		p.waited <- err
+	}()
+	t.Cleanup(func() { p.kill() })
+	if !p.stdout.waitFor("Stop with Ctrl-C") {
+		t.Fatalf("the program ended before it was ready\nstdout:\n%s\nstderr:\n%s", p.stdout, p.stderr)
+	}
+	text := p.stdout.String()
+	if m := urlLine.FindStringSubmatch(text); m != nil {
+		p.url = m[1]
+	}
+	for _, m := range keyLine.FindAllStringSubmatch(text, -1) {
+		p.keys[m[1]] = m[2]
+	}
+	if p.url == "" || len(p.keys) == 0 {
+		t.Fatalf("the banner names no address or keys:\n%s", text)
+	}
+	return p
+}
+
+// kill ends the process as a crash would.
+func (p *product) kill() {
+	if p.cmd.ProcessState == nil && p.cmd.Process != nil {
+		p.cmd.Process.Signal(syscall.SIGKILL)
+	}
+	select {
+	case err := <-p.waited:
+		p.waited <- err
+	case <-time.After(30 * time.Second):
+		p.t.Error("the process did not die")
+	}
+}
+
+// stop ends it as an operator would, and fails unless it exits cleanly.
+func (p *product) stop() {
+	p.t.Helper()
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	err := <-p.waited
+	p.waited <- err
+	if err != nil {
+		p.t.Fatalf("the program ended with %v\n%s", err, p.stderr)
+	}
+}
+
+func (p *product) as(role string) *client.Client { return client.New(p.url, p.keys[role]) }
+
+// post calls the API and fails the test on a fault.
+func (p *product) post(role, path string, in, out any) client.Answer {
+	p.t.Helper()
+	a, err := p.as(role).Post(p.t.Context(), path, in, out)
+	if err != nil {
+		p.t.Fatalf("POST %s: %v", path, err)
+	}
+	return a
+}
+
+// get reads as an auditor would, seeing everything written before.
+func (p *product) get(role, path string, out any) {
+	p.t.Helper()
+	var at http.Header
+	if head := p.position(); head != "" {
+		at = http.Header{"Authledger-Min-Position": {head}}
+	}
+	if _, err := p.as(role).Get(p.t.Context(), path, at, out); err != nil {
+		p.t.Fatalf("GET %s: %v", path, err)
+	}
+}
+
+// position is the newest position of the log.
+func (p *product) position() string {
+	var list gen.EventList
+	if _, err := p.as("auditor").Get(p.t.Context(), "/v1/events?limit=1", nil, &list); err != nil {
+		p.t.Fatalf("read the head: %v", err)
+	}
+	return list.Window.AtPosition
+}
+
+// setClock puts the demonstration's clock forward.
+func (p *product) setClock(at string) {
+	p.t.Helper()
+	when, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.post("operator", "/dev/clock", gen.Clock{Now: when}, nil)
+}
+
+func (p *product) now() time.Time {
+	p.t.Helper()
+	var c gen.Clock
+	if _, err := p.as("operator").Get(p.t.Context(), "/dev/clock", nil, &c); err != nil {
+		p.t.Fatalf("read the clock: %v", err)
+	}
+	return c.Now
+}
+
+// until polls a condition that the reactors bring about, with a deadline.
+func (p *product) until(what string, ok func() bool) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			p.t.Fatalf("in vain waited until %s\nstderr:\n%s", what, p.stderr)
+		}
+	}
+}
+
+var inCode = regexp.MustCompile(`^([0-9A-Z]{6,8})\b`)
+
+// codeFor waits for the SMS with this message id and returns its code, which
+// stands first in the text.
+func (p *product) codeFor(messageID string) string {
+	p.t.Helper()
+	code := ""
+	p.until("SMS "+messageID+" arrives", func() bool {
+		var inbox gen.InboxList
+		if _, err := p.as("operator").Get(p.t.Context(), "/dev/inbox", nil, &inbox); err != nil {
+			p.t.Fatalf("read the inbox: %v", err)
+		}
+		for _, m := range inbox.Items {
+			if m.Id == messageID {
+				if found := inCode.FindString(m.Text); found != "" {
+					code = found
+				}
+			}
+		}
+		return code != ""
+	})
+	return code
+}
+
+// run runs another command of the binary and returns what it printed.
+func (p *product) run(args ...string) (string, error) {
+	p.t.Helper()
+	path, err := built()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), "AUTHLEDGER_DEVICE_KEY="+p.keys["device"])
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(&errs)
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("authledger %s: %w: %s", strings.Join(args, " "), err, errs.String())
+	}
+	return out.String(), nil
+}
+
+func (p *product) mustRun(args ...string) string {
+	p.t.Helper()
+	out, err := p.run(args...)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}

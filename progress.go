@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progressTo shows how far something is: as a bar on a terminal, elsewhere as
+// a line every ten seconds.
+func progressTo(w io.Writer, what string) func(done, total int) {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
+			progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+		return func(done, total int) {
+			bar.ChangeMax(total)
+			_ = bar.Set(done) // a bar that cannot be drawn is no reason to stop
+		}
+	}
+	last := time.Now()
+	return func(done, total int) {
+		if time.Since(last) >= 10*time.Second || done == total {
+			last = time.Now()
+			fmt.Fprintf(w, "%s: %d of %d\n", what, done, total)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/codec"
+	"github.com/authledger/authledger/eventstore/journal"
+	"github.com/authledger/authledger/eventstore/keyring"
+	"github.com/authledger/authledger/eventstore/sqlitestore"
+	"github.com/authledger/authledger/projections"
+)
+
+// stores is everything that lives in the data directory, opened in the order
+// in which one proves the next: the log, the keyring, the views.
+type stores struct {
+	policy      *domain.Policy
+	log         *sqlitestore.Store
+	keys        *keyring.Keyring
+	codec       *codec.Codec
+	views       *projections.Views
+	checkpoints *projections.Checkpoints
+	journal     *journal.Journal
+}
+
+// openStores opens the data directory and creates it when it is missing. On
+// error nothing stays open.
+func openStores(ctx context.Context, dir string, clock func() time.Time, logger *slog.Logger) (s *stores, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	if err := codec.Check(); err != nil {
+		return nil, fmt.Errorf("check the event formats: %w", err)
+	}
+	s = &stores{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.policy, err = domain.LoadPolicy(); err != nil {
+		return s, err
+	}
+	if s.log, err = sqlitestore.Open(ctx, sqlitestore.Options{Dir: dir, Clock: clock, Logger: logger}); err != nil {
+		return s, err
+	}
+	head, _, err := s.log.Head(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.keys, err = keyring.Open(ctx, keyring.Options{Dir: dir, Clock: clock, LedgerNotEmpty: head > 0})
+	if err != nil {
+		return s, err
+	}
+	s.codec = codec.New(s.keys)
+	if s.checkpoints, err = projections.OpenCheckpoints(ctx, dir, clock); err != nil {
+		return s, err
+	}
+	if s.views, err = projections.Open(ctx, s.viewOptions(dir, clock, logger)); err != nil {
+		return s, err
+	}
+	s.journal, err = journal.New(journal.Config{
+		Store: s.log, Codec: s.codec, Keyring: s.keys, Policy: s.policy, Clock: clock,
+		SMSCounter: s.views.SMSInLastHour, Logger: logger,
+	})
+	return s, err
+}
+
+func (s *stores) viewOptions(dir string, clock func() time.Time, logger *slog.Logger) projections.Options {
+	return projections.Options{
+		Dir: dir, Codec: s.codec, Clock: clock, Log: s.log, Logger: logger,
+		Blind:  func(ctx context.Context, number string) ([]byte, error) { return s.keys.Blind(ctx, "phone", number) },
+		Erased: func(err error) bool { return errors.Is(err, keyring.ErrKeyDestroyed) },
+	}
+}
+
+// optedOut lists the users whose opt-out is in force, as of a state of the
+// views that includes the position.
+func (s *stores) optedOut(ctx context.Context, least eventstore.Position) ([]string, error) {
+	if err := s.views.WaitFor(ctx, least); err != nil {
+		return nil, err
+	}
+	list, err := s.views.OptedOut(ctx, s.journal.Now())
+	if err != nil {
+		return nil, err
+	}
+	users := make([]string, len(list))
+	for i, o := range list {
+		users[i] = o.UserID
+	}
+	return users, nil
+}
+
+// Close closes what is open, last opened first.
+func (s *stores) Close() error {
+	var errs []error
+	if s.views != nil {
+		errs = append(errs, s.views.Close())
+	}
+	if s.checkpoints != nil {
+		errs = append(errs, s.checkpoints.Close())
+	}
+	if s.keys != nil {
+		errs = append(errs, s.keys.Close())
+	}
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	return errors.Join(errs...)
+}
