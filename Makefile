@@ -21,8 +21,8 @@ build:
 	$(GO) build -tags $(TAGS) -ldflags "$(LDFLAGS)" -o $(BINARY) .
 
 test: check ## every test, race detector on
-	./.ci/browser
-	AUTHLEDGER_BROWSER=$$(./.ci/browser --print) $(GO) test -race -tags $(TAGS) -timeout 25m $(GOTESTFLAGS) ./...
+	./.ci/tools
+	AUTHLEDGER_BROWSER=$$(./.ci/tools --print-browser) $(GO) test -race -tags $(TAGS) -timeout 25m $(GOTESTFLAGS) ./...
 
 check: vet lint
 

@@ -67,7 +67,7 @@ func TestNothingSecretIsWritten(t *testing.T) {
 
 	secret := inPhone.Users[0].Secret
 	needles := map[string][]byte{
-		"clear phone number": []byte(numbers["HK"]), "national number": []byte(strings.TrimPrefix(numbers["HK"], "+852")),
+		"clear phone number": []byte(u.number), "national number": []byte(strings.TrimPrefix(u.number, "+852")),
 		"user name": []byte("user-scan-subject"), "activation code": []byte(activation),
 		"OCRA key": secret, "OCRA key in hex": []byte(hex.EncodeToString(secret)),
 		"OCRA key in base64url": []byte(base64.RawURLEncoding.EncodeToString(secret)), "response": []byte(response),
