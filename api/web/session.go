@@ -157,11 +157,11 @@ func mayRead(r access.Role) bool {
 	return r == access.Auditor || r == access.Incident || r == access.Operator
 }
 
-// page is a handler that knows who asks.
-type page func(rw http.ResponseWriter, r *http.Request, v visitor)
+// pageFunc is a handler that knows who asks.
+type pageFunc func(rw http.ResponseWriter, r *http.Request, v visitor)
 
 // guarded lets readers through and sends everybody else to the login.
-func (w *console) guarded(next page) http.HandlerFunc {
+func (w *console) guarded(next pageFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		v, err := w.visitor(r)
 		switch {

@@ -85,7 +85,9 @@ func New(c Config) (http.Handler, error) {
 		return nil, errors.New("build console: Data, Policy, Keys, Record, Clock and Logger are required")
 	}
 	w := &console{c: c, pages: map[string]*template.Template{}, assets: map[string]asset{}, sessions: newSessions(c.Clock)}
-	for name, contentType := range map[string]string{"style.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8"} {
+	for name, contentType := range map[string]string{
+		"style.css": "text/css; charset=utf-8", "console.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
+	} {
 		body, err := assetFiles.ReadFile("assets/" + name)
 		if err != nil {
 			return nil, fmt.Errorf("build console: %w", err)

@@ -7,40 +7,32 @@ if (live) {
   let paused = false;
   let tag = null;
 
-  const show = () => {
-    const box = live.querySelector("[data-updates]");
-    if (!box) return;
-    box.hidden = false;
-    box.querySelector("[data-state]").textContent = paused ? "Paused" : "Live";
-    box.querySelector("[data-pause]").textContent = paused ? "Resume" : "Pause";
-  };
+  const box = document.querySelector("[data-updates]");
+  const state = box.querySelector("[data-state]");
+  const button = box.querySelector("[data-pause]");
 
-  const stop = (why) => {
-    paused = true;
-    show();
-    const state = live.querySelector("[data-state]");
-    if (state) state.textContent = why;
+  const show = (words) => {
+    box.hidden = false;
+    box.toggleAttribute("data-paused", paused);
+    state.textContent = words ?? (paused ? "Paused" : "Live");
+    button.textContent = paused ? "Resume" : "Pause";
   };
 
   // What the reader opened, and where the focus was, stays as it was.
   const replace = (html) => {
     const open = [...live.querySelectorAll("details[open]")].map((d) => d.id);
-    const focused = document.activeElement;
-    const inside = focused && live.contains(focused);
-    const holder = inside && !focused.id ? focused.closest("details") : null;
-    const pausing = inside && focused.matches("[data-pause]");
+    const focused = live.contains(document.activeElement) ? document.activeElement : null;
+    const holder = focused?.closest("details");
     const page = new DOMParser().parseFromString(html, "text/html");
     live.replaceChildren(...page.body.childNodes);
     for (const id of open) {
       const details = document.getElementById(id);
       if (details) details.open = true;
     }
-    show();
     let next = null;
-    if (pausing) next = live.querySelector("[data-pause]");
+    if (focused?.id) next = document.getElementById(focused.id);
     else if (holder) next = document.getElementById(holder.id)?.querySelector("summary");
-    else if (inside && focused.id) next = document.getElementById(focused.id);
-    if (next) next.focus({ preventScroll: true });
+    next?.focus({ preventScroll: true });
   };
 
   const selecting = () => {
@@ -58,7 +50,8 @@ if (live) {
         redirect: "error",
       });
       if (answer.status === 401) {
-        stop("Logged out: reload the page");
+        paused = true;
+        show("Logged out: reload the page");
         return;
       }
       if (answer.status !== 200) return; // unchanged, or out of reach for now
@@ -71,8 +64,7 @@ if (live) {
     }
   };
 
-  live.addEventListener("click", (e) => {
-    if (!e.target.closest("[data-pause]")) return;
+  button.addEventListener("click", () => {
     paused = !paused;
     show();
     if (!paused) ask();
