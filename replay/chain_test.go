@@ -89,9 +89,11 @@ func TestBrokenChainIsNamed(t *testing.T) {
 			rs[3].Revision = 3
 			return rs
 		}, 4, "prev is not the leaf hash of revision 2"},
-		"of another stream":        {edit(4, func(r *eventstore.Record) { r.Stream = domain.UserStream(codec.UserIDOf("eve")) }), 4, "belongs to"},
-		"sequence does not follow": {edit(4, func(r *eventstore.Record) { r.Sequence = 3 }), 4, "sequence does not follow"},
-		"recorded too early":       {edit(9, func(r *eventstore.Record) { r.RecordedAt = r.RecordedAt.Add(-time.Hour) }), 9, "recorded before"},
+		"of another stream":          {edit(4, func(r *eventstore.Record) { r.Stream = domain.UserStream(codec.UserIDOf("eve")) }), 4, "belongs to"},
+		"sequence does not follow":   {edit(4, func(r *eventstore.Record) { r.Sequence = 3 }), 4, "sequence does not follow"},
+		"sequence repeated":          {edit(4, func(r *eventstore.Record) { r.Sequence-- }), 4, "sequence does not follow"},
+		"something before the first": {edit(0, func(r *eventstore.Record) { r.Metadata[9] = 'f' }), 0, "first record names a previous one"},
+		"recorded too early":         {edit(9, func(r *eventstore.Record) { r.RecordedAt = r.RecordedAt.Add(-time.Hour) }), 9, "recorded before"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -149,6 +151,23 @@ func TestLastRecordIsSealedByTheNext(t *testing.T) {
 	}
 	if _, err := StateAt(t.Context(), reader, l.codec, l.policy, userID, AtSequence(rs[2].Sequence)); err != nil {
 		t.Errorf("a state before the altered record: %v", err)
+	}
+}
+
+// skipping is a reader of a log that lacks the record asked for.
+type skipping struct{ eventstore.Reader }
+
+func (s skipping) ReadAll(ctx context.Context, from eventstore.Sequence) iter.Seq2[eventstore.Record, error] {
+	return s.Reader.ReadAll(ctx, from+1)
+}
+
+// TestMomentOfAMissingRecord: the time of another record is not made up into
+// that of the one asked for.
+func TestMomentOfAMissingRecord(t *testing.T) {
+	t.Parallel()
+	l, userID := story(t)
+	if _, err := StateAt(t.Context(), skipping{l.store}, l.codec, l.policy, userID, AtSequence(1)); err == nil || !strings.Contains(err.Error(), "answered @2") {
+		t.Errorf("error %v", err)
 	}
 }
 

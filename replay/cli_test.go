@@ -146,6 +146,8 @@ func TestCommandErrorsSayWhatToDo(t *testing.T) {
 	l, userID := story(t)
 	torn := records(t, l, userID)
 	torn = append(torn[:5], torn[6:]...)
+	damaged := records(t, l, userID)[:1]
+	damaged[0].Data = []byte(`{"user_id":`)
 	future := newLedger(t)
 	future.raw(domain.UserStream(userID), []eventstore.Proposed{{ID: eventstore.EventIDOf(eventstore.EventID{1}, 0), Type: "PasskeyEnrolled", Schema: 1, Data: []byte("{}"), Metadata: []byte("{}")}}, nil)
 	for name, test := range map[string]struct {
@@ -159,6 +161,7 @@ func TestCommandErrorsSayWhatToDo(t *testing.T) {
 		"unknown reference":     {func(a *Args) { a.User = "acme/eve" }, "", ErrNotFound, "exact reference"},
 		"unknown id":            {func(a *Args) { a.User = codec.UserIDOf("eve") }, "", ErrNotFound, "no user usr_"},
 		"torn log":              {func(a *Args) { a.Reader = forged{Reader: l.store, records: torn} }, "", new(BrokenChainError), "backup"},
+		"damaged log":           {func(a *Args) { a.Reader = forged{Reader: l.store, records: damaged} }, "", codec.ErrMalformed, "backup"},
 		"log of a newer ledger": {func(a *Args) { a.Reader = future.store }, "", codec.ErrUnknownType, "newer authledger"},
 	} {
 		a := args(l, userID, JSON)
@@ -191,6 +194,10 @@ func is(err, target error) bool {
 func TestHintFitsTheError(t *testing.T) {
 	t.Parallel()
 	l, _ := story(t)
+	nobody := codec.UserIDOf("eve")
+	if err := RunTimeline(t.Context(), TimelineArgs{Args: args(l, nobody, Table)}, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "reference") {
+		t.Errorf("an id that was given: %v", err)
+	}
 	err := RunStateAt(t.Context(), StateArgs{Args: args(l, reference, Table), Policy: l.policy, At: "@100000"}, &bytes.Buffer{}, &bytes.Buffer{})
 	if !errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "reference") || !strings.Contains(err.Error(), "the log ends at @") {
 		t.Errorf("error %v", err)
@@ -219,6 +226,9 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 		for _, f := range []Format{Table, JSON, JSONLines} {
 			if err := RunTimeline(t.Context(), TimelineArgs{Args: args(l, userID, f)}, &full{room: room}, &bytes.Buffer{}); !errors.Is(err, errFull) {
 				t.Errorf("timeline %q with room for %d bytes: %v", f, room, err)
+			}
+			if err := RunTimeline(t.Context(), TimelineArgs{Args: args(l, userID, f), To: "@2"}, &full{room: min(room, 10)}, &bytes.Buffer{}); !errors.Is(err, errFull) {
+				t.Errorf("one entry of a timeline %q with no room: %v", f, err)
 			}
 			if room > 1000 {
 				continue // the state may fit

@@ -1,0 +1,100 @@
+package replay
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore/codec"
+)
+
+// TestPartsNameTheEventsThatCount: given a history, each part of the state has
+// these events and no other. The user's registration goes without saying.
+func TestPartsNameTheEventsThatCount(t *testing.T) {
+	t.Parallel()
+	userID := codec.UserIDOf(reference)
+	id := func(prefix, n string) string { return prefix + "_" + userID[4:] + "_" + n }
+	added := func(n string) domain.Event {
+		return domain.PhoneNumberAdded{PhoneID: id("phn", n), CC: "DE", Number: domain.Clear("+49151"), Line: domain.LineMobile}
+	}
+	verified := domain.PhoneNumberVerified{PhoneID: id("phn", "1"), VerificationID: id("vrf", "2"), Attempts: 1}
+	locked := domain.UserLocked{Failures: 10, LockedUntil: noon.Add(24 * time.Hour)}
+	granted := domain.OptOutGranted{OptOutID: id("opt", "3"), Scope: "trading_platforms"}
+	enrolled := domain.AuthenticatorEnrolled{AuthenticatorID: id("aut", "4"), Kind: domain.KindSMS, PhoneID: id("phn", "1"), Trigger: "auto_sms"}
+	wrong := func(counted bool, n int) domain.Event {
+		return domain.ResponseRejected{ChallengeID: id("chl", "5"), TxnID: id("txn", "6"), Reason: domain.ReasonResponseWrong, Counted: counted, FailureCount: n}
+	}
+	for name, test := range map[string]struct {
+		history []domain.Event
+		want    []string // name: sequences, without the registration
+	}{
+		"residences add up": {[]domain.Event{
+			domain.ResidenceChanged{To: "DE", EffectiveOn: "2026-01-01"}, domain.ResidenceChanged{To: "IN", EffectiveOn: "2027-01-01"},
+		}, []string{"residence: 2 3"}},
+		"the last switch counts":               {[]domain.Event{domain.SeamlessDisabled{}, domain.SeamlessEnabled{}}, []string{"seamless: 3"}},
+		"a closed user":                        {[]domain.Event{domain.UserClosed{Reason: "x"}}, []string{"closed: 2"}},
+		"a lock and its end":                   {[]domain.Event{locked, domain.UserUnlocked{By: "agent"}}, []string{"lock: 2 3"}},
+		"a new lock after the end of another":  {[]domain.Event{locked, domain.UserUnlocked{By: "agent"}, locked}, []string{"lock: 4"}},
+		"an opt-out revoked":                   {[]domain.Event{granted, domain.OptOutRevoked{OptOutID: id("opt", "3")}}, []string{"opt_out: 2 3"}},
+		"an opt-out after opting back in":      {[]domain.Event{granted, domain.OptedBackIn{OptOutID: id("opt", "3")}, granted}, []string{"opt_out: 4"}},
+		"opted back in":                        {[]domain.Event{granted, domain.OptedBackIn{OptOutID: id("opt", "3")}}, []string{"opt_out: 2 3"}},
+		"a phone verified twice":               {[]domain.Event{added("1"), verified, verified}, []string{"phone: 2 4"}},
+		"a phone replaced by another":          {[]domain.Event{added("1"), added("7"), domain.PhoneNumberReplaced{OldPhoneID: id("phn", "1"), NewPhoneID: id("phn", "7")}}, []string{"phone: 2 4", "phone: 3"}},
+		"a phone removed":                      {[]domain.Event{added("1"), domain.PhoneNumberRemoved{PhoneID: id("phn", "1")}}, []string{"phone: 2 3"}},
+		"an authenticator that is gone":        {[]domain.Event{enrolled, domain.AuthenticatorRevoked{AuthenticatorID: id("aut", "4")}}, nil},
+		"an authenticator":                     {[]domain.Event{enrolled}, []string{"authenticator: 2"}},
+		"failures, of which one did not count": {[]domain.Event{wrong(true, 1), wrong(false, 1), wrong(true, 2)}, []string{"failures: 2 4"}},
+		"failures before older ones left":      {[]domain.Event{wrong(true, 1), wrong(true, 2), wrong(true, 2)}, []string{"failures: 3 4"}},
+		"failures and a success": {[]domain.Event{
+			wrong(true, 1), domain.AuthenticationSucceeded{TxnID: id("txn", "6"), Factors: 2}, domain.PrimaryFactorRejected{TxnID: id("txn", "8"), FailureCount: 1},
+		}, []string{"failures: 4"}},
+		"nothing that is part of a state": {[]domain.Event{domain.UnlockRefused{Reason: domain.ReasonNotLocked}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLedger(t)
+			l.append(domain.UserStream(userID), "RegisterUser", domain.UserRegistered{UserID: userID, ClientID: codec.ClientIDOf("acme"), Role: domain.RoleOwner, Username: domain.Clear("ada")})
+			for _, e := range test.history {
+				l.wait(time.Second)
+				l.append(domain.UserStream(userID), "Test", e)
+			}
+			r := stateAt(t, l, userID, AtSequence(l.head()))
+			if got, want := told(r.Parts), append([]string{"user: 1"}, test.want...); !slices.Equal(got, want) {
+				t.Errorf("parts (-want +got):\n%s", cmp.Diff(want, got))
+			}
+		})
+	}
+}
+
+func told(parts []Part) []string {
+	var out []string
+	for _, p := range parts {
+		s := p.Name + ":"
+		for _, e := range p.Events {
+			s += " " + AtSequence(e.Sequence).String()[1:]
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// TestClosedUserReadsClosed: the table says what a reader looks for first.
+func TestClosedUserReadsClosed(t *testing.T) {
+	t.Parallel()
+	l, userID := story(t)
+	for _, want := range []string{"Status         open\n", "Status         closed\n"} {
+		var out bytes.Buffer
+		if err := WriteTable(&out, stateAt(t, l, userID, AtSequence(l.head()))); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+		l.do(domain.CloseUser{UserID: userID, Reason: "relationship_ended"}, domain.Facts{})
+	}
+}
