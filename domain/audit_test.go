@@ -34,22 +34,31 @@ func (s *story) audit() {
 
 // auditLog lists the breaches of domain.md section 7 in a user's log.
 func auditLog(log []record, p *Policy) []string {
-	a := &auditor{
-		p: p, ids: map[string]bool{}, txns: map[string]*auditedTxn{}, challenges: map[string]*auditedChallenge{},
-		authenticators: map[string]Kind{}, messages: map[string]SMSRequested{}, asked: map[string]time.Time{},
-	}
-	for i, r := range log {
-		a.at, a.where = r.At, fmt.Sprintf("event %d, %T at %s", i, r.Event, r.At.Format(time.RFC3339Nano))
-		if i > 0 && r.At.Before(log[i-1].At) {
-			a.breach("time goes back")
-		}
-		a.read(r.Event)
+	a := newAuditor(p)
+	for _, r := range log {
+		a.see(r)
 	}
 	return a.findings
 }
 
+func newAuditor(p *Policy) *auditor {
+	return &auditor{
+		p: p, ids: map[string]bool{}, txns: map[string]*auditedTxn{}, challenges: map[string]*auditedChallenge{},
+		authenticators: map[string]Kind{}, messages: map[string]SMSRequested{}, asked: map[string]time.Time{},
+	}
+}
+
+func (a *auditor) see(r record) {
+	a.where = fmt.Sprintf("event %d, %T at %s", a.seen, r.Event, r.At.Format(time.RFC3339Nano))
+	a.must(!r.At.Before(a.at), "time goes back")
+	a.at = r.At
+	a.seen++
+	a.read(r.Event)
+}
+
 type auditor struct {
 	p        *Policy
+	seen     int
 	at       time.Time
 	where    string
 	findings []string

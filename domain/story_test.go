@@ -32,8 +32,18 @@ type record struct {
 	At    time.Time
 }
 
+// reporter is what a story needs of a test, so that generated ones can tell
+// stories too.
+type reporter interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 type story struct {
-	t      testing.TB
+	t      reporter
 	policy *Policy
 	now    time.Time
 	states map[string]State
@@ -58,12 +68,16 @@ func given(t testing.TB, steps ...step) *story {
 	if err != nil {
 		t.Fatalf("load the policy: %v", err)
 	}
-	s := &story{
-		t: t, policy: policy, now: time.Date(2024, 3, 1, 9, 0, 0, 0, time.UTC),
-		states: map[string]State{}, folded: map[string]State{}, logs: map[string][]record{},
-	}
+	s := newStory(t, policy)
 	t.Cleanup(func() { s.audit() })
 	return s.and(steps...)
+}
+
+func newStory(t reporter, p *Policy) *story {
+	return &story{
+		t: t, policy: p, now: time.Date(2024, 3, 1, 9, 0, 0, 0, time.UTC),
+		states: map[string]State{}, folded: map[string]State{}, logs: map[string][]record{},
+	}
 }
 
 // and lives through further steps.
@@ -237,7 +251,7 @@ func (s *story) thenError(want Code) *story {
 }
 
 // differences reports the fields that the want names and got has otherwise.
-func differences(t testing.TB, path string, want, got reflect.Value) {
+func differences(t reporter, path string, want, got reflect.Value) {
 	t.Helper()
 	if want.IsZero() {
 		return
@@ -289,7 +303,7 @@ func the[E Event](s *story) E {
 	return found[0]
 }
 
-func moment(t testing.TB, text string) time.Time {
+func moment(t reporter, text string) time.Time {
 	t.Helper()
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
