@@ -11,7 +11,7 @@ CYCLES  ?= 60
 
 export CGO_ENABLED := 1
 
-.PHONY: run build test check vet lint generate golden bench crash clean
+.PHONY: run build test check vet lint generate bench crash clean
 
 run: build ## start the product with demo data and print what to open
 	./$(BINARY) seed --data $(DATA)
