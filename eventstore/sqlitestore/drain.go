@@ -2,7 +2,10 @@ package sqlitestore
 
 import (
 	"database/sql/driver"
+	"errors"
 	"fmt"
+
+	"github.com/mattn/go-sqlite3"
 
 	"github.com/authledger/authledger/eventstore"
 )
@@ -16,8 +19,8 @@ const (
 )
 
 const (
-	sqlIndexID     = `INSERT INTO by_id (id, sequence) VALUES (?, ?) ON CONFLICT (id) DO NOTHING RETURNING 1`
-	sqlIndexStream = `INSERT INTO by_stream (stream, revision, sequence) VALUES (?, ?, ?) ON CONFLICT (stream, revision) DO NOTHING RETURNING 1`
+	sqlIndexID     = `INSERT INTO by_id (id, sequence) VALUES (?, ?)`
+	sqlIndexStream = `INSERT INTO by_stream (stream, revision, sequence) VALUES (?, ?, ?)`
 	sqlFindID      = `SELECT sequence FROM by_id WHERE id = ?`
 	sqlFindPlace   = `SELECT sequence FROM by_stream WHERE stream = ? AND revision = ?`
 	sqlIndexed     = `UPDATE indexed SET upto = ?`
@@ -70,7 +73,7 @@ func (d *drain) step(n int) error {
 	}
 	end := min(d.done+n*drainRate, len(d.entries.ids))
 	for ; d.pending < end; d.pending++ {
-		if err := d.write(d.entries.ids[d.pending], d.entries.streams[d.pending]); err != nil {
+		if err := d.write(&d.entries.ids[d.pending], &d.entries.streams[d.pending]); err != nil {
 			return fmt.Errorf("index records: %w", err)
 		}
 	}
@@ -93,41 +96,36 @@ func (d *drain) wait() {
 	}
 }
 
-// write adds one entry to each table. An entry that is there already must be
-// the same one, left by a process that ended before the generation was done;
-// another one means that an id or a revision was given twice.
-func (d *drain) write(i idEntry, s streamEntry) error {
-	fresh, err := inserted(d.indexID, i.id[:], int64(i.sequence))
-	if err == nil && !fresh {
-		err = holds(d.findID, i.sequence, i.id[:])
-	}
-	if err != nil {
+// write adds one entry to each table.
+func (d *drain) write(i *idEntry, s *streamEntry) error {
+	if err := insert(d.indexID, d.findID, i.sequence, i.id[:]); err != nil {
 		return fmt.Errorf("event %s: %w", i.id, err)
 	}
-	fresh, err = inserted(d.indexStream, s.stream, int64(s.revision), int64(s.sequence))
-	if err == nil && !fresh {
-		err = holds(d.findPlace, s.sequence, s.stream, int64(s.revision))
-	}
-	if err != nil {
+	if err := insert(d.indexStream, d.findPlace, s.sequence, s.stream, int64(s.revision)); err != nil {
 		return fmt.Errorf("%s at revision %d: %w", s.stream, s.revision, err)
 	}
 	return nil
 }
 
-func inserted(s *statement, args ...driver.Value) (fresh bool, err error) {
-	err = s.rows(1, func([]driver.Value) (bool, error) {
-		fresh = true
-		return true, nil
-	}, args...)
-	return fresh, err
-}
-
-func holds(s *statement, want eventstore.Sequence, key ...driver.Value) error {
-	got, _, err := sequenceOf(s, key...)
-	if err == nil && got != want {
-		err = fmt.Errorf("stands at sequence %d and again at %d", got, want)
+// insert adds a key with its sequence. A key that is there already must have
+// the same one: then it was left by a process that ended before the generation
+// was done. Another one means that an id or a revision was given twice.
+func insert(add, find *statement, n eventstore.Sequence, key ...driver.Value) error {
+	err := add.run(append(key, int64(n))...)
+	if !taken(err) {
+		return err
+	}
+	stands, _, err := sequenceOf(find, key...)
+	if err == nil && stands != n {
+		err = fmt.Errorf("stands at sequence %d and again at %d", stands, n)
 	}
 	return err
+}
+
+// taken reports whether an insert met its own key.
+func taken(err error) bool {
+	var e sqlite3.Error
+	return errors.As(err, &e) && e.ExtendedCode == sqlite3.ErrConstraintPrimaryKey
 }
 
 func sequenceOf(s *statement, key ...driver.Value) (n eventstore.Sequence, found bool, err error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/authledger/authledger/eventstore"
@@ -93,6 +94,9 @@ func (w *writer) run() {
 			r.done <- r.answered
 			w.group[i] = nil
 		}
+		// The callers just answered run first: what they bring next shares one
+		// commit instead of the first of them having one to itself.
+		runtime.Gosched()
 	}
 }
 
