@@ -167,17 +167,25 @@ func protocol(next echo.HandlerFunc) echo.HandlerFunc {
 		switch {
 		case len(r.TransferEncoding) > 0 || r.ContentLength < 0:
 			// The rest of the connection cannot be trusted to begin where we think.
-			c.Response().Header().Set("Connection", "close")
-			return fault("length_required")
+			return hangUp(c, fault("length_required"))
 		case r.ContentLength > maxBody:
-			c.Response().Header().Set("Connection", "close")
-			return fault("body_too_large")
+			return hangUp(c, fault("body_too_large"))
 		case r.Method == http.MethodGet && r.ContentLength > 0:
-			c.Response().Header().Set("Connection", "close")
-			return faultAt("", "body", "a read has no body")
+			return hangUp(c, faultAt("", "body", "a read has no body"))
 		}
 		return next(c)
 	}
+}
+
+// hangUp closes the connection after the answer, without waiting for a body
+// that nobody will read.
+func hangUp(c echo.Context, p *problem) error {
+	c.Response().Header().Set("Connection", "close")
+	err := http.NewResponseController(c.Response().Writer).SetReadDeadline(time.Now())
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("stop reading: %w", err)
+	}
+	return p
 }
 
 // body reads the body, once and whole, and checks it as text.
