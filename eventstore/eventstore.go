@@ -71,7 +71,8 @@ type Record struct {
 }
 
 // Proposed is an event a caller asks to append. Metadata is a JSON object
-// without the member "prev"; the appender adds it (Chain).
+// without the member "prev" and without white space before its first member;
+// the appender adds "prev" (Chain).
 type Proposed struct {
 	ID       EventID
 	Type     string
@@ -257,6 +258,8 @@ func CheckAppend(stream string, events []Proposed) error {
 			return fmt.Errorf("%w to %s: event %d has schema version 0", ErrInvalid, stream, i)
 		case !object(e.Data) || !object(e.Metadata):
 			return fmt.Errorf("%w to %s: data and metadata of event %d must be JSON objects", ErrInvalid, stream, i)
+		case len(e.Metadata) > 2 && e.Metadata[1] != '"':
+			return fmt.Errorf("%w to %s: metadata of event %d must begin with a member, without white space", ErrInvalid, stream, i)
 		}
 		for _, o := range events[:i] {
 			if o.ID == e.ID {

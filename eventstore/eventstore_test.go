@@ -78,7 +78,7 @@ func TestCheckAppend(t *testing.T) {
 	sized := func(data, metadata int) func([]eventstore.Proposed) {
 		return func(e []eventstore.Proposed) {
 			e[0].Data = []byte("{" + strings.Repeat(" ", data-2) + "}")
-			e[1].Metadata = []byte("{" + strings.Repeat(" ", metadata-2) + "}")
+			e[1].Metadata = []byte(`{"a":1` + strings.Repeat(" ", metadata-7) + "}")
 		}
 	}
 	const others = 4 // bytes of the data and metadata sized leaves alone
@@ -106,6 +106,7 @@ func TestCheckAppend(t *testing.T) {
 		{"null", func(e []eventstore.Proposed) { e[1].Data = []byte("null") }, eventstore.ErrInvalid},
 		{"trailing byte", func(e []eventstore.Proposed) { e[1].Data = []byte("{} ") }, eventstore.ErrInvalid},
 		{"nil metadata", func(e []eventstore.Proposed) { e[1].Metadata = nil }, eventstore.ErrInvalid},
+		{"metadata beginning with a space", func(e []eventstore.Proposed) { e[1].Metadata = []byte("{ }") }, eventstore.ErrInvalid},
 		{"metadata a string", func(e []eventstore.Proposed) { e[1].Metadata = []byte(`"x"`) }, eventstore.ErrInvalid},
 	} {
 		events := proposed(2)
