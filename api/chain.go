@@ -106,7 +106,7 @@ func (s *Server) observe(c echo.Context, k *call, took time.Duration) {
 	s.metrics.duration.WithLabelValues(route).Observe(took.Seconds())
 	s.log.Info("request",
 		slog.String("method", knownMethod(c.Request().Method)), slog.String("route", route), slog.Int("status", status),
-		slog.Duration("took", took), slog.String("request_id", k.requestID), slog.String("caller", k.client.ID))
+		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("request_id", k.requestID), slog.String("caller", k.client.ID))
 }
 
 // knownMethod keeps invented methods out of labels and logs.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -26,7 +27,8 @@ func (s *Server) answerError(err error, c echo.Context) {
 	if k, ok := c.Request().Context().Value(callKey{}).(*call); ok {
 		id = k.requestID
 	}
-	if kind.status >= http.StatusInternalServerError && p.cause != nil {
+	gone := errors.Is(p.cause, context.Canceled) // the caller hung up: nobody's failure
+	if kind.status >= http.StatusInternalServerError && p.cause != nil && !gone {
 		s.log.Error("request failed", slog.String("code", p.code), slog.String("request_id", id), slog.String("route", c.Path()), slog.Any("error", p.cause))
 	}
 	s.metrics.problems.WithLabelValues(p.code).Inc()
