@@ -58,6 +58,7 @@ type Reaction struct {
 type Delivery struct {
 	c         Config
 	reactions []Reaction
+	texter    *texter
 	regime    *regime
 }
 
@@ -67,14 +68,12 @@ func New(c Config) (*Delivery, error) {
 		c.OptedOut == nil || c.Logger == nil {
 		return nil, errors.New("delivery: every field of Config is required")
 	}
-	d := &Delivery{c: c, regime: &regime{c: c}}
-	texting := &texter{c: c, results: map[string]reported{}}
-	notifier := &notifier{c: c}
+	d := &Delivery{c: c, texter: &texter{c: c, results: map[string]reported{}}, regime: &regime{c: c}}
 	d.reactions = []Reaction{
-		{Name: "sms", Types: []string{"SMSRequested"}, act: texting.act},
+		{Name: "sms", Types: []string{"SMSRequested"}, act: d.texter.act},
 		{Name: "push", Types: []string{"ChallengeIssued"}, act: (&pusher{c: c}).act},
 		{Name: "auto-sms", Types: []string{"PhoneNumberVerified"}, act: (&enroller{c: c}).act},
-		{Name: "notices", Types: noticeTypes(), act: notifier.act},
+		{Name: "notices", Types: noticeTypes(), act: (&notifier{c: c}).act},
 		{Name: "regime", Types: []string{
 			"ResidenceChanged", "AccountAccessGranted", "CarryingEntityAssigned", "HolderAdded", "OptOutGranted",
 		}, act: d.regime.act},

@@ -105,3 +105,21 @@ func TestLanesStopAStreamAtItsFailure(t *testing.T) {
 		}
 	}
 }
+
+func TestLanesBeginNothingAfterAFailure(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	acted := 0
+	l := newLanes(func(context.Context, eventstore.Record) error {
+		mu.Lock()
+		defer mu.Unlock()
+		acted++
+		return errCrash
+	})
+	if err := l.run(t.Context(), l.byStream(batch(100, 100))); !errors.Is(err, errCrash) {
+		t.Errorf("error %v", err)
+	}
+	if acted > laneWidth {
+		t.Errorf("began %d streams, want %d at most", acted, laneWidth)
+	}
+}

@@ -284,9 +284,13 @@ var errCrash = errors.New("the store is out of reach")
 type faultyJournal struct {
 	Journal
 	before, after string // names of commands
+	meanwhile     func() // called before a dispatch is recorded
 }
 
 func (f *faultyJournal) Execute(ctx context.Context, r journal.Request) (journal.Outcome, error) {
+	if r.Command.Name() == "RecordSMSDispatch" && f.meanwhile != nil {
+		f.meanwhile()
+	}
 	if r.Command.Name() == f.before {
 		return journal.Outcome{}, errCrash
 	}

@@ -176,6 +176,17 @@ func TestOtherClientsDoNotMatter(t *testing.T) {
 	l.do(domain.AddHolder{ClientID: id, PersonRef: "P", Residence: "HK", EffectiveOn: "2024-01-01"})
 	p.run()
 	count[domain.OptOutRevoked](l, 0)
+	// Nor do they take the blame for what another fact brings about.
+	l.moves("IN", "2024-03-01")
+	p.run()
+	l.clock.set(utc("2024-03-02T00:00:00Z"))
+	l.do(domain.AddHolder{ClientID: id, PersonRef: "P2", Residence: "HK", EffectiveOn: "2024-01-01"})
+	p.run()
+	count[domain.OptOutRevoked](l, 0)
+	l.check(p)
+	if r := l.revoked(); r.Cause != "residence_change" {
+		t.Errorf("revoked %+v", r)
+	}
 }
 
 func TestHolderInMandatoryRegimeEndsOptOut(t *testing.T) {

@@ -90,11 +90,52 @@ func TestCrashBetweenDispatchAndSendIsUncertainAndNeverSent(t *testing.T) {
 	if err := p.try(); !errors.Is(err, errCrash) {
 		t.Fatalf("error %v, want the crash", err)
 	}
+	l.clock.advance(time.Hour) // the code has expired; what became of it is still unknown
 	l.start().run()
 	l.start().run()
 	l.gateway.expect(t, SMS, 0)
 	count[domain.SMSDispatchUncertain](l, 1)
 	count[domain.SMSSent](l, 0)
+	count[domain.SMSSendFailed](l, 0)
+}
+
+// Two nodes see the same request: the one that comes second does not send.
+func TestSecondDispatcherDoesNotSend(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, noon)
+	l.do(domain.StartPhoneVerification{PhoneID: l.addPhone()})
+	p, rival := l.start(), l.start()
+	p.journal.meanwhile = func() {
+		p.journal.meanwhile = nil
+		rival.journal.before = "RecordSMSSent"
+		if err := rival.try(); !errors.Is(err, errCrash) {
+			t.Errorf("rival: %v", err)
+		}
+	}
+	p.run()
+	l.gateway.expect(t, SMS, 1)
+	count[domain.SMSDispatchStarted](l, 1)
+	count[domain.SMSSent](l, 0)
+}
+
+// A message that the user's state has dropped keeps the outcome it had.
+func TestForgottenMessageKeepsItsOutcome(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, noon)
+	phone := l.addPhone()
+	started := only[domain.PhoneVerificationStarted](t, l.do(domain.StartPhoneVerification{PhoneID: phone}))
+	p := l.start()
+	p.run()
+	for range 60 {
+		l.clock.advance(2 * time.Minute)
+		l.do(domain.ResendConfirmCode{VerificationID: started.VerificationID})
+		p.run()
+	}
+	count[domain.SMSSent](l, 61)
+	l.start().run()
+	l.gateway.expect(t, SMS, 61)
+	count[domain.SMSSendFailed](l, 0)
+	count[domain.SMSDispatchUncertain](l, 0)
 }
 
 func TestCrashBetweenSendAndRecordIsUncertainAndNotSentAgain(t *testing.T) {
@@ -134,6 +175,9 @@ func TestOutageBetweenSendAndRecordIsMadeUpFor(t *testing.T) {
 		l.gateway.expect(t, SMS, 1)
 		count[domain.SMSSent](l, 1)
 		count[domain.SMSDispatchUncertain](l, 0)
+		if n := len(p.d.texter.results); n != 0 {
+			t.Errorf("%d outcomes are still kept", n)
+		}
 	}
 }
 
