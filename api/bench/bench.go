@@ -36,8 +36,9 @@ type Config struct {
 	Events int
 	// Only names scenarios to run (Scenarios); empty means all.
 	Only []string
-	// Profiles is an existing directory for CPU profiles of the product's side
-	// in the last round; empty writes none.
+	// Profiles is an existing directory for CPU profiles of the product's side,
+	// one file for each measurement and round, which pprof reads together;
+	// empty writes none.
 	Profiles string
 }
 
@@ -70,8 +71,8 @@ type sizes struct {
 
 func (c Config) sizes() sizes {
 	s := sizes{
-		rounds: 5, window: time.Second, callers: []int{1, 64, 512}, streams: 100_000, clients: 64, users: 4096,
-		histories: 256, short: 50, long: 5000, repeats: 8, events: 1_000_000, coldEvents: 5000, preallocated: 64 << 20,
+		rounds: 5, window: time.Second, callers: []int{1, 64, 512}, streams: 100_000, clients: 64, users: 2048,
+		histories: 64, short: 50, long: 5000, repeats: 20, events: 1_000_000, coldEvents: 5000, preallocated: 64 << 20,
 	}
 	if c.Quick {
 		s = sizes{
@@ -191,13 +192,13 @@ func (s *session) say(format string, args ...any) {
 	fmt.Fprintf(s.Progress, "%6.1fs  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// profiled runs the product's side of a measurement, in the last round under
-// the CPU profiler.
+// profiled runs the product's side of a measurement, under the CPU profiler if
+// that is wanted.
 func (s *session) profiled(name string, round int, do func() error) (err error) {
-	if s.Profiles == "" || round != s.rounds-1 {
+	if s.Profiles == "" {
 		return do()
 	}
-	f, err := os.Create(filepath.Join(s.Profiles, name+".pprof"))
+	f, err := os.Create(filepath.Join(s.Profiles, fmt.Sprintf("%s.%d.pprof", name, round+1)))
 	if err != nil {
 		return fmt.Errorf("write profile of %s: %w", name, err)
 	}

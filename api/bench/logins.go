@@ -134,7 +134,7 @@ func (l *loginLoad) measure(ctx context.Context) ([]Row, error) {
 			},
 			func() error { return l.over(ctx, l.bare, &bare) },
 			func() error {
-				return l.profiled("login-journal", round, func() error { return l.inside(ctx, &inner) })
+				return l.profiled("journal", round, func() error { return l.inside(ctx, &inner) })
 			},
 			func() error { return l.each(ctx, l.short, &short) },
 			func() error { return l.each(ctx, l.long, &long) },

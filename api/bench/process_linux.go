@@ -48,7 +48,7 @@ func filesystem(dir string) string {
 		return "unknown file system"
 	}
 	names := map[int64]string{
-		0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x01021994: "tmpfs", 0x794C7630: "overlayfs", 0x2FC12FC1: "zfs",
+		0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x01021994: memoryFilesystem, 0x794C7630: "overlayfs", 0x2FC12FC1: "zfs",
 	}
 	if name, ok := names[int64(s.Type)]; ok { //nolint:unconvert // its type differs by architecture
 		return name

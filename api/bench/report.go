@@ -92,6 +92,9 @@ func (r Report) print(w io.Writer) error {
 	if r.Quick {
 		fmt.Fprintln(w, "quick: sizes too small to judge by")
 	}
+	if m.Filesystem == memoryFilesystem {
+		fmt.Fprintln(w, "in memory: a flush costs nothing here, so goals for a disk say nothing; choose another directory")
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nscenario\twhat\tvalue\tunit\tratio\tto\tgoal\tmet")
 	for _, row := range r.Rows {
@@ -132,6 +135,9 @@ func (r Report) write(path string) error {
 	}
 	return nil
 }
+
+// memoryFilesystem is the name of the file system that keeps nothing.
+const memoryFilesystem = "tmpfs"
 
 func describe(dir string) (Machine, error) {
 	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version(), Filesystem: filesystem(dir)}
