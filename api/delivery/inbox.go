@@ -45,7 +45,7 @@ func (b *Inbox) Send(_ context.Context, m Message) Result {
 	defer b.mu.Unlock()
 	for i := range b.messages {
 		if b.messages[i].ID == m.ID {
-			return Result{Outcome: Accepted, Ref: m.ID, Sender: InboxName, At: at}
+			return Result{Outcome: Accepted, Ref: m.ID, Sender: InboxName}
 		}
 	}
 	b.version++
@@ -56,7 +56,7 @@ func (b *Inbox) Send(_ context.Context, m Message) Result {
 		b.messages[b.next] = entry
 		b.next = (b.next + 1) % inboxSize
 	}
-	return Result{Outcome: Accepted, Ref: m.ID, Sender: InboxName, At: at}
+	return Result{Outcome: Accepted, Ref: m.ID, Sender: InboxName}
 }
 
 // Messages lists what is kept, newest first; only one user's unless userID is

@@ -70,10 +70,9 @@ const (
 // Result is a gateway's answer.
 type Result struct {
 	Outcome Outcome
-	Ref     string    // the provider's id of the message
-	Sender  string    // what the user sees as sender
-	Code    string    // the provider's reason, or a word of ours; never free text
-	At      time.Time // of the provider's answer
+	Ref     string // the provider's id of the message
+	Sender  string // what the user sees as sender
+	Code    string // the provider's reason, or a word of ours; never free text
 }
 
 // Gateway hands messages to a provider.

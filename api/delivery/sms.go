@@ -105,12 +105,8 @@ func (s *texter) outcome(out Message, r Result) reported {
 	switch r.Outcome {
 	case Accepted:
 		n, _ := segments(string(out.Text))
-		at := r.At
-		if at.IsZero() {
-			at = s.c.Journal.Now()
-		}
 		return reported{sentSMS, domain.RecordSMSSent{
-			SMSID: out.ID, Provider: s.c.Gateway.Name(), ProviderRef: r.Ref, SenderID: r.Sender, Segments: n, AcceptedAt: at,
+			SMSID: out.ID, Provider: s.c.Gateway.Name(), ProviderRef: r.Ref, SenderID: r.Sender, Segments: n, AcceptedAt: s.c.Journal.Now(),
 		}}
 	case Rejected:
 		code := r.Code

@@ -27,7 +27,9 @@ type WebhookConfig struct {
 	URL     string        // https, or http to a loopback address
 	Secret  string        // Standard Webhooks form: optional whsec_ and base64 of 24 to 64 bytes
 	Timeout time.Duration // of one hand-over; 10 s
-	Now     func() time.Time
+	// Now is the clock of signatures; time.Now. Receivers compare it with their
+	// own, so it must be the real one, in a demonstration too.
+	Now func() time.Time
 }
 
 // Webhook is the generic gateway: it posts each message as JSON to one URL,
@@ -59,6 +61,9 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	signer, err := standardwebhooks.NewWebhookRaw(key)
 	if err != nil {
 		return nil, errors.New("webhook secret: cannot be used")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 10 * time.Second
@@ -114,14 +119,14 @@ type webhookData struct {
 func (w *Webhook) Send(ctx context.Context, m Message) Result {
 	request, err := w.request(ctx, m)
 	if err != nil {
-		return Result{Outcome: Rejected, Code: "not_encodable", At: w.now().UTC()}
+		return Result{Outcome: Rejected, Code: "not_encodable"}
 	}
 	response, err := w.client.Do(request)
 	if err != nil {
-		return Result{Outcome: Uncertain, Code: transportCode(err), At: w.now().UTC()}
+		return Result{Outcome: Uncertain, Code: transportCode(err)}
 	}
 	defer response.Body.Close()
-	result := Result{Ref: m.ID, Code: "http_" + strconv.Itoa(response.StatusCode), At: w.now().UTC()}
+	result := Result{Ref: m.ID, Code: "http_" + strconv.Itoa(response.StatusCode)}
 	switch response.StatusCode / 100 {
 	case 2:
 		result.Outcome = Accepted
