@@ -3,11 +3,8 @@ package projections
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"sort"
 	"time"
 
 	"github.com/google/uuid"
@@ -187,128 +184,6 @@ func (f EventFilter) entities(ctx context.Context, q queryer) ([][]byte, error) 
 		}
 	}
 	return parents, err
-}
-
-// selection is one page's search.
-type selection struct {
-	q        queryer
-	b        bounds
-	facets   []int64
-	all      bool // every facet matches
-	entities [][]byte
-	filtered bool // by entities, of which there may be none
-}
-
-// bySequence finds places in the order of the log.
-func (s selection) bySequence(ctx context.Context) ([]place, error) {
-	low, high, err := s.sequences(ctx)
-	if err != nil {
-		return nil, err
-	}
-	n := int64(s.b.limit) + 1
-	switch {
-	case s.filtered:
-		return gather(s.entities, func(entity []byte) ([]place, error) {
-			return s.query(ctx, s.pick(sqlEntityUp, sqlEntityDown), low, high, n, entity, s.numbers())
-		})
-	case s.all:
-		return s.query(ctx, s.pick(sqlAllUp, sqlAllDown), low, high, n)
-	}
-	return gather(s.facets, func(facet int64) ([]place, error) {
-		return s.query(ctx, s.pick(sqlFacetUp, sqlFacetDown), low, high, n, facet)
-	})
-}
-
-// byOccurrence finds places in the order of when things happened.
-func (s selection) byOccurrence(ctx context.Context) ([]place, error) {
-	b, n := s.b, int64(s.b.limit)+1
-	if s.filtered {
-		return gather(s.entities, func(entity []byte) ([]place, error) {
-			return s.query(ctx, s.pick(sqlEntitySince, sqlEntityUntil), b.since, b.until, b.at, b.key, b.seq, entity, n, s.numbers())
-		})
-	}
-	return gather(s.facets, func(facet int64) ([]place, error) {
-		return s.query(ctx, s.pick(sqlFacetSince, sqlFacetUntil), b.since, b.until, b.at, b.key, b.seq, facet, n)
-	})
-}
-
-// sequences turns the time window, the pin and the cursor into an open
-// interval of sequences. The time of recording never decreases along the log,
-// so its bounds are found by bisection and need no index.
-func (s selection) sequences(ctx context.Context) (low, high int64, err error) {
-	low, high = 0, s.b.at+1
-	if s.b.since != startOfAll {
-		first, err := s.firstRecorded(ctx, s.b.since)
-		if err != nil {
-			return 0, 0, err
-		}
-		low = first - 1
-	}
-	if s.b.until != endOfTime {
-		if high, err = s.firstRecorded(ctx, s.b.until); err != nil {
-			return 0, 0, err
-		}
-	}
-	if s.b.down {
-		return low, min(high, s.b.seq), nil
-	}
-	return max(low, s.b.seq), high, nil
-}
-
-// firstRecorded is the lowest sequence recorded at or after a moment, and one
-// past the pin if there is none.
-func (s selection) firstRecorded(ctx context.Context, at int64) (int64, error) {
-	var failed error
-	n := sort.Search(int(s.b.at), func(i int) bool {
-		var recorded int64
-		if failed == nil {
-			failed = s.q.QueryRowContext(ctx, sqlRecordedAt, int64(i)+1).Scan(&recorded)
-		}
-		return recorded >= at
-	})
-	return int64(n) + 1, failed
-}
-
-func (s selection) pick(up, down string) string {
-	if s.b.down {
-		return down
-	}
-	return up
-}
-
-// numbers is the list of facets as a statement takes it.
-func (s selection) numbers() string {
-	text, _ := json.Marshal(s.facets) // integers always encode
-	return string(text)
-}
-
-func (s selection) query(ctx context.Context, query string, args ...any) ([]place, error) {
-	rows, err := s.q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	return collect(rows, func(r *sql.Rows) (p place, err error) { return p, r.Scan(&p.key, &p.seq) })
-}
-
-// gather concatenates what is found for each source, without duplicates: an
-// event stands once in a list however many timelines it is on.
-func gather[T any](sources []T, find func(T) ([]place, error)) ([]place, error) {
-	var all []place
-	for _, s := range sources {
-		found, err := find(s)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
-	}
-	if len(sources) < 2 {
-		return all, nil
-	}
-	seen := make(map[place]bool, len(all))
-	return slices.DeleteFunc(all, func(p place) bool {
-		defer func() { seen[p] = true }()
-		return seen[p]
-	}), nil
 }
 
 func rowsAt(ctx context.Context, q queryer, places []place) ([]EventRow, error) {

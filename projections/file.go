@@ -42,9 +42,12 @@ func lockDir(dir string) (*os.File, error) {
 // Parameters of the three ways a views file is opened. A load has no journal:
 // a crash leaves a shadow that the next start deletes.
 const (
-	paramsLive = "_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_cache_size=-16384&_mutex=no"
+	paramsLive = "_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_cache_size=-32768&_mutex=no"
 	paramsLoad = "_journal_mode=OFF&_synchronous=OFF&_locking_mode=EXCLUSIVE&_cache_size=-65536&_mutex=no"
-	paramsRead = "mode=ro&_query_only=1&_busy_timeout=5000&_cache_size=-8192&_mutex=no&_stmt_cache_size=64"
+	// The log of a live file is moved into it every 32 MiB: pages of busy users
+	// are then written once for many batches, twice the rate of the default.
+	sqlAutoCheckpoint = `PRAGMA wal_autocheckpoint = 8000`
+	paramsRead        = "mode=ro&_query_only=1&_busy_timeout=5000&_cache_size=-8192&_mutex=no&_stmt_cache_size=64"
 )
 
 func openSQLite(path, params string) (*sql.DB, error) {
@@ -68,6 +71,9 @@ func openWriterFile(ctx context.Context, path, params string, bulk bool) (*sql.D
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, nil, errors.Join(broken(err), db.Close())
+	}
+	if _, err := conn.ExecContext(ctx, sqlAutoCheckpoint); err != nil {
+		return nil, nil, errors.Join(broken(err), conn.Close(), db.Close())
 	}
 	if err := ensureTables(ctx, conn, bulk); err != nil {
 		return nil, nil, errors.Join(broken(err), conn.Close(), db.Close())
