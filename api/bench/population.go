@@ -18,6 +18,7 @@ import (
 
 // population is a ledger full of users who log in, with its keys.
 type population struct {
+	dir     string
 	keys    *keyring.Keyring
 	codec   *codec.Codec
 	store   *sqlitestore.Store
@@ -34,15 +35,10 @@ func openPopulation(ctx context.Context, dir string, events int) (*population, e
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "keys"), 0o700), os.Mkdir(filepath.Join(dir, "views"), 0o700)); err != nil {
 		return nil, err
 	}
-	keys, err := keyring.Open(ctx, keyring.Options{Dir: filepath.Join(dir, "keys")})
-	if err != nil {
+	p := &population{dir: dir}
+	if err := p.open(ctx); err != nil {
 		return nil, err
 	}
-	store, err := sqlitestore.Open(ctx, sqlitestore.Options{Dir: filepath.Join(dir, "ledger"), Clock: time.Now})
-	if err != nil {
-		return nil, errors.Join(err, keys.Close())
-	}
-	p := &population{keys: keys, codec: codec.New(keys), store: store}
 	for n := range max(fillers, events/eventsPerUser) {
 		p.authors = append(p.authors, newAuthor(p.codec, n))
 	}
@@ -50,6 +46,33 @@ func openPopulation(ctx context.Context, dir string, events int) (*population, e
 		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
+}
+
+// open opens the files; on error none stays open.
+func (p *population) open(ctx context.Context) error {
+	keys, err := keyring.Open(ctx, keyring.Options{Dir: filepath.Join(p.dir, "keys")})
+	if err != nil {
+		return err
+	}
+	store, err := sqlitestore.Open(ctx, sqlitestore.Options{Dir: filepath.Join(p.dir, "ledger"), Clock: time.Now})
+	if err != nil {
+		return errors.Join(err, keys.Close())
+	}
+	p.keys, p.store = keys, store
+	p.codec = codec.New(p.keys)
+	for _, a := range p.authors {
+		a.codec = p.codec
+	}
+	return nil
+}
+
+// reopen forgets what writing has left in memory, so that it is not counted
+// as the readers'. On error the population is closed, which may be repeated.
+func (p *population) reopen(ctx context.Context) error {
+	if err := p.close(); err != nil {
+		return err
+	}
+	return p.open(ctx)
 }
 
 func (p *population) close() error { return errors.Join(p.store.Close(), p.keys.Close()) }

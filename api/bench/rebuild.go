@@ -22,19 +22,11 @@ func (s *session) rebuilds(ctx context.Context, dir string) (rows []Row, err err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 	r := &rebuilding{session: s, population: p, views: filepath.Join(dir, "views")}
-	s.say("rebuild: writing %d events", s.events/5)
-	if err := p.fill(ctx, s.events/5); err != nil {
-		return nil, err
-	}
-	small, err := r.measure(ctx, "a fifth")
+	small, err := r.measure(ctx, "a fifth", s.events/5)
 	if err != nil {
 		return nil, err
 	}
-	s.say("rebuild: writing %d events", s.events)
-	if err := p.fill(ctx, s.events); err != nil {
-		return nil, err
-	}
-	full, err := r.measure(ctx, "all")
+	full, err := r.measure(ctx, "all", s.events)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +51,16 @@ type rebuildResult struct {
 	rebuildResident         series
 }
 
-func (r *rebuilding) measure(ctx context.Context, what string) (rebuildResult, error) {
+// measure fills the ledger to a number of events and goes through it.
+func (r *rebuilding) measure(ctx context.Context, what string, events int) (rebuildResult, error) {
 	var out rebuildResult
+	r.say("rebuild: writing %d events", events)
+	if err := r.fill(ctx, events); err != nil {
+		return out, err
+	}
+	if err := r.reopen(ctx); err != nil {
+		return out, fmt.Errorf("open the ledger again: %w", err)
+	}
 	for round := range r.rounds {
 		r.say("rebuild: round %d of %d over %s of %d events", round+1, r.rounds, what, r.held.Load())
 		err := alternate(round,
