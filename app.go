@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/authledger/authledger/api"
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/api/delivery"
+	"github.com/authledger/authledger/api/web"
 	"github.com/authledger/authledger/eventstore/bridge"
 	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/replay"
@@ -79,7 +81,7 @@ func (a *App) openDelivery(c Config) (*delivery.Delivery, error) {
 	}
 	var gateway delivery.Gateway
 	if c.WebhookURL != "" {
-		webhook, err := delivery.NewWebhook(delivery.WebhookConfig{URL: c.WebhookURL, Secret: c.WebhookSecret, Now: a.stores.journal.Now})
+		webhook, err := delivery.NewWebhook(delivery.WebhookConfig{URL: c.WebhookURL, Secret: c.WebhookSecret})
 		if err != nil {
 			return nil, err
 		}
@@ -128,8 +130,24 @@ func (a *App) openServer(c Config) error {
 		cfg.Demo, cfg.Inbox, cfg.Clock = true, inboxList{a.inbox}, a.clock
 	}
 	var err error
+	if cfg.Console, err = a.console(c); err != nil {
+		return err
+	}
 	a.server, err = api.New(cfg)
 	return err
+}
+
+// console builds the pages for auditors and newcomers.
+func (a *App) console(c Config) (http.Handler, error) {
+	ledger := web.NewLedger(a.stores.journal, a.stores.views, a.stores.log, a.stores.codec, a.stores.policy)
+	cfg := web.Config{
+		Data: ledger, Policy: a.stores.policy, Keys: a.access, Record: ledger.RecordRead, Demo: c.Demo,
+		Clock: a.stores.journal.Now, Logger: c.Logger,
+	}
+	if a.inbox != nil {
+		cfg.Inbox = web.InboxCards(a.inbox)
+	}
+	return web.New(cfg)
 }
 
 // stateAt answers what the API asks of package replay.

@@ -12,8 +12,8 @@ import (
 
 // Limits bound what one caller may use. Zero fields take the default.
 type Limits struct {
-	PerSecond    int           // requests per caller and second, sustained; 2000
-	Burst        int           // requests at once; 4000
+	PerSecond    int           // requests per caller and second, sustained; 20,000
+	Burst        int           // requests at once; 40,000
 	InFlight     int           // requests in flight per caller, long polls not counted; 100
 	Polls        int           // long polls waiting per caller; 10000
 	Strangers    int           // requests without a valid key per network and second; 10, burst five times that
@@ -26,8 +26,8 @@ func (l Limits) withDefaults() Limits {
 			*v = d
 		}
 	}
-	set(&l.PerSecond, 2000)
-	set(&l.Burst, 4000)
+	set(&l.PerSecond, 20_000)
+	set(&l.Burst, 40_000)
 	set(&l.InFlight, 100)
 	set(&l.Polls, 10000)
 	set(&l.Strangers, 10)
