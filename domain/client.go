@@ -168,7 +168,7 @@ func (c *Client) register(cmd RegisterClient) ([]Event, error) {
 			return nil, err
 		}
 	}
-	e := ClientRegistered{ClientID: cmd.ClientID, Kind: cmd.Kind, CarryingEntity: cmd.CarryingEntity, CarryingCC: cmd.CarryingCC, Domicile: cmd.Domicile}
+	e := ClientRegistered(cmd)
 	if c.registered {
 		if c.first == e {
 			return nil, nil

@@ -105,6 +105,17 @@ func TestS2LoginCodeSentAgainReplacesTheFirstInTheSameChallenge(t *testing.T) {
 	s.when(SubmitResponse{ChallengeID: challenge}, code(2)).then(ResponseVerified{AttemptNo: 2, Mode: ModeSMSCode}, AuthenticationSucceeded{Factors: 2, ProtectionRank: 1})
 }
 
+func TestS2SecondLoginWithinTwoMinutesWaitsForItsCode(t *testing.T) {
+	t.Parallel()
+	s := given(t, alice, sms).at("10:00:00.000").and(login(TWS))
+	s.at("10:00:30.000").and(login(ClientPortal)).then(
+		AuthenticationStarted{}, PrimaryFactorVerified{}, SecondFactorSelected{}, ChallengeIssued{Mode: ModeSMSCode},
+		SMSRequestRefused{Purpose: PurposeLogin, Reason: ReasonSMSCooldown, RetryAfterS: 90},
+	)
+	s.at("10:02:00.000").when(ResendLoginCode{ChallengeID: s.id(PrefixChallenge)}).then(LoginCodeIssued{Seq: 1}, SMSRequested{CodeSeq: 1})
+	s.when(answerTo(s), code(1)).then(ResponseVerified{}, AuthenticationSucceeded{})
+}
+
 func TestS2ReceiptsAreRecordedOnceAndMayComeBeforeTheSendIsConfirmed(t *testing.T) {
 	t.Parallel()
 	s := verificationAtTen(t)

@@ -64,6 +64,18 @@ func TestS19CountStartsAtOneAfterTheLockHasElapsed(t *testing.T) {
 	s.and(wrongPassword).then(UserUnlocked{By: "elapsed"}, AuthenticationStarted{}, PrimaryFactorRejected{FailureCount: 1}, AuthenticationFailed{})
 }
 
+func TestS19LockShorterThanATransactionStillStartsTheCountAnew(t *testing.T) {
+	t.Parallel()
+	policy := withParameter(t, builtIn(t), "lock.duration_s", 60)
+	s := newStory(t, policy) // the audit of given knows the lock of a day only
+	s.and(alice, ibKey, login(TWS), fallback)
+	challenge := s.id(PrefixChallenge)
+	s.and(lockedOut, later(time.Minute))
+	wrong := SubmitResponse{ChallengeID: challenge}
+	s.when(wrong, ocra(false)).then(ResponseRejected{Reason: ReasonResponseWrong, FailureCount: 1})
+	s.when(wrong, ocra(false)).then(ResponseRejected{Reason: ReasonResponseWrong, FailureCount: 2})
+}
+
 func TestS19AnswersDuringTheLockAreRefusedAndNotCounted(t *testing.T) {
 	t.Parallel()
 	s := given(t, alice, ibKey).at("10:00:00.000").and(login(ClientPortal))

@@ -148,7 +148,7 @@ func (d *decision) recordSMSDispatch(c RecordSMSDispatch) ([]Event, error) {
 	if m.Dispatched {
 		return nil, nil
 	}
-	return []Event{SMSDispatchStarted{SMSID: c.SMSID, Gateway: c.Gateway}}, nil
+	return []Event{SMSDispatchStarted(c)}, nil
 }
 
 func (d *decision) recordSMSUncertain(c RecordSMSUncertain) ([]Event, error) {
@@ -159,7 +159,7 @@ func (d *decision) recordSMSUncertain(c RecordSMSUncertain) ([]Event, error) {
 	if !m.Dispatched || m.Uncertain || m.Sent || m.Failed {
 		return nil, nil
 	}
-	return []Event{SMSDispatchUncertain{SMSID: c.SMSID}}, nil
+	return []Event{SMSDispatchUncertain(c)}, nil
 }
 
 func (d *decision) recordSMSSent(c RecordSMSSent) ([]Event, error) {
@@ -190,7 +190,7 @@ func (d *decision) recordSMSDeliveryFailed(c RecordSMSDeliveryFailed) ([]Event, 
 	if err != nil || m != nil && m.receipts["failed:"+c.Failure] {
 		return nil, err
 	}
-	return []Event{SMSDeliveryFailed{SMSID: c.SMSID, ProviderRef: c.ProviderRef, Failure: c.Failure, ProviderCode: c.ProviderCode}}, nil
+	return []Event{SMSDeliveryFailed(c)}, nil
 }
 
 func (d *decision) recordSMSSendFailed(c RecordSMSSendFailed) ([]Event, error) {
@@ -198,7 +198,7 @@ func (d *decision) recordSMSSendFailed(c RecordSMSSendFailed) ([]Event, error) {
 	if err != nil || m != nil && (m.Failed || m.Sent) {
 		return nil, err
 	}
-	return []Event{SMSSendFailed{SMSID: c.SMSID, ProviderCode: c.ProviderCode}}, nil
+	return []Event{SMSSendFailed(c)}, nil
 }
 
 // message finds a message a provider reports on. Reports may be days late, so
