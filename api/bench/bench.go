@@ -72,7 +72,7 @@ type sizes struct {
 func (c Config) sizes() sizes {
 	s := sizes{
 		rounds: 5, window: time.Second, callers: []int{1, 64, 512}, streams: 100_000, clients: 64, users: 2048,
-		histories: 64, short: 50, long: 5000, repeats: 20, events: 1_000_000, coldEvents: 5000, preallocated: 64 << 20,
+		histories: 64, short: 50, long: 5000, repeats: 10, events: 1_000_000, coldEvents: 5000, preallocated: 64 << 20,
 	}
 	if c.Quick {
 		s = sizes{

@@ -293,3 +293,18 @@ func TestUnexpectedAnswersShowNoBody(t *testing.T) {
 		t.Errorf("error = %v, want status and code only", err)
 	}
 }
+
+func TestLoginsAreTriedAgainAfterARefusal(t *testing.T) {
+	t.Parallel()
+	tried := 0
+	if err := untilLetIn(func() (bool, error) { tried++; return tried == 2, nil }); err != nil || tried != 2 {
+		t.Errorf("%v after %d tries, want to be let in at the second", err, tried)
+	}
+	if err := untilLetIn(func() (bool, error) { return false, nil }); err == nil {
+		t.Error("never let in, and no error")
+	}
+	broken := errors.New("broken")
+	if err := untilLetIn(func() (bool, error) { return false, broken }); !errors.Is(err, broken) {
+		t.Errorf("error = %v, want %v", err, broken)
+	}
+}

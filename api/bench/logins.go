@@ -197,7 +197,8 @@ func (l *loginLoad) each(ctx context.Context, people []*person, out *loginResult
 func (l *loginLoad) inside(ctx context.Context, out *loginResult) error {
 	turn := l.turn
 	done, err := drive(ctx, l.clients, extent{window: l.window}, func(ctx context.Context, i, n int) error {
-		return l.login(ctx, l.people[(i+(turn+n)*l.clients)%len(l.people)])
+		p := l.people[(i+(turn+n)*l.clients)%len(l.people)]
+		return untilLetIn(func() (bool, error) { return l.try(ctx, p) })
 	})
 	if err != nil {
 		return err
@@ -207,15 +208,15 @@ func (l *loginLoad) inside(ctx context.Context, out *loginResult) error {
 	return nil
 }
 
-func (l *loginLoad) login(ctx context.Context, p *person) error {
+func (l *loginLoad) try(ctx context.Context, p *person) (in bool, err error) {
 	c := newcomer{j: l.journal}
 	out, err := c.do(ctx, domain.StartAuthentication{UserID: p.userID, Purpose: domain.PurposeLogin, Platform: domain.ClientPortal, PrimaryVerified: true})
 	if err != nil {
-		return err
+		return false, err
 	}
 	issued, err := event[domain.ChallengeIssued](out)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var challenge domain.Challenge
 	err = l.journal.User(ctx, p.userID, func(u *domain.User, _ time.Time) error {
@@ -223,19 +224,19 @@ func (l *loginLoad) login(ctx context.Context, p *person) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	question, err := l.journal.Shown(ctx, challenge)
 	if err != nil {
-		return err
+		return false, err
 	}
 	response, err := p.respond(question)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if out, err = c.do(ctx, domain.SubmitResponse{ChallengeID: issued.ChallengeID, Response: domain.Secret(response)}); err != nil {
-		return err
+		return false, err
 	}
 	_, err = event[domain.AuthenticationSucceeded](out)
-	return err
+	return err == nil, nil // without it the response was refused
 }
