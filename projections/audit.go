@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // The audit timeline: one row for each record in events, and its place on the
@@ -42,9 +41,8 @@ CREATE TABLE events (
 	correlation BLOB              -- packID
 ) STRICT;
 CREATE TABLE links (
-	child  BLOB NOT NULL,         -- packID of a challenge, message, push, …
-	parent BLOB NOT NULL,         -- packID of what it is about
-	PRIMARY KEY (child, parent)
+	child   BLOB PRIMARY KEY,     -- packID of a challenge, message, push, …
+	parents BLOB NOT NULL         -- packIDs of what it is about, see joinIDs
 ) STRICT, WITHOUT ROWID`
 	schemaTimeline = `CREATE TABLE timeline (
 	entity BLOB NOT NULL,         -- packID
@@ -65,13 +63,13 @@ CREATE INDEX events_occurred ON events (facet, occurred, seq)`
 	sqlSortTimeline = `INSERT INTO timeline (entity, seq, facet) SELECT entity, seq, facet FROM timeline_load ORDER BY entity, seq;
 DROP TABLE timeline_load`
 
-	sqlAddEvent = `INSERT INTO events (seq, id, facet, owner, revision, occurred, recorded, actor, correlation)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlAddEvent        = `INSERT INTO events (seq, id, facet, owner, revision, occurred, recorded, actor, correlation) VALUES `
+	sqlEventRow        = `(?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	sqlAddTimeline     = `INSERT INTO timeline (entity, seq, facet) VALUES `
 	sqlAddTimelineLoad = `INSERT INTO timeline_load (entity, seq, facet) VALUES `
-	sqlOneRow          = `(?, ?, ?)`
-	sqlAddLink         = `INSERT INTO links (child, parent) VALUES (?, ?) ON CONFLICT DO NOTHING`
-	sqlGetLinks        = `SELECT parent FROM links WHERE child = ? ORDER BY parent`
+	sqlTimelineRow     = `(?, ?, ?)`
+	sqlAddLink         = `INSERT INTO links (child, parents) VALUES (?, ?) ON CONFLICT DO NOTHING`
+	sqlGetLinks        = `SELECT parents FROM links WHERE child = ?`
 	sqlGetFacet        = `SELECT id FROM facets WHERE type = ? AND reason = ?`
 	sqlAddFacet        = `INSERT INTO facets (type, reason, outcome) VALUES (?, ?, ?)`
 	sqlGetActor        = `SELECT id FROM actors WHERE kind = ? AND ref = ?`
@@ -80,15 +78,15 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 // audit writes the audit timeline.
 type audit struct {
-	bulk bool // the file is being built: timeline rows go to timeline_load
+	load bool // the file is being built: timeline rows go to timeline_load
 
-	addEvent, addOne, addMany, addLink, getLinks *sql.Stmt
-	facets, actors                               interned
-	links                                        memory[[][]byte] // parents by packed child
+	events, timeline  bulk
+	addLink, getLinks *sql.Stmt
+	facets, actors    interned
+	links             memory[[][]byte] // parents by packed child
 
 	entities [][]byte // scratch of apply
-	pending  []visit  // timeline rows of this transaction
-	args     []any    // scratch of flush
+	visits   []visit  // timeline rows of this transaction
 }
 
 // visit is a row of the timeline.
@@ -97,18 +95,13 @@ type visit struct {
 	seq, facet int64
 }
 
-// manyRows is how many timeline rows one statement adds: there are two or three
-// for each record, and most of an insert's cost is the call.
-const manyRows = 32
-
 func (a *audit) prepare(p *preparer) {
-	add := sqlAddTimeline
-	if a.bulk {
-		add = sqlAddTimelineLoad
+	timeline := sqlAddTimeline
+	if a.load {
+		timeline = sqlAddTimelineLoad
 	}
-	a.addOne = p.stmt(add + sqlOneRow)
-	a.addMany = p.stmt(add + strings.Repeat(sqlOneRow+", ", manyRows-1) + sqlOneRow)
-	a.addEvent, a.addLink, a.getLinks = p.stmt(sqlAddEvent), p.stmt(sqlAddLink), p.stmt(sqlGetLinks)
+	a.events, a.timeline = newBulk(p, sqlAddEvent, sqlEventRow), newBulk(p, timeline, sqlTimelineRow)
+	a.addLink, a.getLinks = p.stmt(sqlAddLink), p.stmt(sqlGetLinks)
 	a.facets = interned{get: p.stmt(sqlGetFacet), add: p.stmt(sqlAddFacet)}
 	a.actors = interned{get: p.stmt(sqlGetActor), add: p.stmt(sqlAddActor)}
 }
@@ -117,7 +110,9 @@ func (a *audit) reset() {
 	a.facets.known.forget()
 	a.actors.known.forget()
 	a.links.forget()
-	a.pending = a.pending[:0]
+	a.events.forget()
+	a.timeline.forget()
+	a.visits = a.visits[:0]
 }
 
 func (a *audit) apply(_ context.Context, e *entry) error {
@@ -129,7 +124,7 @@ func (a *audit) apply(_ context.Context, e *entry) error {
 	if err != nil {
 		return fmt.Errorf("intern actor: %w", err)
 	}
-	if err := run(a.addEvent, e.seq, e.Record.ID[:], facet, e.packed, int64(e.Record.Revision),
+	if err := a.events.add(e.seq, e.Record.ID[:], facet, e.packed, int64(e.Record.Revision),
 		e.occurred, e.recorded, actor, e.correlation); err != nil {
 		return err
 	}
@@ -137,7 +132,7 @@ func (a *audit) apply(_ context.Context, e *entry) error {
 		return err
 	}
 	for _, entity := range a.entities {
-		a.pending = append(a.pending, visit{entity: entity, seq: e.seq, facet: facet})
+		a.visits = append(a.visits, visit{entity: entity, seq: e.seq, facet: facet})
 	}
 	return a.link(e)
 }
@@ -169,69 +164,67 @@ func (a *audit) place(e *entry) error {
 }
 
 // link remembers what a thing that began here is about: everything of this
-// record but its owner, whose timeline holds all of its records anyway.
+// record but its owner, whose timeline holds all of its records anyway. Only
+// the first record that starts a thing says so.
 func (a *audit) link(e *entry) error {
 	if e.starts == nil {
 		return nil
 	}
-	for _, parent := range a.entities {
-		if bytes.Equal(parent, e.packed) {
-			continue
-		}
-		if err := run(a.addLink, e.starts, parent); err != nil {
-			return err
+	var parents [][]byte
+	for _, entity := range a.entities {
+		if !bytes.Equal(entity, e.packed) {
+			parents = append(parents, entity)
 		}
 	}
-	a.links.drop(string(e.starts))
+	r, err := a.addLink.ExecContext(context.Background(), e.starts, joinIDs(parents))
+	if err != nil {
+		return err
+	}
+	if added, err := r.RowsAffected(); err != nil || added == 0 {
+		return err
+	}
+	a.links.put(string(e.starts), parents)
 	return nil
 }
 
 // flush writes the timeline rows of the transaction in the order of the table,
 // so that rows of one entity meet their page together.
 func (a *audit) flush() error {
-	slices.SortFunc(a.pending, func(x, y visit) int {
+	if err := a.events.flush(); err != nil {
+		return err
+	}
+	slices.SortFunc(a.visits, func(x, y visit) int {
 		return cmp.Or(bytes.Compare(x.entity, y.entity), cmp.Compare(x.seq, y.seq))
 	})
-	for chunk := range slices.Chunk(a.pending, manyRows) {
-		if len(chunk) == manyRows {
-			if err := a.addVisits(a.addMany, chunk); err != nil {
-				return err
-			}
-			continue
-		}
-		for i := range chunk {
-			if err := a.addVisits(a.addOne, chunk[i:i+1]); err != nil {
-				return err
-			}
+	for _, v := range a.visits {
+		if err := a.timeline.add(v.entity, v.seq, v.facet); err != nil {
+			return err
 		}
 	}
-	clear(a.pending) // the ids belong to records that may now go
-	a.pending = a.pending[:0]
-	return nil
+	clear(a.visits) // the ids belong to records that may now go
+	a.visits = a.visits[:0]
+	return a.timeline.flush()
 }
 
-func (a *audit) addVisits(s *sql.Stmt, visits []visit) error {
-	a.args = a.args[:0]
-	for _, v := range visits {
-		a.args = append(a.args, v.entity, v.seq, v.facet)
-	}
-	return run(s, a.args...)
-}
-
+// parents are what a thing is about; none for a thing that never began.
 func (a *audit) parents(child []byte) ([][]byte, error) {
 	if known, ok := a.links.get(string(child)); ok {
 		return known, nil
 	}
-	rows, err := a.getLinks.QueryContext(context.Background(), child)
-	if err != nil {
-		return nil, err
+	parents, err := queryParents(a.getLinks.QueryRowContext(context.Background(), child))
+	if err == nil {
+		a.links.put(string(child), parents)
 	}
-	parents, err := collect(rows, func(r *sql.Rows) (b []byte, err error) { return b, r.Scan(&b) })
-	if err != nil {
-		return nil, err
+	return parents, err
+}
+
+func queryParents(row *sql.Row) ([][]byte, error) {
+	var joined []byte
+	err := row.Scan(&joined)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
 	}
-	a.links.put(string(child), parents)
-	return parents, nil
+	return splitIDs(joined), err
 }
 
 func (a *audit) add(entity []byte) {

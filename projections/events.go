@@ -173,11 +173,7 @@ func (f EventFilter) entities(ctx context.Context, q queryer) ([][]byte, error) 
 	if _, ok := domain.ParseRef(f.Subject); !ok {
 		return nil, fmt.Errorf("%w: %q", ErrNoTimeline, f.Subject)
 	}
-	rows, err := q.QueryContext(ctx, sqlGetLinks, packed)
-	if err != nil {
-		return nil, err
-	}
-	parents, err := collect(rows, func(r *sql.Rows) (b []byte, err error) { return b, r.Scan(&b) })
+	parents, err := queryParents(q.QueryRowContext(ctx, sqlGetLinks, packed))
 	for _, p := range parents {
 		if isTransaction(p) { // a challenge or its message: the login is the story
 			return [][]byte{p}, err

@@ -40,7 +40,8 @@ func newOracle(t *testing.T, w *world) *oracle {
 				on[p] = true
 			}
 		}
-		if f.starts != "" {
+		if _, began := parents[f.starts]; f.starts != "" && !began {
+			parents[f.starts] = []string{}
 			for id := range on {
 				if id != streamOwner(r.Stream) {
 					parents[f.starts] = append(parents[f.starts], id)

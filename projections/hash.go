@@ -20,7 +20,7 @@ var canonical = [...]struct{ table, query string }{
 	{"events", `SELECT e.seq, e.id, f.type, f.reason, f.outcome, e.owner, e.revision, e.occurred, e.recorded, a.kind, a.ref, e.correlation
 FROM events e CROSS JOIN facets f ON f.id = e.facet CROSS JOIN actors a ON a.id = e.actor ORDER BY e.seq`},
 	{"timeline", `SELECT t.entity, t.seq, f.type, f.reason FROM timeline t CROSS JOIN facets f ON f.id = t.facet ORDER BY t.entity, t.seq`},
-	{"links", `SELECT child, parent FROM links ORDER BY child, parent`},
+	{"links", `SELECT child, parents FROM links ORDER BY child`},
 	{"authenticators", `SELECT id, user, kind, installation, phone, activation_phone, os, trigger, restricted, suite, enrolled, enrolled_seq,
 	revoked, reason, successor, first_used, last_used FROM authenticators ORDER BY id`},
 	{"installations", `SELECT id, event, app, os, app_version, handset, key_id, algorithm, registered, pin_policy, pin_changed,

@@ -107,6 +107,25 @@ func unpackID(b []byte) string {
 	return id
 }
 
+// joinIDs makes one value of packed ids, each behind a byte with its length.
+func joinIDs(packed [][]byte) []byte {
+	out := make([]byte, 0, 20*len(packed)) // an empty value, not NULL
+	for _, p := range packed {
+		out = append(append(out, byte(len(p))), p...)
+	}
+	return out
+}
+
+// splitIDs is the inverse of joinIDs.
+func splitIDs(joined []byte) [][]byte {
+	var out [][]byte
+	for len(joined) > 0 && int(joined[0]) < len(joined) {
+		n := int(joined[0]) + 1
+		out, joined = append(out, joined[1:n]), joined[n:]
+	}
+	return out
+}
+
 // streamOwner is the id of the user, client or installation whose stream this
 // is; another stream's name stands for itself.
 func streamOwner(stream string) string {

@@ -26,8 +26,7 @@ func (m *memory[T]) put(key string, v T) {
 	m.items[key] = v
 }
 
-func (m *memory[T]) drop(key string) { delete(m.items, key) }
-func (m *memory[T]) forget()         { m.items = nil }
+func (m *memory[T]) forget() { m.items = nil }
 
 // collect scans all rows and closes them.
 func collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) ([]T, error) {

@@ -63,7 +63,7 @@ func (o Options) models(bulk bool) []model {
 		reveal: func(ctx context.Context, e *entry) (string, error) { return o.Codec.Reveal(ctx, e.Decoded, "number") },
 		blind:  o.Blind, erased: o.Erased,
 	}
-	return []model{&audit{bulk: bulk}, &devices{}, &phones{opener: open}, &smsLedger{}, &optOuts{}}
+	return []model{&audit{load: bulk}, &devices{}, &phones{opener: open}, &smsLedger{}, &optOuts{}}
 }
 
 // Views are the read models of one node. Methods may be called from any
