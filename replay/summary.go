@@ -11,11 +11,12 @@ import (
 	"github.com/authledger/authledger/domain"
 )
 
-// Summary says in one line what an event records: reason codes and names of
-// the closed vocabularies as they are, things of the user by their number
-// ("challenge 8" is the id that ends in _8), moments in UTC. It holds no
-// personal data and no control characters, and is not escaped for HTML. It is
-// empty only for an event this package forgot.
+// Summary says in one line what an event records: things of the user by their
+// number ("challenge 8" is the id that ends in _8), moments in UTC, codes of the
+// closed vocabularies by their Name. Only a reason stays a code, behind a colon,
+// because people search by it. The line holds no personal data and no control
+// characters, and is not escaped for HTML. It is empty only for an event this
+// package forgot.
 func Summary(e domain.Event) string {
 	for _, part := range [...]func(domain.Event) string{
 		summariseLogin, summariseChallenge, summarisePhone, summariseMessage, summariseEnrollment, summariseOptOut, summariseUser, summariseRest,
@@ -64,7 +65,7 @@ func noun(prefix string) string {
 	case domain.PrefixVerification:
 		return "verification"
 	case domain.PrefixSMS:
-		return "message"
+		return "SMS"
 	case domain.PrefixEnrollment:
 		return "enrolment"
 	case domain.PrefixAuthenticator:
@@ -88,7 +89,10 @@ func noun(prefix string) string {
 }
 
 // moment is in UTC, to the second.
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+func seconds(s int64) string       { return (time.Duration(s) * time.Second).String() }
+func milliseconds(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() }
 
 // optional is the text, or nothing without its value.
 func optional[T ~string](format string, value T) string {

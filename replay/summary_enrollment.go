@@ -10,21 +10,21 @@ import (
 func summariseEnrollment(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.EnrollmentStarted:
-		return fmt.Sprintf("%s of %s on %s (%s) started, flow %s%s", thing(e.EnrollmentID), e.Kind, e.InstallationID, e.OS, e.Flow, also(", code to %s", e.PhoneID))
+		return fmt.Sprintf("%s of %s on %s (%s) started, flow %s%s", thing(e.EnrollmentID), Name(e.Kind), e.InstallationID, Name(e.OS), Name(e.Flow), also(", code to %s", e.PhoneID))
 	case domain.ActivationCodeIssued:
-		return fmt.Sprintf("%s: activation code %d of %d characters issued by %s, valid before %s", thing(e.SubjectID), e.Seq, e.CodeLen, e.Channel, moment(e.ExpiresAt))
+		return fmt.Sprintf("%s: activation code %d of %d characters issued by %s, valid before %s", thing(e.SubjectID), e.Seq, e.CodeLen, Name(e.Channel), moment(e.ExpiresAt))
 	case domain.EnrollmentRefused:
-		return fmt.Sprintf("%s of %s refused: %s, flow %s", enrolment(e.EnrollmentID), e.Kind, e.Reason, e.Flow)
+		return fmt.Sprintf("%s of %s refused: %s, flow %s", enrolment(e.EnrollmentID), Name(e.Kind), e.Reason, Name(e.Flow))
 	case domain.ActivationCodeAccepted:
-		return fmt.Sprintf("%s: activation code %d right", thing(e.SubjectID), e.Seq)
+		return fmt.Sprintf("%s: activation code %d accepted", thing(e.SubjectID), e.Seq)
 	case domain.ActivationCodeRejected:
-		return fmt.Sprintf("%s: activation code refused: %s, attempt %d, %d left", thing(e.SubjectID), e.Reason, e.AttemptNo, e.AttemptsLeft)
+		return fmt.Sprintf("%s: activation code rejected: %s, attempt %d, %d left", thing(e.SubjectID), e.Reason, e.AttemptNo, e.AttemptsLeft)
 	case domain.UserVerificationPerformed:
 		pin := ""
 		if e.PINPolicyVersion > 0 {
 			pin = fmt.Sprintf(" (PIN policy %d)", e.PINPolicyVersion)
 		}
-		return fmt.Sprintf("%s: user verified with %s%s on %s", thing(e.EnrollmentID), e.UV, pin, e.InstallationID)
+		return fmt.Sprintf("%s: the app verified its user with %s%s on %s", thing(e.EnrollmentID), Name(e.UV), pin, e.InstallationID)
 	case domain.AuthenticatorEnrolled:
 		return enrolled(e)
 	case domain.AuthenticatorRevoked:
@@ -32,9 +32,9 @@ func summariseEnrollment(e domain.Event) string {
 	case domain.RevocationRefused:
 		return fmt.Sprintf("revocation of %s refused: %s", thing(e.AuthenticatorID), e.Reason)
 	case domain.SMSAutoEnrollmentSkipped:
-		return fmt.Sprintf("%s did not lead to SMS: %s", thing(e.PhoneID), e.Reason)
+		return fmt.Sprintf("%s not enrolled for SMS: %s", thing(e.PhoneID), e.Reason)
 	case domain.EnrollmentAbandoned:
-		return fmt.Sprintf("%s was given up", thing(e.EnrollmentID))
+		return fmt.Sprintf("%s abandoned", thing(e.EnrollmentID))
 	}
 	return ""
 }
@@ -49,10 +49,10 @@ func enrolment(id string) string {
 
 func enrolled(e domain.AuthenticatorEnrolled) string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "%s enrolled: %s", thing(e.AuthenticatorID), e.Kind)
+	fmt.Fprintf(&s, "%s enrolled: %s", thing(e.AuthenticatorID), Name(e.Kind))
 	s.WriteString(optional(" on %s", e.InstallationID))
 	s.WriteString(also(" for %s", e.PhoneID))
-	fmt.Fprintf(&s, ", trigger %s", e.Trigger)
+	fmt.Fprintf(&s, ", trigger %s", Name(e.Trigger))
 	s.WriteString(also(", activated through %s", e.ActivationPhoneID))
 	if e.Restricted {
 		s.WriteString(", restricted")

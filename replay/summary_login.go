@@ -10,18 +10,18 @@ import (
 func summariseLogin(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.AuthenticationStarted:
-		return fmt.Sprintf("%s: %s on %s started%s%s", thing(e.TxnID), e.Purpose, e.Platform,
-			optional(", client %s", e.ClientVersion), optional(", channel %s", e.ReleaseChannel))
+		return fmt.Sprintf("%s: %s on %s started%s%s", thing(e.TxnID), Name(e.Purpose), Name(e.Platform),
+			optional(", client version %s", e.ClientVersion), optional(", release channel %s", e.ReleaseChannel))
 	case domain.AuthenticationRefused:
-		s := fmt.Sprintf("%s on %s refused: %s", e.Purpose, e.Platform, e.Reason)
+		s := fmt.Sprintf("%s on %s refused: %s", Name(e.Purpose), Name(e.Platform), e.Reason)
 		if e.LockedUntil != nil {
 			s += ", locked until " + moment(*e.LockedUntil)
 		}
 		return s
 	case domain.PrimaryFactorVerified:
-		return fmt.Sprintf("%s: password right, to be finished before %s", thing(e.TxnID), moment(e.ExpiresAt))
+		return fmt.Sprintf("%s: password accepted, to be finished before %s", thing(e.TxnID), moment(e.ExpiresAt))
 	case domain.PrimaryFactorRejected:
-		return fmt.Sprintf("%s: password wrong, consecutive failure %d", thing(e.TxnID), e.FailureCount)
+		return fmt.Sprintf("%s: password rejected: %s, failure %d in a row", thing(e.TxnID), domain.ReasonPrimaryFailed, e.FailureCount)
 	case domain.SecondFactorWaived:
 		return fmt.Sprintf("%s: second factor waived by %s; %s", thing(e.TxnID), thing(e.OptOutID), ruling(e.Decision))
 	case domain.SecondFactorOffered:
@@ -29,16 +29,20 @@ func summariseLogin(e domain.Event) string {
 	case domain.EnrollmentRequired:
 		return fmt.Sprintf("%s: no authenticator to ask, enrolment required", thing(e.TxnID))
 	case domain.SecondFactorSelected:
-		return fmt.Sprintf("%s: %s is asked (%s)", thing(e.TxnID), thing(e.AuthenticatorID), e.By)
+		how := "chosen by the user"
+		if e.By == "only_one" {
+			how = "asked, the only one"
+		}
+		return fmt.Sprintf("%s: %s %s", thing(e.TxnID), thing(e.AuthenticatorID), how)
 	case domain.SelectionRefused:
 		return fmt.Sprintf("%s: choice%s refused: %s", thing(e.TxnID), also(" of %s", e.AuthenticatorID), e.Reason)
 	case domain.AuthenticationSucceeded:
 		return fmt.Sprintf("%s succeeded with %s%s, scope %s%s", thing(e.TxnID), plural(int64(e.Factors), "factor"),
-			optional(" (%s)", e.AuthenticatorKind), e.Scope, also(", %s", e.SessionRef))
+			optional(" (%s)", Name(e.AuthenticatorKind)), e.Scope, also(", %s", e.SessionRef))
 	case domain.AuthenticationFailed:
 		return fmt.Sprintf("%s failed: %s", thing(e.TxnID), e.Reason)
 	case domain.AuthenticationAbandoned:
-		return fmt.Sprintf("%s was left without a verdict", thing(e.TxnID))
+		return fmt.Sprintf("%s abandoned, without a verdict", thing(e.TxnID))
 	case domain.AnomalyFlagged:
 		return fmt.Sprintf("%s: anomaly flagged: %s", thing(e.TxnID), e.Kind)
 	}
@@ -48,7 +52,7 @@ func summariseLogin(e domain.Event) string {
 func options(list []domain.Option) string {
 	var out []string
 	for _, o := range list {
-		out = append(out, fmt.Sprintf("%s (%s)", thing(o.AuthenticatorID), o.Kind))
+		out = append(out, fmt.Sprintf("%s (%s)", thing(o.AuthenticatorID), Name(o.Kind)))
 	}
 	return strings.Join(out, ", ")
 }
@@ -60,10 +64,10 @@ func summariseChallenge(e domain.Event) string {
 		if e.NumberMatching {
 			match = ", number to match"
 		}
-		return fmt.Sprintf("%s: %s by %s to %s (%s)%s, %s, before %s", thing(e.TxnID), thing(e.ChallengeID), e.Mode,
-			thing(e.AuthenticatorID), e.Kind, match, plural(int64(e.MaxAttempts), "attempt"), moment(e.ExpiresAt))
+		return fmt.Sprintf("%s: %s by %s to %s (%s)%s, %s, to be answered before %s", thing(e.TxnID), thing(e.ChallengeID), Name(e.Mode),
+			thing(e.AuthenticatorID), Name(e.Kind), match, plural(int64(e.MaxAttempts), "attempt"), moment(e.ExpiresAt))
 	case domain.ChallengeRefused:
-		return fmt.Sprintf("%s: challenge%s refused: %s", thing(e.TxnID), optional(" by %s", e.Mode), e.Reason)
+		return fmt.Sprintf("%s: challenge%s refused: %s", thing(e.TxnID), optional(" by %s", Name(e.Mode)), e.Reason)
 	case domain.ChallengeFallbackRequested:
 		return fmt.Sprintf("%s: fallback asked for: %s", thing(e.ChallengeID), e.Cause)
 	case domain.FallbackRefused:
@@ -71,17 +75,20 @@ func summariseChallenge(e domain.Event) string {
 	case domain.ChallengeCancelled:
 		return fmt.Sprintf("%s cancelled: %s", thing(e.ChallengeID), e.Reason)
 	case domain.LoginCodeIssued:
-		return fmt.Sprintf("%s: login code %d of %d digits issued by %s, valid before %s", thing(e.ChallengeID), e.Seq, e.CodeLen, e.Via, moment(e.ExpiresAt))
+		return fmt.Sprintf("%s: login code %d of %d digits issued by %s, valid before %s", thing(e.ChallengeID), e.Seq, e.CodeLen, Name(e.Via), moment(e.ExpiresAt))
 	case domain.ResponseVerified:
-		return fmt.Sprintf("%s: right answer by %s from %s%s, attempt %d after %d ms%s%s", thing(e.ChallengeID), e.Mode,
-			thing(e.AuthenticatorID), optional(", unlocked with %s", e.UV), e.AttemptNo, e.ElapsedMS,
+		return fmt.Sprintf("%s: right answer by %s from %s%s, attempt %d after %s%s%s", thing(e.ChallengeID), Name(e.Mode),
+			thing(e.AuthenticatorID), unlocked(e.UV), e.AttemptNo, milliseconds(e.ElapsedMS),
 			numberMatched(e.NumberMatched), optional(", on %s", e.AnsweringInstallationID))
 	case domain.ResponseRejected:
-		counted := "not counted"
-		if e.Counted {
-			counted = fmt.Sprintf("consecutive failure %d", e.FailureCount)
+		what, counted := "answer rejected", "not counted"
+		if e.Reason == domain.ReasonDeclined {
+			what = "the user declined in the app"
 		}
-		return fmt.Sprintf("%s: answer refused: %s, attempt %d, %d left, %s", thing(e.ChallengeID), e.Reason, e.AttemptNo, e.AttemptsLeft, counted)
+		if e.Counted {
+			counted = fmt.Sprintf("failure %d in a row", e.FailureCount)
+		}
+		return fmt.Sprintf("%s: %s: %s, attempt %d, %d left, %s", thing(e.ChallengeID), what, e.Reason, e.AttemptNo, e.AttemptsLeft, counted)
 	case domain.ChallengeExhausted:
 		return fmt.Sprintf("%s has no attempts left", thing(e.ChallengeID))
 	case domain.PushSent:
@@ -89,9 +96,16 @@ func summariseChallenge(e domain.Event) string {
 	case domain.PushFailed:
 		return fmt.Sprintf("%s: %s not delivered: %s", thing(e.ChallengeID), thing(e.PushID), e.Failure)
 	case domain.PushOpened:
-		return fmt.Sprintf("%s shown by the app at %s%s", thing(e.ChallengeID), moment(e.OpenedAt), also(" (%s)", e.PushID))
+		return fmt.Sprintf("%s opened in the app at %s%s", thing(e.ChallengeID), moment(e.OpenedAt), also(" (%s)", e.PushID))
 	}
 	return ""
+}
+
+func unlocked(uv domain.UV) string {
+	if uv == domain.UVNone {
+		return ""
+	}
+	return optional(", unlocked with %s", Name(uv))
 }
 
 func numberMatched(yes bool) string {

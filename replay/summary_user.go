@@ -16,13 +16,13 @@ func summariseOptOut(e domain.Event) string {
 		if e.EndsAt != nil {
 			until = " until " + moment(*e.EndsAt)
 		}
-		return fmt.Sprintf("%s granted for %s%s; %s", thing(e.OptOutID), e.Scope, until, ruling(e.Decision))
+		return fmt.Sprintf("%s granted for %s%s; %s", thing(e.OptOutID), Name(e.Scope), until, ruling(e.Decision))
 	case domain.OptOutDenied:
 		return fmt.Sprintf("%s denied: %s; %s", thing(e.OptOutID), e.Reason, ruling(e.Decision))
 	case domain.OptOutRevoked:
-		return fmt.Sprintf("%s revoked: %s, due since %s (%d s exposed); %s", thing(e.OptOutID), e.Cause, moment(e.EffectiveAt), e.ExposedS, ruling(e.Decision))
+		return fmt.Sprintf("%s revoked: %s, due since %s, exposed for %s; %s", thing(e.OptOutID), e.Cause, moment(e.EffectiveAt), seconds(e.ExposedS), ruling(e.Decision))
 	case domain.OptedBackIn:
-		return fmt.Sprintf("%s ended by %s", thing(e.OptOutID), e.By)
+		return fmt.Sprintf("%s ended by %s, the second factor is required again", thing(e.OptOutID), e.By)
 	case domain.OptBackInRefused:
 		return fmt.Sprintf("opting back in refused: %s", e.Reason)
 	}
@@ -45,7 +45,7 @@ func ruling(d domain.Decision) string {
 	if d.DecisiveRuleID != "" {
 		rule = fmt.Sprintf("rule %s v%d", d.DecisiveRuleID, d.RuleVersion)
 	}
-	s := fmt.Sprintf("%s by %s of policy %d", d.Outcome, rule, d.PolicyVersion)
+	s := fmt.Sprintf("%s by %s of policy %d", Name(d.Outcome), rule, d.PolicyVersion)
 	if facts := facts(d.Facts); facts != "" {
 		s += " on " + facts
 	}
@@ -55,7 +55,7 @@ func ruling(d domain.Decision) string {
 func facts(f domain.DecisionFacts) string {
 	var out []string
 	for _, fact := range [...]struct{ name, value string }{
-		{"residence", f.Residence}, {"client", string(f.ClientKind)}, {"carried in", f.CarryingCC}, {"domicile", f.Domicile},
+		{"residence", f.Residence}, {"client", Name(f.ClientKind)}, {"carried in", f.CarryingCC}, {"domicile", f.Domicile},
 		{"holders in", strings.Join(f.HolderResidences, "+")}, {"access to", strings.Join(f.AccessibleCarryingCCs, "+")},
 	} {
 		if fact.value != "" {
@@ -68,31 +68,34 @@ func facts(f domain.DecisionFacts) string {
 func summariseUser(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.UserRegistered:
-		return fmt.Sprintf("registered as %s of %s, user name %s, locale %s", e.Role, e.ClientID, sealed, e.Locale)
+		return fmt.Sprintf("user registered as %s of %s, user name %s, locale %s", Name(e.Role), e.ClientID, sealed, e.Locale)
 	case domain.ResidenceChanged:
-		return fmt.Sprintf("lives in %s from %s on%s%s", e.To, e.EffectiveOn, optional(", before in %s", e.From), optional(", evidence %s", e.EvidenceRef))
+		return fmt.Sprintf("residence %s%s from %s on%s", e.To, optional(" instead of %s", e.From), e.EffectiveOn, optional(", evidence %s", e.EvidenceRef))
 	case domain.AccountAccessGranted:
-		return fmt.Sprintf("may act for %s from %s on", e.ClientID, e.EffectiveOn)
+		return fmt.Sprintf("access to the accounts of %s granted from %s on", e.ClientID, e.EffectiveOn)
 	case domain.AccountAccessRevoked:
-		return fmt.Sprintf("may no longer act for %s from %s on", e.ClientID, e.EffectiveOn)
+		return fmt.Sprintf("access to the accounts of %s ended from %s on", e.ClientID, e.EffectiveOn)
 	case domain.UserClosed:
 		return fmt.Sprintf("user closed: %s", e.Reason)
 	case domain.SeamlessEnabled:
-		return "login by push switched on"
+		return "push approval switched on"
 	case domain.SeamlessDisabled:
-		return "login by push switched off"
+		return "push approval switched off"
 	case domain.IdentityVerifiedByAgent:
-		return fmt.Sprintf("%s: identity verified by %s with %s, valid before %s", thing(e.IDVID), e.AgentRef, e.Method, moment(e.ExpiresAt))
+		return fmt.Sprintf("%s: identity verified by %s with %s, valid before %s", thing(e.IDVID), e.AgentRef, Name(e.Method), moment(e.ExpiresAt))
 	case domain.UserLocked:
-		return fmt.Sprintf("locked until %s after %s since %s", moment(e.LockedUntil), plural(int64(e.Failures), "failure"), moment(e.FirstFailureAt))
+		return fmt.Sprintf("user locked until %s after %s since %s", moment(e.LockedUntil), plural(int64(e.Failures), "failed attempt"), moment(e.FirstFailureAt))
 	case domain.UserUnlocked:
-		return fmt.Sprintf("unlocked: %s%s", e.By, also(", %s", e.IDVID))
+		if e.By == "elapsed" {
+			return "user unlocked, the lock had run out"
+		}
+		return fmt.Sprintf("user unlocked by an %s%s", Name(e.By), also(" after %s", e.IDVID))
 	case domain.UnlockRefused:
-		return fmt.Sprintf("unlock refused: %s", e.Reason)
+		return fmt.Sprintf("unlocking refused: %s", e.Reason)
 	case domain.SecurityNotificationSent:
-		return fmt.Sprintf("%s of %s sent by %s in %s%s", thing(e.NotificationID), e.Topic, e.Channel, e.Locale, optional(", required by rule %s", e.RuleID))
+		return fmt.Sprintf("%s about %q sent by %s in %s%s", thing(e.NotificationID), Name(e.Topic), Name(e.Channel), e.Locale, optional(", required by rule %s", e.RuleID))
 	case domain.SecurityNotificationFailed:
-		return fmt.Sprintf("%s of %s could not be sent by %s", thing(e.NotificationID), e.Topic, e.Channel)
+		return fmt.Sprintf("%s about %q could not be handed over by %s", thing(e.NotificationID), Name(e.Topic), Name(e.Channel))
 	}
 	return ""
 }
@@ -101,21 +104,21 @@ func summariseUser(e domain.Event) string {
 func summariseRest(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.ClientRegistered:
-		return fmt.Sprintf("client registered: %s, carried by %s in %s%s", e.Kind, e.CarryingEntity, e.CarryingCC, optional(", domicile %s", e.Domicile))
+		return fmt.Sprintf("client registered: %s, carried by %s in %s%s", Name(e.Kind), e.CarryingEntity, e.CarryingCC, optional(", domicile %s", e.Domicile))
 	case domain.CarryingEntityAssigned:
-		return fmt.Sprintf("carried by %s in %s from %s on", e.CarryingEntity, e.CarryingCC, e.EffectiveOn)
+		return fmt.Sprintf("accounts carried by %s in %s from %s on", e.CarryingEntity, e.CarryingCC, e.EffectiveOn)
 	case domain.HolderAdded:
-		return fmt.Sprintf("holder %s, living in %s, added from %s on", e.PersonRef, e.Residence, e.EffectiveOn)
+		return fmt.Sprintf("holder %s, resident in %s, added from %s on", e.PersonRef, e.Residence, e.EffectiveOn)
 	case domain.HolderRemoved:
 		return fmt.Sprintf("holder %s removed from %s on", e.PersonRef, e.EffectiveOn)
 	case domain.InstallationRegistered:
-		return fmt.Sprintf("installation %s registered: %s %s on %s, %s key", e.InstallationID, e.App, e.AppVersion, e.OS, e.KeyAlgorithm)
+		return fmt.Sprintf("installation %s registered: %s %s on %s, %s key", e.InstallationID, Name(e.App), e.AppVersion, Name(e.OS), e.KeyAlgorithm)
 	case domain.AppPINSet:
 		return fmt.Sprintf("app PIN set under PIN policy %d", e.PINPolicyVersion)
 	case domain.AppPINChanged:
 		return fmt.Sprintf("app PIN changed under PIN policy %d", e.PINPolicyVersion)
 	case domain.PushTokenRegistered:
-		return fmt.Sprintf("installation %s can be pushed to through %s", e.InstallationID, e.Service)
+		return fmt.Sprintf("installation %s can be reached by push through %s", e.InstallationID, Name(e.Service))
 	case domain.AuditQueryPerformed:
 		return fmt.Sprintf("read by %s with %s: %s%s", e.AuditorRef, e.Operation, plural(int64(e.Rows), "row"), optional(", purpose %s", e.Purpose))
 	}

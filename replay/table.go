@@ -71,7 +71,7 @@ func writeState(row func(...string), s domain.Snapshot) {
 	}
 	row("Locked", locked)
 	row("Failures", strconv.Itoa(s.FailureCount))
-	row("Login by push", onOff(s.Seamless))
+	row("Push approval", onOff(s.Seamless))
 	row("Opted out", optedOut(s.OptOut))
 
 	row()

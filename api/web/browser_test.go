@@ -133,7 +133,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	tab.shot("home")
 	tab.do("search for the user", chromedp.SendKeys("#q", "ref-1\r"), chromedp.WaitVisible("#timeline"))
 	text := get(tab, "read", chromedp.Text("#live"))
-	if !strings.Contains(text, "Opt-out denied: rule HK-2FA-1") || !strings.Contains(text, "<script>alert(1)</script>") {
+	if !strings.Contains(text, "Opt-out 2 denied: REGIME_MANDATORY; deny opt out by rule HK-2FA-1") || !strings.Contains(text, "<script>alert(1)</script>") {
 		t.Errorf("page does not show the story as text: %.400s", text)
 	}
 	tab.do("open the reasons by keyboard",
@@ -142,7 +142,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	if text = get(tab, "read", chromedp.Text("#details-"+event)); !strings.Contains(text, "paragraph 1.1") {
 		t.Errorf("reasons do not give the legal basis: %s", text)
 	}
-	b.data.add(domain.AuthenticationSucceeded{TxnID: "txn_x_2", Factors: 2, AuthenticatorKind: domain.KindIBKey}, "AuthenticationSucceeded")
+	b.data.add(domain.AuthenticationSucceeded{TxnID: "txn_" + key + "_3", Factors: 2, AuthenticatorKind: domain.KindIBKey}, "AuthenticationSucceeded")
 	tab.do("wait for a new event", chromedp.WaitVisible("#evt_00000000000000000000000005"))
 	if !get(tab, "look", chromedp.Evaluate[bool](`document.getElementById("details-`+event+`").open`)) {
 		t.Error("the update closed the reasons")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/projections"
 )
 
 // ErrNotFound means that there is no such user.
@@ -21,7 +22,8 @@ type Data interface {
 	// Find returns the id of the user with this id or broker's reference, or
 	// ErrNotFound.
 	Find(ctx context.Context, query string) (userID string, err error)
-	// Recent lists users by their newest event, newest first.
+	// Recent lists users by their newest event that is not the sending of a
+	// message, newest first.
 	Recent(ctx context.Context, limit int) ([]Item, error)
 	// User returns the state of a user now, or ErrNotFound.
 	User(ctx context.Context, userID string) (User, error)
@@ -80,6 +82,8 @@ type Item struct {
 	Event      domain.Event
 	Data       json.RawMessage // as stored; personal fields are sealed
 	Personal   []string        // names of the sealed fields
+	Outcome    projections.Outcome
+	Reason     string // code, when the event has one
 	Actor      domain.Actor
 	Sequence   uint64
 	Revision   uint64

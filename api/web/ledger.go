@@ -41,8 +41,9 @@ type Log interface {
 	ByID(ctx context.Context, id eventstore.EventID) (eventstore.Record, error)
 }
 
-// Ledger is the Data of the product: states from the journal, lists from the
-// views, and events from the log, so that what is shown is what is stored.
+// Ledger is the Data of the product: states from the journal, lists and
+// outcomes from the views, and events from the log, so that what is shown is
+// what is stored.
 type Ledger struct {
 	journal  Journal
 	views    Views
@@ -98,7 +99,7 @@ func (l *Ledger) Recent(ctx context.Context, limit int) ([]Item, error) {
 			return nil, fmt.Errorf("list newest events: %w", err)
 		}
 		for _, row := range page.Items {
-			if !strings.HasPrefix(row.Stream, userStreams) || seen[row.Stream] {
+			if !strings.HasPrefix(row.Stream, userStreams) || seen[row.Stream] || housekeeping(row.Type) {
 				continue
 			}
 			seen[row.Stream] = true
@@ -119,6 +120,15 @@ func (l *Ledger) Recent(ctx context.Context, limit int) ([]Item, error) {
 
 const userStreams = "user-"
 
+// housekeeping is what follows nearly every event and says nothing new.
+func housekeeping(typeName string) bool {
+	switch typeName {
+	case "SecurityNotificationSent", "SecurityNotificationFailed", "SMSDispatchStarted", "SMSSent", "SMSDelivered", "PushSent":
+		return true
+	}
+	return false
+}
+
 // item reads an event from the log.
 func (l *Ledger) item(ctx context.Context, row projections.EventRow) (Item, error) {
 	record, err := l.log.ByID(ctx, row.ID)
@@ -132,7 +142,8 @@ func (l *Ledger) item(ctx context.Context, row projections.EventRow) (Item, erro
 	key, _ := strings.CutPrefix(record.Stream, userStreams)
 	return Item{
 		ID: codec.EventIDText(record.ID), UserID: domain.UserID(key), Type: record.Type, Event: d.Event, Data: record.Data,
-		Personal: l.personal[record.Type], Actor: d.Meta.Actor, Sequence: uint64(row.Sequence), Revision: uint64(record.Revision),
+		Personal: l.personal[record.Type],
+		Outcome:  row.Outcome, Reason: row.Reason, Actor: d.Meta.Actor, Sequence: uint64(row.Sequence), Revision: uint64(record.Revision),
 		OccurredAt: d.Meta.OccurredAt, RecordedAt: record.RecordedAt,
 	}, nil
 }

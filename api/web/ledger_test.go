@@ -41,7 +41,8 @@ func newWorld(t *testing.T) *world {
 	c := codec.New(keys)
 	w.views, err = projections.Open(t.Context(), projections.Options{
 		Dir: t.TempDir(), Codec: c, Clock: now,
-		Blind: func(ctx context.Context, number string) ([]byte, error) { return keys.Blind(ctx, "phone", number) },
+		Blind:  func(ctx context.Context, number string) ([]byte, error) { return keys.Blind(ctx, "phone", number) },
+		Erased: func(err error) bool { return errors.Is(err, keyring.ErrKeyDestroyed) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -122,9 +123,25 @@ func TestLedgerShowsAUser(t *testing.T) {
 	if _, err := w.ledger.User(t.Context(), "usr_nobody"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("nobody: %v", err)
 	}
+	w.do(domain.RecordNotification{UserID: w.user, Topic: "login_failed", Channel: "email", TemplateID: "t", Locale: "de", NoticeOf: "evt_1"})
+	w.see()
 	recent, err := w.ledger.Recent(t.Context(), 5)
 	if err != nil || len(recent) != 1 || recent[0].UserID != w.user || recent[0].Type != "AuthenticationFailed" {
 		t.Errorf("recent %+v, %v", recent, err)
+	}
+}
+
+// A name that is misspelt would not be left out.
+func TestHousekeepingNamesTypes(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for _, info := range codec.Types() {
+		if housekeeping(info.Name) {
+			n++
+		}
+	}
+	if n != 6 {
+		t.Errorf("%d types are housekeeping, want 6", n)
 	}
 }
 
@@ -234,7 +251,7 @@ func TestConsoleOverTheLedger(t *testing.T) {
 	res, body := b.get("/console/users/" + w.user)
 	b.expect(res, 200)
 	b.safe(res, body)
-	b.contains(body, "Opt-out denied.", "AGREEMENT_MISSING", "User registered", "No active authenticator", "DEFAULT-1")
+	b.contains(body, `Opt-out 1 denied: <code class="reason refused">AGREEMENT_MISSING</code>`, "User registered", "No active authenticator", "DEFAULT-1")
 	b.lacks(body, "erika", "Dev inbox")
 	res, body = b.get("/console")
 	b.expect(res, 200)

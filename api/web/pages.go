@@ -136,7 +136,7 @@ func (w *console) showHome(rw http.ResponseWriter, r *http.Request, v visitor, q
 	}
 	view := homeView{frame: w.frame(v, "Users"), Query: cut(query, maxQuery), Phone: phoneLike(query), Live: "/console/live"}
 	for _, i := range recent {
-		view.Recent = append(view.Recent, recentRow{UserID: i.UserID, Line: Sentence(i.Type, i.Event), At: i.OccurredAt})
+		view.Recent = append(view.Recent, recentRow{UserID: i.UserID, Line: lineOf(i), At: i.OccurredAt})
 	}
 	view.Inbox, view.Cards = w.inbox("")
 	status := http.StatusOK

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/replay"
 )
 
 // day is the events of one day in UTC, newest first.
@@ -43,7 +44,7 @@ func (w *console) days(items []Item) []day {
 		if n := len(out); n == 0 || !out[n-1].Date.Equal(date) {
 			out = append(out, day{Date: date})
 		}
-		r := row{Item: i, Line: Sentence(i.Type, i.Event), Fields: fields(i.Data, i.Personal)}
+		r := row{Item: i, Line: lineOf(i), Fields: fields(i.Data, i.Personal)}
 		if d, ok := decided(i.Event); ok {
 			r.Decision = w.explain(d)
 		}
@@ -76,7 +77,7 @@ func (w *console) explain(d domain.Decision) *decision {
 	}
 	f := d.Facts
 	out.Facts = []field{
-		{"Residence", orUnknown(f.Residence)}, {"Kind of client", orUnknown(words(f.ClientKind))},
+		{"Residence", orUnknown(f.Residence)}, {"Kind of client", orUnknown(replay.Name(f.ClientKind))},
 		{"Carrying entity's country", orUnknown(f.CarryingCC)}, {"Domicile", orNone(f.Domicile)},
 		{"Holders' residences", orNone(strings.Join(f.HolderResidences, ", "))},
 		{"Countries of other accessible accounts", orNone(strings.Join(f.AccessibleCarryingCCs, ", "))},
@@ -150,39 +151,26 @@ func (w *console) functions() template.FuncMap {
 		"date":  func(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006") },
 		"stamp": clock,
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"kind":  kindName,
-		"os":    osName,
 		"short": short,
-		"words": func(v any) string { return words(fmt.Sprint(v)) },
-		"mark":  mark,
-		"tone":  toneWord,
-		"count": counted,
+		"words": func(v any) string { return replay.Name(fmt.Sprint(v)) },
+		"count": count,
 		"join":  func(list []string) string { return strings.Join(list, ", ") },
 	}
 }
 
-// mark is the sign of a tone, for eyes that do not tell colours apart.
-func mark(t Tone) string {
-	switch t {
-	case Good:
-		return "✓"
-	case Refused:
-		return "⊘"
-	case Bad:
-		return "!"
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// short is the last part of an id of something in a user's stream.
+func short(id string) string {
+	if i := strings.LastIndexByte(id, '_'); i > 0 {
+		return "#" + id[i+1:]
 	}
-	return "·"
+	return id
 }
 
-// toneWord is the same for ears.
-func toneWord(t Tone) string {
-	switch t {
-	case Good:
-		return "Success"
-	case Refused:
-		return "Refused"
-	case Bad:
-		return "Attention"
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
 	}
-	return "Step"
+	return fmt.Sprintf("%d %ss", n, noun)
 }

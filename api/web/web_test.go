@@ -18,13 +18,14 @@ import (
 
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/projections"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-const userID = "usr_0123456789abcdefghijklmnop"
+const key, userID = "0123456789abcdefghijklmnop", "usr_" + key
 
 // hostile is text an attacker chose: a device name, a reference, a reason.
 const hostile = `"><script>alert(1)</script><img src=x onerror=alert(2)>'{{.}}javascript:alert(3)`
@@ -247,9 +248,11 @@ func (b *bench) story() {
 	facts := domain.DecisionFacts{Residence: "HK", ClientKind: domain.Individual, CarryingCC: "IE", HolderResidences: []string{}, AccessibleCarryingCCs: []string{}}
 	b.data.add(domain.UserRegistered{UserID: userID, ClientID: hostile, Role: domain.Role(hostile), Username: domain.Sealed("sealed-text"), Locale: hostile}, "UserRegistered")
 	b.data.items[0].Personal = []string{"username"}
-	b.data.add(domain.AuthenticationStarted{TxnID: "txn_x_1", Purpose: domain.PurposeLogin, Platform: domain.TWS, ClientVersion: hostile}, "AuthenticationStarted")
-	b.data.add(domain.AuthenticationFailed{TxnID: "txn_x_1", Reason: domain.Code(hostile)}, "AuthenticationFailed")
-	b.data.add(domain.OptOutDenied{OptOutID: "opt_x_1", Reason: domain.ReasonRegimeMandatory, Decision: policy.Evaluate(facts, noon)}, "OptOutDenied")
+	b.data.add(domain.AuthenticationStarted{TxnID: "txn_" + key + "_1", Purpose: domain.PurposeLogin, Platform: domain.TWS, ClientVersion: hostile}, "AuthenticationStarted")
+	b.data.add(domain.AuthenticationFailed{TxnID: "txn_" + key + "_1", Reason: domain.Code(hostile)}, "AuthenticationFailed")
+	b.data.add(domain.OptOutDenied{OptOutID: "opt_" + key + "_2", Reason: domain.ReasonRegimeMandatory, Decision: policy.Evaluate(facts, noon)}, "OptOutDenied")
+	b.data.items[2].Outcome, b.data.items[2].Reason = projections.OutcomeFailure, hostile
+	b.data.items[3].Outcome, b.data.items[3].Reason = projections.OutcomeRefusal, "REGIME_MANDATORY"
 }
 
 func TestEveryPageEscapesHostileText(t *testing.T) {
@@ -276,11 +279,11 @@ func TestUserPageTellsTheStory(t *testing.T) {
 	b.story()
 	res, body := b.get("/console/users/" + userID)
 	b.expect(res, 200)
-	b.contains(body, "DEMO", "Login begun on TWS.", "Opt-out denied: rule HK-2FA-1 makes the second factor mandatory.", "REGIME_MANDATORY",
+	b.contains(body, "DEMO", "Transaction 1: login on TWS started", `denied: <code class="reason refused">REGIME_MANDATORY</code>; deny opt out by rule HK-2FA-1 `,
 		"paragraph 1.1", "<dt>Residence</dt><dd>HK</dd>", "&#43;49 •••• 5678", "IB Key", "(sealed)", "12:00:04.000", "Monday, 23 November 2026",
 		"482913 is your code", "Push", "E-mail notice", "Opted out since", `data-live="/console/users/`+userID+`/live"`, "older%26more")
 	b.lacks(body, "sealed-text")
-	if first, last := strings.Index(body, "Opt-out denied"), strings.Index(body, "User registered"); first > last {
+	if first, last := strings.Index(body, "Opt-out 2 denied"), strings.Index(body, "User registered"); first > last {
 		t.Error("oldest event comes first")
 	}
 	res, body = b.get("/console/users/" + userID + "?before=older%26more")
@@ -341,7 +344,7 @@ func TestReadsAreRecordedBeforeTheyAreShown(t *testing.T) {
 		res, body := b.get(target)
 		b.expect(res, 503)
 		b.contains(body, "could not be recorded")
-		b.lacks(body, "Opt-out denied", "482913", "5678")
+		b.lacks(body, "Opt-out 2 denied", "482913", "5678")
 	}
 }
 
@@ -372,7 +375,7 @@ func TestLiveUpdatesAreOneReadAnHourAndUnchangedIs304(t *testing.T) {
 	b.now = b.now.Add(time.Hour)
 	res, body = b.get(live)
 	b.expect(res, 503)
-	b.lacks(body, "Opt-out denied")
+	b.lacks(body, "Opt-out 2 denied")
 }
 
 func TestOutageIsTold(t *testing.T) {
