@@ -55,7 +55,7 @@ func (f *fakeData) add(e domain.Event, typeName string) {
 	data, _ := json.Marshal(e)
 	n := len(f.items) + 1
 	f.items = append(f.items, Item{
-		ID: fmt.Sprintf("evt_%026d", n), UserID: userID, Type: typeName, Event: e, Data: data,
+		ID: fmt.Sprintf("evt_%026d", n), UserID: userID, Type: typeName, Event: e, Data: data, Outcome: projections.OutcomeInfo,
 		Actor: domain.Actor{Kind: domain.ActorClient, Ref: "ak_frontend"}, Sequence: uint64(n), Revision: uint64(n - 1),
 		OccurredAt: noon.Add(time.Duration(n) * time.Second), RecordedAt: noon.Add(time.Duration(n) * time.Second),
 	})
