@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/authledger/authledger/domain"
@@ -32,6 +33,9 @@ type stores struct {
 // openStores opens the data directory and creates it when it is missing. On
 // error nothing stays open.
 func openStores(ctx context.Context, dir string, clock func() time.Time, logger *slog.Logger) (s *stores, err error) {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("find the data directory: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}

@@ -93,7 +93,7 @@ func (d *Delivery) Reactions() []Reaction { return d.reactions }
 func (d *Delivery) Register(router *bridge.Router, log eventstore.Follower, checkpoints bridge.Checkpoints) []*bridge.Subscriber {
 	var subscribers []*bridge.Subscriber
 	for _, r := range d.reactions {
-		l := &lanes{name: r.Name, checkpoints: checkpoints, wanted: r.wanted(), act: d.Act(r)}
+		l := &lanes{name: r.Name, checkpoints: checkpoints, wanted: r.wanted(), act: d.Act(r), every: 250 * time.Millisecond}
 		subscriber := bridge.NewSubscriber(log, bridge.Config{From: l.from}, d.c.Logger)
 		router.AddConsumerHandler("delivery-"+r.Name, bridge.Topic, subscriber, l.handle)
 		subscribers = append(subscribers, subscriber)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -17,7 +18,7 @@ import (
 const laneWidth = 16
 
 // lanes acts on the records of a message: in order within a stream, up to
-// laneWidth streams at once. The position is saved when all of them are done.
+// laneWidth streams at once. The position is saved behind what is done, now and then.
 // When one fails, the message comes again and every record is acted on again,
 // which must change nothing for those that were done.
 type lanes struct {
@@ -25,11 +26,21 @@ type lanes struct {
 	checkpoints bridge.Checkpoints
 	wanted      map[string]bool
 	act         func(context.Context, eventstore.Record) error
+	// every is how often the position is saved at most; zero is after every
+	// message. What was done since is acted on again after a crash, which
+	// changes nothing, and each save is a flush of the disk.
+	every time.Duration
 
-	// done is the last record of the last message that was done. from and
-	// handle, which a subscription never runs at the same time, own it.
-	done eventstore.Sequence
+	// done is the last record of the last message that was done, saved the
+	// position last saved, and when. from and handle, which a subscription
+	// never runs at the same time, own them.
+	done, saved eventstore.Sequence
+	savedAt     time.Time
 }
+
+// saveBehind is how many records may be done without a saved position, however
+// little time went by: what a restart reads again.
+const saveBehind = 1000
 
 // from is the bridge.Config.From of the subscription.
 func (l *lanes) from(ctx context.Context) (eventstore.Sequence, error) {
@@ -37,7 +48,7 @@ func (l *lanes) from(ctx context.Context) (eventstore.Sequence, error) {
 	if err != nil {
 		return 0, fmt.Errorf("load checkpoint %s: %w", l.name, err)
 	}
-	l.done = at
+	l.done, l.saved = at, at
 	return at, nil
 }
 
@@ -49,10 +60,20 @@ func (l *lanes) handle(m *message.Message) error {
 	if err := l.run(m.Context(), l.byStream(records)); err != nil {
 		return err
 	}
-	l.done = max(l.done, records[len(records)-1].Sequence)
-	if err := l.checkpoints.Save(m.Context(), l.name, l.done); err != nil {
+	return l.pass(m.Context(), records[len(records)-1].Sequence)
+}
+
+// pass notes that everything up to a record is done, and saves the position
+// when it is time to.
+func (l *lanes) pass(ctx context.Context, last eventstore.Sequence) error {
+	l.done = max(l.done, last)
+	if time.Since(l.savedAt) < l.every && l.done < l.saved+saveBehind {
+		return nil
+	}
+	if err := l.checkpoints.Save(ctx, l.name, l.done); err != nil {
 		return fmt.Errorf("save checkpoint %s at %d: %w", l.name, l.done, err)
 	}
+	l.saved, l.savedAt = l.done, time.Now()
 	return nil
 }
 

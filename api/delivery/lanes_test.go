@@ -123,3 +123,32 @@ func TestLanesBeginNothingAfterAFailure(t *testing.T) {
 		t.Errorf("began %d streams, want %d at most", acted, laneWidth)
 	}
 }
+
+func TestLanesSaveNowAndThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLanes(nil)
+		l.every = time.Second
+		for _, step := range []struct {
+			wait time.Duration
+			last eventstore.Sequence
+			want eventstore.Sequence
+			why  string
+		}{
+			{0, 3, 3, "the first position is saved"},
+			{999 * time.Millisecond, 7, 3, "a second has not passed"},
+			{time.Millisecond, 8, 8, "a second has passed"},
+			{0, 8 + saveBehind - 1, 8, "a restart would read few records"},
+			{0, 8 + saveBehind, 8 + saveBehind, "a restart would read many"},
+		} {
+			time.Sleep(step.wait) // the bubble's time
+			if err := l.pass(t.Context(), step.last); err != nil {
+				t.Fatal(err)
+			}
+			got, err := l.checkpoints.Load(t.Context(), l.name)
+			if err != nil || got != step.want {
+				t.Errorf("after %d, saved %d, %v; want %d: %s", step.last, got, err, step.want, step.why)
+			}
+		}
+	})
+}
