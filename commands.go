@@ -47,6 +47,7 @@ func newServeCommand() *cobra.Command {
 }
 
 func serve(ctx context.Context, c Config, out io.Writer) error {
+	collectLess()
 	app, err := Start(ctx, c)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ func newBenchCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("make a scratch directory: %w", err)
 			}
+			collectLess()
 			run := c
 			run.Dir, run.Print, run.Progress = dir, cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return errors.Join(bench.Run(cmd.Context(), run), os.RemoveAll(dir))
