@@ -29,6 +29,8 @@ type feed struct {
 	build      func([]eventstore.Record) (*message.Message, error)
 	load       func(context.Context) (eventstore.Sequence, error)
 	save       func(context.Context, eventstore.Sequence) error // nil when the consumer stores its position
+	linger     time.Duration                                    // least time from one batch to the next; see Config
+	hurry      func() <-chan struct{}                           // required when linger is not zero
 	grace      time.Duration
 	storePause Backoff
 	nackPause  Backoff
@@ -90,6 +92,7 @@ func (f *feed) follow(ctx context.Context, c *cursor, out chan<- *message.Messag
 			continue
 		}
 		f.trouble.clear(f)
+		arrived, full := time.Now(), len(batch) >= f.fetch
 		last := batch[len(batch)-1].Sequence
 		if f.pick != nil {
 			batch = slices.DeleteFunc(batch, func(r eventstore.Record) bool { return !f.pick(r) })
@@ -101,8 +104,26 @@ func (f *feed) follow(ctx context.Context, c *cursor, out chan<- *message.Messag
 		if f.save != nil && c.at >= c.saved+skipsPerSave {
 			f.checkpoint(ctx, c)
 		}
+		if !full {
+			f.gather(ctx, f.linger-time.Since(arrived))
+		}
 	}
 	return errFollowEnded
+}
+
+// gather lets records come together in the log, which holds them anyway, until
+// the time is over, somebody is in a hurry, or ctx ends.
+func (f *feed) gather(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.hurry():
+	case <-ctx.Done():
+	}
 }
 
 // deliver sends the records in order and reports whether all of them are

@@ -41,6 +41,16 @@ type Config struct {
 	From func(context.Context) (eventstore.Sequence, error)
 	// BatchSize is the greatest number of records in one message; 1000.
 	BatchSize int
+	// Linger is the least time from the arrival of one message's records to
+	// asking for the next ones; none when 0. Under a steady trickle it gathers
+	// many small appends into one message, and it adds itself, at most, to the
+	// age of a record that is delivered. A record that comes alone is not held
+	// up, nor is what follows a full message or one that took longer.
+	Linger time.Duration
+	// Hurry, if not nil, returns a channel that is closed while somebody waits
+	// for the consumer, which ends every linger. It is called once for each
+	// linger, from the subscription's goroutine, and must not block.
+	Hurry func() <-chan struct{}
 	// Grace is how long a message handed out may still be answered after the
 	// subscription was cancelled; 10 s. It must be shorter than the router's
 	// close timeout.
@@ -60,6 +70,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Grace <= 0 {
 		c.Grace = 10 * time.Second
+	}
+	if c.Hurry == nil {
+		c.Hurry = func() <-chan struct{} { return nil }
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -96,7 +109,7 @@ func NewSubscriber(follower eventstore.Follower, cfg Config, logger *slog.Logger
 		}
 		return &feed{
 			name: topic, follower: follower, fetch: cfg.BatchSize, perMessage: cfg.BatchSize,
-			build: batchMessage, load: cfg.From,
+			build: batchMessage, load: cfg.From, linger: cfg.Linger, hurry: cfg.Hurry,
 			grace: cfg.Grace, storePause: cfg.StorePause, nackPause: cfg.NackPause, trouble: s.trouble, log: logger,
 		}, nil
 	}
