@@ -15,7 +15,7 @@ export CGO_ENABLED := 1
 
 run: build ## start the product with demo data and print what to open
 	./$(BINARY) seed --data $(DATA)
-	./$(BINARY) serve --demo --data $(DATA) --listen $(LISTEN)
+	./$(BINARY) serve --demo --data $(DATA) --listen $(LISTEN) --log-level warn
 
 build:
 	$(GO) build -tags $(TAGS) -ldflags "$(LDFLAGS)" -o $(BINARY) .

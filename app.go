@@ -188,18 +188,14 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	return nil
 }
 
-// housekeeping destroys code epochs that have outlived their thirty days: once
-// at start and then every hour.
+// housekeeping destroys code epochs that have outlived their thirty days, and
+// records it: once at start and then every hour.
 func (a *App) housekeeping(ctx context.Context) {
 	hour := time.NewTicker(time.Hour)
 	defer hour.Stop()
 	for {
-		destroyed, err := a.stores.keys.ExpireEpochs(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
+		if err := a.stores.expireCodes(ctx); err != nil && ctx.Err() == nil {
 			a.logger.Error("code epochs could not be expired; trying again in an hour", "error", err)
-		case len(destroyed) > 0:
-			a.logger.Info("code epochs destroyed", "kids", destroyed)
 		}
 		select {
 		case <-hour.C:

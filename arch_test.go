@@ -20,7 +20,7 @@ type layer struct {
 	std   []string // standard packages that are forbidden
 }
 
-var uuid = "github.com/google/uuid"
+var uuidModule = "github.com/google/uuid"
 
 // layers is the import table of the design. Paths ending in "/..." cover the
 // folder and everything below; the longest match counts.
@@ -29,28 +29,28 @@ var layers = map[string]layer{
 	"domain/ocra": {
 		std: []string{"context", "crypto/rand", "database/sql", "log/slog", "net/http", "os", "math/rand", "math/rand/v2"},
 	},
-	"eventstore":             {third: []string{uuid}},
-	"eventstore/merkle":      {own: []string{"eventstore"}, third: []string{"golang.org/x/mod/sumdb", uuid}},
-	"eventstore/memstore":    {own: []string{"eventstore"}, third: []string{uuid}},
-	"eventstore/sqlitestore": {own: []string{"eventstore"}, third: []string{uuid, "github.com/mattn/go-sqlite3"}},
-	"eventstore/storetest":   {own: []string{"eventstore"}, third: []string{uuid, "github.com/google/go-cmp"}},
+	"eventstore":             {third: []string{uuidModule}},
+	"eventstore/merkle":      {own: []string{"eventstore"}, third: []string{"golang.org/x/mod/sumdb", uuidModule}},
+	"eventstore/memstore":    {own: []string{"eventstore"}, third: []string{uuidModule}},
+	"eventstore/sqlitestore": {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/mattn/go-sqlite3"}},
+	"eventstore/storetest":   {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/google/go-cmp"}},
 	"eventstore/keyring": {
 		own:   []string{"eventstore"},
-		third: []string{uuid, "github.com/tink-crypto/tink-go", "github.com/mattn/go-sqlite3", "github.com/hashicorp/golang-lru"},
+		third: []string{uuidModule, "github.com/tink-crypto/tink-go", "github.com/mattn/go-sqlite3", "github.com/hashicorp/golang-lru"},
 	},
-	"eventstore/codec": {own: []string{"domain", "eventstore", "eventstore/keyring"}, third: []string{uuid}},
+	"eventstore/codec": {own: []string{"domain", "eventstore", "eventstore/keyring"}, third: []string{uuidModule}},
 	"eventstore/journal": {
 		own:   []string{"domain", "domain/ocra", "eventstore", "eventstore/codec", "eventstore/keyring"},
-		third: []string{uuid, "github.com/hashicorp/golang-lru"},
+		third: []string{uuidModule, "github.com/hashicorp/golang-lru"},
 	},
-	"eventstore/bridge": {own: []string{"eventstore"}, third: []string{uuid, "github.com/ThreeDotsLabs/watermill"}},
+	"eventstore/bridge": {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/ThreeDotsLabs/watermill"}},
 	"projections": {
 		own:   []string{"domain", "eventstore", "eventstore/codec", "eventstore/bridge"},
-		third: []string{uuid, "github.com/mattn/go-sqlite3", "github.com/ThreeDotsLabs/watermill"},
+		third: []string{uuidModule, "github.com/mattn/go-sqlite3", "github.com/ThreeDotsLabs/watermill"},
 	},
 	"replay": {
 		own:   []string{"domain", "eventstore", "eventstore/codec", "eventstore/merkle", "projections"},
-		third: []string{uuid},
+		third: []string{uuidModule},
 	},
 	"api/...": {own: []string{"..."}, third: []string{"..."}},
 	"":        {own: []string{"..."}, third: []string{"..."}},

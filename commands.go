@@ -198,9 +198,16 @@ type pump struct {
 	s         *stores
 	reactions *delivery.Delivery
 	at        eventstore.Sequence
+	day       string // of the last look at the code epochs
 }
 
 func (p *pump) run(ctx context.Context) error {
+	if day := p.s.journal.Now().Format(time.DateOnly); day != p.day {
+		p.day = day
+		if err := p.s.expireCodes(ctx); err != nil {
+			return err
+		}
+	}
 	for {
 		before := p.at
 		var batch []eventstore.Record

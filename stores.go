@@ -16,6 +16,7 @@ import (
 	"github.com/authledger/authledger/eventstore/keyring"
 	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/authledger/authledger/projections"
+	"github.com/google/uuid"
 )
 
 // stores is everything that lives in the data directory, opened in the order
@@ -28,6 +29,7 @@ type stores struct {
 	views       *projections.Views
 	checkpoints *projections.Checkpoints
 	journal     *journal.Journal
+	recorded    map[string]bool // destroyed code epochs known to be in the log; owned by expireCodes
 }
 
 // openStores opens the data directory and creates it when it is missing. On
@@ -42,7 +44,7 @@ func openStores(ctx context.Context, dir string, clock func() time.Time, logger 
 	if err := codec.Check(); err != nil {
 		return nil, fmt.Errorf("check the event formats: %w", err)
 	}
-	s = &stores{}
+	s = &stores{recorded: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -99,6 +101,38 @@ func (s *stores) optedOut(ctx context.Context, least eventstore.Position) ([]str
 		users[i] = o.UserID
 	}
 	return users, nil
+}
+
+// namespaceEpochs is the UUIDv5 name space of the commands that record a
+// destroyed code epoch; fixed for ever.
+var namespaceEpochs = uuid.MustParse("c4d7f6a2-1b3e-5a90-8e57-0f9d2c6b8a41")
+
+// expireCodes destroys the code epochs that are due and records every epoch
+// that is destroyed and was not recorded: also those of a process that ended
+// between the two.
+func (s *stores) expireCodes(ctx context.Context) error {
+	if _, err := s.keys.ExpireEpochs(ctx); err != nil {
+		return err
+	}
+	epochs, err := s.keys.Epochs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range epochs {
+		if e.Destroyed.IsZero() || s.recorded[e.Kid] {
+			continue
+		}
+		_, err := s.journal.Execute(ctx, journal.Request{
+			Command:   domain.RecordCodeEpochDestroyed{Kid: e.Kid},
+			CommandID: uuid.NewSHA1(namespaceEpochs, []byte(e.Kid)),
+			Actor:     domain.Actor{Kind: domain.ActorSystem, Ref: "housekeeping"},
+		})
+		if err != nil {
+			return fmt.Errorf("record the end of code epoch %s: %w", e.Kid, err)
+		}
+		s.recorded[e.Kid] = true
+	}
+	return nil
 }
 
 // Close closes what is open, last opened first.

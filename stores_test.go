@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/authledger/authledger/domain"
 )
 
 // A newcomer types --data data, and a test elsewhere types an absolute path.
@@ -17,5 +19,63 @@ func TestStoresOpenInARelativeDirectory(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatalf("close: %v", err)
 		}
+	}
+}
+
+// A code epoch's key is destroyed thirty days after its day, and the log says
+// so, once, whatever happens in between.
+func TestExpiredCodeEpochsAreRecordedOnce(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	dir := t.TempDir()
+	open := func() *stores {
+		s, err := openStores(t.Context(), dir, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	kid, err := s.keys.CurrentKid(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := func(s *stores) (kids []string) {
+		for r, err := range s.log.ReadStream(t.Context(), domain.KeyringStream(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := s.codec.Decode(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kids = append(kids, d.Event.(domain.CodeEpochDestroyed).Kid)
+		}
+		return kids
+	}
+	for _, step := range []struct {
+		wait time.Duration
+		want int
+	}{{0, 0}, {30 * 24 * time.Hour, 0}, {24 * time.Hour, 1}, {time.Hour, 1}} {
+		now = now.Add(step.wait)
+		if err := s.expireCodes(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := recorded(s); len(got) != step.want || step.want == 1 && got[0] != kid {
+			t.Errorf("at %s recorded %v, want %d of %s", now, got, step.want, kid)
+		}
+	}
+	if _, err := s.keys.Digits(t.Context(), kid, "login", "chl", 1, 6); err == nil {
+		t.Error("a destroyed epoch still computes codes")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open() // as after a crash: nothing is remembered
+	defer s.Close()
+	if err := s.expireCodes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := recorded(s); len(got) != 1 {
+		t.Errorf("after a restart recorded %v, want once", got)
 	}
 }

@@ -17,8 +17,8 @@ type Command interface {
 	Name() string
 }
 
-// State is what a stream's events add up to: *User, *Client, *Installation or
-// *Audit.
+// State is what a stream's events add up to: *User, *Client, *Installation,
+// *Keys or *Audit.
 type State interface {
 	// Apply records an event that was decided at a moment. It never fails and
 	// judges nothing.
@@ -38,6 +38,8 @@ func NewState(stream string) State {
 		return &Installation{ID: InstallationID(key)}
 	case categoryAudit:
 		return &Audit{}
+	case categoryKeyring:
+		return &Keys{}
 	}
 	return nil
 }
@@ -109,6 +111,8 @@ func Decide(s State, c Command, f Facts, now time.Time, p *Policy) ([]Event, err
 		return decideClient(s, c)
 	case *Installation:
 		return decideInstallation(s, c)
+	case *Keys:
+		return decideKeys(c)
 	case *Audit:
 		if c, ok := c.(RecordAuditQuery); ok {
 			return []Event{AuditQueryPerformed{

@@ -79,3 +79,4 @@ func (OptBackInRefused) isEvent()           {}
 func (SecurityNotificationSent) isEvent()   {}
 func (SecurityNotificationFailed) isEvent() {}
 func (AuditQueryPerformed) isEvent()        {}
+func (CodeEpochDestroyed) isEvent()         {}

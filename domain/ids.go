@@ -30,6 +30,7 @@ const (
 	categoryClient       = "client"
 	categoryInstallation = "installation"
 	categoryAudit        = "audit"
+	categoryKeyring      = "keyring"
 )
 
 // Stream names.
@@ -47,6 +48,9 @@ func InstallationStream(installationID string) string {
 
 // AuditStream is the stream of one month's reads by auditors; month is yyyy-mm.
 func AuditStream(month string) string { return categoryAudit + "-" + month }
+
+// KeyringStream is the stream of what happened to keys of the whole ledger.
+func KeyringStream() string { return categoryKeyring + "-codes" }
 
 // UserID is the id of the user with this key, the part after "user-" in the
 // stream's name.

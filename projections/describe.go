@@ -180,7 +180,7 @@ func describeEnrollment(e domain.Event) (facts, bool) {
 func describeRest(e domain.Event) (facts, bool) {
 	switch e := e.(type) {
 	case domain.ClientRegistered, domain.CarryingEntityAssigned, domain.HolderAdded, domain.HolderRemoved,
-		domain.ResidenceChanged, domain.UserClosed, domain.OptOutRequested, domain.AuditQueryPerformed:
+		domain.ResidenceChanged, domain.UserClosed, domain.OptOutRequested, domain.AuditQueryPerformed, domain.CodeEpochDestroyed:
 		return info(), true
 	case domain.UserRegistered:
 		return info(e.ClientID), true

@@ -253,6 +253,7 @@ func (s *stories) odds(p *person) {
 		domain.SecurityNotificationFailed{NotificationID: s.id("ntf", p.id), Topic: "t", Channel: "sms", NoticeOf: "evt"})
 	s.actor = domain.Actor{Kind: domain.ActorCompliance, Ref: "auditor"}
 	s.in("audit-2026-03", domain.AuditQueryPerformed{AuditorRef: "auditor", Operation: "events", QueryDigest: "d", Rows: 3})
+	s.in("keyring-codes", domain.CodeEpochDestroyed{Kid: "c2026-01-01-00000000"})
 	s.actor = domain.Actor{Kind: domain.ActorClient, Ref: "frontend"}
 }
 

@@ -119,6 +119,8 @@ func summariseRest(e domain.Event) string {
 		return fmt.Sprintf("app PIN changed under PIN policy %d", e.PINPolicyVersion)
 	case domain.PushTokenRegistered:
 		return fmt.Sprintf("installation %s can be reached by push through %s", e.InstallationID, Name(e.Service))
+	case domain.CodeEpochDestroyed:
+		return fmt.Sprintf("code epoch %s destroyed: its codes can never be computed again", e.Kid)
 	case domain.AuditQueryPerformed:
 		return fmt.Sprintf("read by %s with %s: %s%s", e.AuditorRef, e.Operation, plural(int64(e.Rows), "row"), optional(", purpose %s", e.Purpose))
 	}

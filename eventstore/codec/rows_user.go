@@ -40,5 +40,6 @@ func userRows() []row {
 		event("AuditQueryPerformed", 1, domain.AuditQueryPerformed{
 			AuditorRef: "auditor-3", Operation: "getUserTimeline", QueryDigest: "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU", Purpose: "case-4711", Rows: 42,
 		}),
+		event("CodeEpochDestroyed", 1, domain.CodeEpochDestroyed{Kid: "c2024-02-01-5f0c1a2b"}),
 	}
 }

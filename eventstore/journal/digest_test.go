@@ -23,7 +23,7 @@ func commands() []domain.Command {
 		domain.CompleteEnrollment{}, domain.AbandonEnrollment{}, domain.IssueChallenge{}, domain.RequestFallback{}, domain.ResendLoginCode{},
 		domain.CancelChallenge{}, domain.SubmitResponse{}, domain.DecidePush{}, domain.RecordPushSent{}, domain.RecordPushFailed{},
 		domain.RecordPushOpened{}, domain.RegisterClient{}, domain.AssignCarryingEntity{}, domain.AddHolder{}, domain.RemoveHolder{},
-		domain.RegisterInstallation{}, domain.AttestPIN{}, domain.RegisterPushToken{}, domain.RecordAuditQuery{},
+		domain.RegisterInstallation{}, domain.AttestPIN{}, domain.RegisterPushToken{}, domain.RecordAuditQuery{}, domain.RecordCodeEpochDestroyed{},
 	}
 }
 
