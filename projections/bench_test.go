@@ -95,21 +95,23 @@ func BenchmarkViews(b *testing.B) {
 			b.ReportMetric(float64(fileSize(b, o.Dir))/float64(len(w.log)), "bytes/event")
 		})
 	})
-	b.Run("live", func(b *testing.B) {
-		against(b, w, func() {
-			o := w.options()
-			o.Dir = b.TempDir()
-			v := w.open(o)
-			for batch := range slices.Chunk(w.log, 1000) {
-				if err := v.Apply(ctx, batch); err != nil {
+	for _, size := range []int{5, 20, 1000} { // one append, what gathers under load, catching up
+		b.Run("live-"+strconv.Itoa(size), func(b *testing.B) {
+			against(b, w, func() {
+				o := w.options()
+				o.Dir = b.TempDir()
+				v := w.open(o)
+				for batch := range slices.Chunk(w.log, size) {
+					if err := v.Apply(ctx, batch); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := v.Close(); err != nil {
 					b.Fatal(err)
 				}
-			}
-			if err := v.Close(); err != nil {
-				b.Fatal(err)
-			}
+			})
 		})
-	})
+	}
 	b.Run("hash", func(b *testing.B) {
 		v := w.views()
 		against(b, w, func() {

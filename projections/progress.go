@@ -45,6 +45,8 @@ type progress struct {
 	status  Status
 	closed  bool
 	changed chan struct{} // closed and dropped at the next change; nil when nobody waits
+	waiting int           // callers of WaitFor whose position is not there yet
+	hurry   chan struct{} // closed while waiting is not zero; nil when nobody has asked
 }
 
 func (p *progress) set(at checkpoint) {
@@ -76,6 +78,37 @@ func (p *progress) get() (s Status, closed bool, changed <-chan struct{}) {
 	return p.status, p.closed, p.changed
 }
 
+// wait and leave surround a caller's wait.
+func (p *progress) wait() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting++; p.waiting > 1 {
+		return
+	}
+	if p.hurry == nil {
+		p.hurry = make(chan struct{})
+	}
+	close(p.hurry)
+}
+
+func (p *progress) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting--; p.waiting == 0 {
+		p.hurry = nil
+	}
+}
+
+// hurried returns a channel that is closed while somebody waits.
+func (p *progress) hurried() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hurry == nil {
+		p.hurry = make(chan struct{})
+	}
+	return p.hurry
+}
+
 // Status returns how far the views have come. Its distance from the log's head
 // is the lag.
 func (v *Views) Status() Status {
@@ -91,6 +124,11 @@ func (v *Views) Position() eventstore.Position { return v.Status().Position }
 // read. When ctx ends first it returns a *BehindError, and after Close
 // eventstore.ErrClosed. A position already applied does not look at ctx.
 func (v *Views) WaitFor(ctx context.Context, position eventstore.Position) error {
+	if v.Position() >= position {
+		return nil
+	}
+	v.progress.wait()
+	defer v.progress.leave()
 	for {
 		s, closed, changed := v.progress.get()
 		switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,10 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/bridge"
-	"github.com/authledger/authledger/eventstore/memstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -189,78 +186,6 @@ func TestAFailedRebuildLeavesTheOldViews(t *testing.T) {
 	}
 	if got := mustHash(t, w.open(o)); got != want {
 		t.Fatal("the old views changed")
-	}
-}
-
-func TestWaitFor(t *testing.T) {
-	t.Parallel()
-	w := town(t)
-	v := w.open(w.options())
-	third := eventstore.Position(30)
-
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	var behind *BehindError
-	if err := v.WaitFor(ended, third); !errors.Is(err, ErrBehind) || !errors.As(err, &behind) || behind.Lag() != 30 {
-		t.Fatalf("waited in vain: %v", err)
-	}
-	answer := make(chan error)
-	go func() { answer <- v.WaitFor(context.Background(), third) }()
-	for i := range 3 {
-		if err := v.Apply(context.Background(), w.log[i:i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := <-answer; err != nil {
-		t.Fatal(err)
-	}
-	if err := v.WaitFor(ended, third); err != nil || v.Position() != third {
-		t.Fatalf("a position already applied: %v at %d", err, v.Position())
-	}
-	go func() { answer <- v.WaitFor(context.Background(), third+1) }()
-	if err := v.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-answer; !errors.Is(err, eventstore.ErrClosed) {
-		t.Fatalf("waiting while views close: %v", err)
-	}
-}
-
-func TestViewsOnARouter(t *testing.T) {
-	t.Parallel()
-	w := town(t)
-	store := memstore.New(func() time.Time { return w.now })
-	defer store.Close()
-	v := w.open(w.options())
-	logger := slog.New(slog.DiscardHandler)
-	router, err := bridge.NewRouter(bridge.RouterConfig{}, logger)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.Register(router, store, bridge.Config{BatchSize: 7}, logger)
-	ended := make(chan error)
-	go func() { ended <- router.Run(context.Background()) }()
-
-	for i := range 20 {
-		p, err := w.codec.Encode(context.Background(), domain.ClientStream(client(i)), eventstore.EventID{byte(i + 1)},
-			domain.ClientRegistered{ClientID: client(i), Kind: domain.Individual, CarryingEntity: "IBIE", CarryingCC: "IE"}, meta(w.now))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := store.Append(context.Background(), domain.ClientStream(client(i)), eventstore.NoStream(), []eventstore.Proposed{p})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := v.WaitFor(context.Background(), a.Position); err != nil {
-			t.Fatal(err)
-		}
-		page, err := v.Events(context.Background(), EventFilter{Subject: client(i)})
-		if err != nil || len(page.Items) != 1 {
-			t.Fatalf("own write is not there: %d events, %v", len(page.Items), err)
-		}
-	}
-	if err := errors.Join(router.Close(), <-ended); err != nil {
-		t.Fatal(err)
 	}
 }
 
