@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -223,4 +226,25 @@ func sources(t *testing.T) map[string]map[string]*ast.File {
 		t.Fatalf("walk the sources: %v", err)
 	}
 	return out
+}
+
+// TestGeneratedServerIsFresh regenerates the server from the specification.
+func TestGeneratedServerIsFresh(t *testing.T) {
+	t.Parallel()
+	out := filepath.Join(t.TempDir(), "gen.go")
+	cmd := exec.Command("go", "tool", "oapi-codegen", "-config", "api/gen/config.yaml", "-o", out, "api/openapi.yaml")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("generate: %v\n%s", err, text)
+	}
+	want, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("api/gen/gen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("api/gen/gen.go is not what api/openapi.yaml generates; run `make generate`")
+	}
 }
