@@ -88,3 +88,38 @@ func (s *Store) BetweenCheckpoints(copy func()) {
 		panic(err)
 	}
 }
+
+// WithoutReaders runs use while every connection for reads is lent.
+func (s *Store) WithoutReaders(use func()) {
+	lent := make([]*readConn, cap(s.pool))
+	for i := range lent {
+		lent[i] = <-s.pool
+	}
+	defer func() {
+		for _, c := range lent {
+			s.pool <- c
+		}
+	}()
+	use()
+}
+
+// Remembered is the number of records in memory.
+func (s *Store) Remembered() int {
+	s.tail.mu.RLock()
+	defer s.tail.mu.RUnlock()
+	return s.tail.recent.count
+}
+
+// Ring is the memory of newest records.
+type Ring = recent
+
+// NewRing makes one of so many records and bytes.
+func NewRing(records, bytes int) Ring { return newRecent(records, bytes) }
+
+// Add is add.
+func (m *recent) Add(records []eventstore.Record) { m.add(records) }
+
+// After is after.
+func (m *recent) After(n eventstore.Sequence, limit int) []eventstore.Record {
+	return m.after(n, limit)
+}

@@ -8,9 +8,11 @@ import (
 	"github.com/authledger/authledger/eventstore"
 )
 
-// Follow implements eventstore.Follower. It sleeps until the writer wakes it
-// and holds a connection only while it reads a page; batches are at most a
-// page. A follower of a store that is closed ends with ErrClosed.
+// Follow implements eventstore.Follower. It sleeps until the writer wakes it.
+// Near the head it is served from memory, further behind by pages; it holds a
+// connection only while it reads one. Batches are at most a page, and their
+// records share their bytes with other readers. A follower of a store that is
+// closed ends with ErrClosed.
 func (s *Store) Follow(ctx context.Context, after eventstore.Sequence, max int) iter.Seq2[[]eventstore.Record, error] {
 	return func(yield func([]eventstore.Record, error) bool) {
 		if max < 1 {
@@ -45,6 +47,9 @@ func (s *Store) nextBatch(ctx context.Context, after eventstore.Sequence, max in
 		return nil, err
 	}
 	if after < at.head {
+		if batch := s.tail.after(after, max); len(batch) > 0 {
+			return batch, nil
+		}
 		return s.page(ctx, after, at.head, min(max, pageRecords))
 	}
 	select {

@@ -241,24 +241,12 @@ func (l *log) readPlaces(ctx context.Context, stream string, places []place, fro
 		places = places[1:]
 	}
 	for len(places) > 0 {
-		page := make([]eventstore.Record, 0, min(len(places), pageRecords))
-		err := l.with(ctx, func(c *readConn) error {
-			for size := 0; len(page) < cap(page) && size < pageBytes; {
-				p := places[len(page)]
-				r, err := c.record(p.sequence)
-				if err != nil {
-					return err
-				}
-				if r.Stream != stream || r.Revision != p.revision {
-					return fmt.Errorf("record %d is of %s revision %d, want revision %d", p.sequence, r.Stream, r.Revision, p.revision)
-				}
-				page = append(page, r)
-				size += len(r.Data) + len(r.Metadata)
+		page := l.tail.recall(places)
+		if len(page) == 0 {
+			var err error
+			if page, err = l.placesPage(ctx, stream, places); err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return err
 		}
 		places = places[len(page):]
 		if !hand(ctx, page, yield) {
@@ -266,6 +254,27 @@ func (l *log) readPlaces(ctx context.Context, stream string, places []place, fro
 		}
 	}
 	return nil
+}
+
+// placesPage reads the records of places, at most a page.
+func (l *log) placesPage(ctx context.Context, stream string, places []place) (page []eventstore.Record, err error) {
+	page = make([]eventstore.Record, 0, min(len(places), pageRecords))
+	err = l.with(ctx, func(c *readConn) error {
+		for sum := 0; len(page) < cap(page) && sum < pageBytes; {
+			p := places[len(page)]
+			r, err := c.record(p.sequence)
+			if err != nil {
+				return err
+			}
+			if r.Stream != stream || r.Revision != p.revision {
+				return fmt.Errorf("record %d is of %s revision %d, want revision %d", p.sequence, r.Stream, r.Revision, p.revision)
+			}
+			page = append(page, r)
+			sum += size(&r)
+		}
+		return nil
+	})
+	return page, err
 }
 
 // record reads one record that must be there.
@@ -296,6 +305,11 @@ func (l *log) byID(ctx context.Context, id eventstore.EventID) (r eventstore.Rec
 	}
 	// The tail first: an entry leaves it only after the table holds it.
 	n, found := l.tail.find(id)
+	if found {
+		if page := l.tail.after(n-1, 1); len(page) > 0 {
+			return page[0], nil
+		}
+	}
 	err = l.with(ctx, func(c *readConn) (err error) {
 		if !found {
 			if n, found, err = sequenceOf(c.findID, id[:]); err != nil || !found || n > s.head {

@@ -45,6 +45,7 @@ type tail struct {
 	older   *generation         // being written to the tables; nil when none is
 	newer   *generation         // everything after older
 	indexed eventstore.Sequence // the tables are whole up to here
+	recent  recent              // the newest records up to head; nothing unless the writer is here
 	broken  error               // set when the tail no longer knows the log
 	changed chan struct{}       // closed and replaced when head grows, closed at the end
 }
@@ -53,10 +54,31 @@ func newTail() *tail {
 	return &tail{newer: newGeneration(), changed: make(chan struct{})}
 }
 
-// publish lets readers see records up to head and wakes followers.
+// remember keeps the newest of the records acknowledged from now on in memory.
+func (t *tail) remember() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.recent = newRecent(recentRecords, recentBytes)
+}
+
+// acknowledged publishes what the writer wrote and keeps it for followers. The
+// bytes of the records are the tail's from here on.
+func (t *tail) acknowledged(records []eventstore.Record, head mark) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.recent.add(records)
+	t.publishLocked(records, head)
+}
+
+// publish lets readers see records up to head and wakes followers. It keeps
+// no bytes of the records.
 func (t *tail) publish(records []eventstore.Record, head mark) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.publishLocked(records, head)
+}
+
+func (t *tail) publishLocked(records []eventstore.Record, head mark) {
 	t.newer.addAll(records)
 	t.head = head
 	close(t.changed)
@@ -96,6 +118,30 @@ func (t *tail) look(stream string) state {
 	}
 	s.places = slices.Concat(t.older.streams[stream], t.newer.streams[stream])
 	return s
+}
+
+// after returns the records after a sequence from memory, at most limit of
+// them; nothing when the first of them is not there.
+func (t *tail) after(n eventstore.Sequence, limit int) []eventstore.Record {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.recent.after(n, limit)
+}
+
+// recall returns the records of places, which ascend, from memory, at most a
+// page; nothing when the first of them is not there.
+func (t *tail) recall(places []place) []eventstore.Record {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.recent.at(places)
+}
+
+// forget drops the records in memory: from now on the ledger alone says what
+// was written.
+func (t *tail) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.recent = recent{}
 }
 
 // find returns the sequence of an id in the tail.

@@ -56,6 +56,7 @@ func newWriter(b *begun, clock func() time.Time, tune tuning) (*writer, error) {
 		queue: newQueue(), ended: make(chan struct{}), clock: clock, conn: b.conn, anchor: b.anchor, tail: b.tail,
 		faults: tune.faults, head: b.tail.head, last: b.last,
 	}
+	w.tail.remember()
 	for _, p := range []struct {
 		statement **statement
 		text      string
@@ -104,6 +105,7 @@ func (w *writer) run() {
 // answers that differ between requests are left in them.
 func (w *writer) write() error {
 	before, last := w.head, w.last
+	clear(w.records) // of a group that failed
 	w.records = w.records[:0]
 	if err := w.fill(); err != nil {
 		w.head, w.last = before, last
@@ -128,7 +130,7 @@ func (w *writer) write() error {
 	if err != nil {
 		return w.stop(fmt.Errorf("anchor: %w", err))
 	}
-	w.tail.publish(w.records, w.head)
+	w.tail.acknowledged(w.records, w.head)
 	w.drain.committed()
 	clear(w.records)
 	return nil
@@ -197,7 +199,7 @@ func (w *writer) add(r *eventstore.Record, leaf eventstore.Hash) error {
 		return fmt.Errorf("insert record %d: %w", r.Sequence, err)
 	}
 	w.lookup.added(r)
-	w.records = append(w.records, eventstore.Record{ID: r.ID, Stream: r.Stream, Revision: r.Revision, Sequence: r.Sequence})
+	w.records = append(w.records, *r)
 	return nil
 }
 
@@ -227,6 +229,7 @@ func (w *writer) stop(cause error) error {
 		}
 	}
 	w.refuse(unavailable(cause))
+	w.tail.forget()
 	if err := w.resync(); err != nil {
 		w.tail.fail(unavailable(err))
 	}
