@@ -248,7 +248,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	if a := w.get(access.Auditor, "/healthz", "X-Request-Id", "caller-0001"); a.header.Get("X-Request-Id") != "caller-0001" {
 		t.Errorf("a good request id was replaced by %q", a.header.Get("X-Request-Id"))
 	}
-	if a := w.get(access.Auditor, "/docs"); a.status != http.StatusOK || !bytes.Contains(a.body, []byte("/v1/authentications")) || bytes.Contains(a.body, []byte("http://")) {
+	if a := w.get(access.Auditor, "/docs"); a.status != http.StatusOK || !bytes.Contains(a.body, []byte("/v1/authentications")) || bytes.Contains(a.body, []byte("http://")) || bytes.Contains(a.body, []byte("**")) {
 		t.Errorf("reference page: %d", a.status)
 	}
 	for code := range problemKinds {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
+	"github.com/yuin/goldmark"
 )
 
 // The reference page, the pages behind the types of problems, and the
@@ -53,7 +54,7 @@ type docTag struct {
 }
 
 func newReference(doc *openapi3.T) (reference, error) {
-	pages, err := template.ParseFS(pageFiles, "pages/*.html")
+	pages, err := template.New("").Funcs(template.FuncMap{"markdown": markdown}).ParseFS(pageFiles, "pages/*.html")
 	if err != nil {
 		return reference{}, fmt.Errorf("parse pages: %w", err)
 	}
@@ -70,6 +71,16 @@ func newReference(doc *openapi3.T) (reference, error) {
 		return reference{}, fmt.Errorf("render the reference: %w", err)
 	}
 	return reference{docs: out.Bytes(), style: style, problems: pages.Lookup("problem.html")}, nil
+}
+
+// markdown renders a description of the specification, which is written in
+// CommonMark as OpenAPI says. Raw HTML in it is left out.
+func markdown(text string) (template.HTML, error) {
+	var out bytes.Buffer
+	if err := goldmark.Convert([]byte(text), &out); err != nil {
+		return "", err
+	}
+	return template.HTML(out.String()), nil
 }
 
 func codes() []string {
