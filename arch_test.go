@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -106,13 +107,13 @@ func forbidden(dir, path string, row layer) string {
 		}
 	}
 	if own, ok := strings.CutPrefix(path, module+"/"); ok {
-		if dir == "" || len(row.own) == 1 && row.own[0] == "..." || contains(row.own, own) {
+		if dir == "" || len(row.own) == 1 && row.own[0] == "..." || slices.Contains(row.own, own) {
 			return ""
 		}
 		return "not allowed from here"
 	}
 	if !strings.Contains(strings.Split(path, "/")[0], ".") {
-		if contains(row.std, path) {
+		if slices.Contains(row.std, path) {
 			return "this part is pure"
 		}
 		return ""
@@ -128,15 +129,6 @@ func forbidden(dir, path string, row layer) string {
 func below(dir string, folders []string) bool {
 	for _, f := range folders {
 		if dir == f || f != "" && strings.HasPrefix(dir, f+"/") {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
 			return true
 		}
 	}
@@ -188,7 +180,7 @@ func TestTopLevelFolders(t *testing.T) {
 	t.Parallel()
 	allowed := []string{"", "domain", "eventstore", "projections", "api", "replay"}
 	for dir := range sources(t) {
-		if top := strings.Split(dir, "/")[0]; !contains(allowed, top) {
+		if top := strings.Split(dir, "/")[0]; !slices.Contains(allowed, top) {
 			t.Errorf("Go package below %q; the top-level folders are fixed", top)
 		}
 	}

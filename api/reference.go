@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"sort"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -142,7 +143,7 @@ func docSchemas(doc *openapi3.T) []docSchema {
 		s := docSchema{Name: name, Description: ref.Value.Description, Type: shape(ref.Value)}
 		for field, f := range ref.Value.Properties {
 			s.Fields = append(s.Fields, docField{
-				Name: field, Type: typeName(f), Description: f.Value.Description, Required: contains(ref.Value.Required, field),
+				Name: field, Type: typeName(f), Description: f.Value.Description, Required: slices.Contains(ref.Value.Required, field),
 			})
 		}
 		sort.Slice(s.Fields, func(i, j int) bool { return s.Fields[i].Name < s.Fields[j].Name })
@@ -150,15 +151,6 @@ func docSchemas(doc *openapi3.T) []docSchema {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *Server) serveSpecification(c echo.Context) error {

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,7 +107,7 @@ func (m *model) audit() {
 	for ; m.read < len(log); m.read++ {
 		m.auditor.see(log[m.read])
 		for _, id := range idsIn(log[m.read].Event) {
-			if ref, ok := ParseRef(id); ok && ref.Key == ownKey && ref.N > 0 && !contains(m.ids[ref.Prefix], id) {
+			if ref, ok := ParseRef(id); ok && ref.Key == ownKey && ref.N > 0 && !slices.Contains(m.ids[ref.Prefix], id) {
 				m.ids[ref.Prefix] = append(m.ids[ref.Prefix], id)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sort"
 	"time"
 	_ "time/tzdata" // rules begin at midnight in their own zone, on every machine alike
@@ -283,7 +284,7 @@ func (r *Rule) matches(f DecisionFacts) bool {
 				return true
 			}
 		case "holder_residence":
-			if f.ClientKind == Joint && contains(f.HolderResidences, r.CC) {
+			if f.ClientKind == Joint && slices.Contains(f.HolderResidences, r.CC) {
 				return true
 			}
 		case "domicile":
@@ -295,18 +296,9 @@ func (r *Rule) matches(f DecisionFacts) bool {
 				return true
 			}
 		case "accessible_carrying_cc":
-			if contains(f.AccessibleCarryingCCs, r.CC) {
+			if slices.Contains(f.AccessibleCarryingCCs, r.CC) {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
 		}
 	}
 	return false
@@ -377,7 +369,7 @@ func incomplete(f DecisionFacts) bool {
 	return f.Residence == "" || f.CarryingCC == "" || f.ClientKind == "" ||
 		f.ClientKind == Organisation && f.Domicile == "" ||
 		f.ClientKind == Joint && len(f.HolderResidences) == 0 ||
-		contains(f.HolderResidences, "") || contains(f.AccessibleCarryingCCs, "")
+		slices.Contains(f.HolderResidences, "") || slices.Contains(f.AccessibleCarryingCCs, "")
 }
 
 // endsAt is the sunset of a grant decided by this rule, if it has one.

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -155,7 +156,7 @@ func TestProposedRuleIsReportedAndDoesNotDecide(t *testing.T) {
 	if d.Outcome != EffectPermit || d.DecisiveRuleID != "DEFAULT-1" || len(d.ProposedIDs) != 1 || d.ProposedIDs[0] != "JP-2FA-1" {
 		t.Errorf("Japan after the proposal: %+v, want permitted by DEFAULT-1 with JP-2FA-1 reported", d)
 	}
-	if contains(d.MatchedRuleIDs, "JP-2FA-1") {
+	if slices.Contains(d.MatchedRuleIDs, "JP-2FA-1") {
 		t.Error("a proposed rule is among the matched ones")
 	}
 	if d := p.Evaluate(resident("JP"), moment(t, "2025-10-14T14:59:59.999Z")); len(d.ProposedIDs) != 0 {
