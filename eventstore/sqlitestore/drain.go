@@ -10,12 +10,16 @@ import (
 	"github.com/authledger/authledger/eventstore"
 )
 
-// Index entries wait in memory until generationSize of them are sorted and
-// written at drainRate entries of each table for each record appended: faster
-// than records come in, so at most two generations wait, and never a stall.
+// Index entries wait in memory until generationSize of them are sorted. They
+// are written at drainRate entries of each table for each record appended:
+// faster than records come in, so at most two generations wait, and never a
+// stall. Entries that are due wait until they are one of drainChunks parts of
+// a generation: neighbours share pages, so a commit of one record seldom
+// writes pages of an index.
 const (
 	generationSize = 1 << 14
 	drainRate      = 2
+	drainChunks    = 64
 )
 
 const (
@@ -33,6 +37,7 @@ type drain struct {
 	generation *generation
 	sorting    chan entries // holds the sorted entries when the sorter is done; nil when none runs
 	entries    entries
+	due        int // entries of each table that may be written, counted from the first
 	done       int // entries of each table written and committed
 	pending    int // the same, with the open transaction
 
@@ -71,8 +76,11 @@ func (d *drain) step(n int) error {
 	if d.generation == nil {
 		return nil
 	}
-	end := min(d.done+n*drainRate, len(d.entries.ids))
-	for ; d.pending < end; d.pending++ {
+	d.due = min(d.due+n*drainRate, len(d.entries.ids))
+	if d.due-d.done < d.size/drainChunks && d.due < len(d.entries.ids) {
+		return nil
+	}
+	for ; d.pending < d.due; d.pending++ {
 		if err := d.write(&d.entries.ids[d.pending], &d.entries.streams[d.pending]); err != nil {
 			return fmt.Errorf("index records: %w", err)
 		}
@@ -146,5 +154,5 @@ func (d *drain) committed() {
 		return
 	}
 	d.tail.drop()
-	d.generation, d.entries, d.done, d.pending = nil, entries{}, 0, 0
+	d.generation, d.entries, d.due, d.done, d.pending = nil, entries{}, 0, 0, 0
 }
