@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"context"
 	"os"
 
 	"github.com/authledger/authledger/eventstore"
@@ -122,4 +123,28 @@ func (m *recent) Add(records []eventstore.Record) { m.add(records) }
 // After is after.
 func (m *recent) After(n eventstore.Sequence, limit int) []eventstore.Record {
 	return m.after(n, limit)
+}
+
+// IndexedIDs is the number of entries in the table of ids.
+func (s *Store) IndexedIDs() (n int64, err error) {
+	err = s.with(context.Background(), func(c *readConn) (err error) {
+		n, err = c.integer("SELECT count(*) FROM by_id")
+		return err
+	})
+	return n, err
+}
+
+// KnownStreams asks a lookup about streams, in order, and returns how many
+// heads it then keeps and whether it still knows the first and the last.
+func KnownStreams(streams []string) (kept int, first, last bool) {
+	l := &lookup{heads: map[string]eventstore.Revision{}, aged: map[string]eventstore.Revision{}}
+	for i, s := range streams {
+		l.know(s, eventstore.Revision(i))
+	}
+	kept = len(l.heads) + len(l.aged)
+	knows := func(i int) bool {
+		next, ok := l.known(streams[i])
+		return ok && next == eventstore.Revision(i)
+	}
+	return kept, knows(0), knows(len(streams) - 1)
 }

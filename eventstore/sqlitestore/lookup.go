@@ -20,14 +20,17 @@ func sqlFindIDs() string {
 	return `SELECT id, sequence FROM by_id WHERE id IN (?` + strings.Repeat(`, ?`, findMany-1) + `)`
 }
 
-// knownStreams bounds the memory of stream heads, some 100 bytes each.
-const knownStreams = 1 << 17
+// knownStreams bounds each half of the stream heads in memory, some 100 bytes
+// each. It is far above the requests of a group, so no head that the open
+// transaction moved is forgotten before its end.
+const knownStreams = 1 << 16
 
 // lookup answers the writer's questions: does an id stand in the log, and
 // where does a stream end. It sees the open transaction. The writer owns it.
 type lookup struct {
 	tail  *tail
 	heads map[string]eventstore.Revision             // next revision, as of the open transaction; forgotten at will
+	aged  map[string]eventstore.Revision             // heads of before, those not asked for since are forgotten next
 	group map[eventstore.EventID]eventstore.Sequence // ids of the open transaction
 	found map[eventstore.EventID]eventstore.Sequence // ids of the group that by_id holds
 	ids   []eventstore.EventID                       // room for prepare
@@ -38,7 +41,7 @@ type lookup struct {
 
 func newLookup(c *conn, t *tail) (*lookup, error) {
 	l := &lookup{
-		tail: t, heads: map[string]eventstore.Revision{},
+		tail: t, heads: map[string]eventstore.Revision{}, aged: map[string]eventstore.Revision{},
 		group: map[eventstore.EventID]eventstore.Sequence{}, found: map[eventstore.EventID]eventstore.Sequence{},
 	}
 	for _, p := range []struct {
@@ -164,7 +167,7 @@ func stands(r *request, records []eventstore.Record) bool {
 
 // next is the revision a stream's next record gets; 0 means there is no stream.
 func (l *lookup) next(stream string) (eventstore.Revision, error) {
-	if next, ok := l.heads[stream]; ok {
+	if next, ok := l.known(stream); ok {
 		return next, nil
 	}
 	next := eventstore.Revision(0)
@@ -180,21 +183,41 @@ func (l *lookup) next(stream string) (eventstore.Revision, error) {
 	}, stream); err != nil {
 		return 0, fmt.Errorf("look up the end of %s: %w", stream, err)
 	}
+	l.know(stream, next)
+	return next, nil
+}
+
+// known is next from memory.
+func (l *lookup) known(stream string) (eventstore.Revision, bool) {
+	if next, ok := l.heads[stream]; ok {
+		return next, true
+	}
+	next, ok := l.aged[stream]
+	if ok {
+		l.know(stream, next)
+	}
+	return next, ok
+}
+
+// know keeps the streams asked for lately: when heads is full, it becomes the
+// aged half, and what was the aged half is forgotten.
+func (l *lookup) know(stream string, next eventstore.Revision) {
 	if len(l.heads) >= knownStreams {
+		l.heads, l.aged = l.aged, l.heads
 		clear(l.heads)
 	}
 	l.heads[stream] = next
-	return next, nil
 }
 
 // added follows an insert into the open transaction.
 func (l *lookup) added(r *eventstore.Record) {
 	l.group[r.ID] = r.Sequence
-	l.heads[r.Stream] = r.Revision + 1
+	l.know(r.Stream, r.Revision+1)
 }
 
 // forget follows a transaction that was not committed.
 func (l *lookup) forget() {
 	clear(l.heads)
+	clear(l.aged)
 	clear(l.group)
 }
