@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -81,9 +79,9 @@ type audit struct {
 	load bool // the file is being built: timeline rows go to timeline_load
 
 	events, timeline  bulk
-	addLink, getLinks *sql.Stmt
+	addLink, getLinks *stmt
 	facets, actors    interned
-	links             memory[[][]byte] // parents by packed child
+	links             memory[string, [][]byte] // parents by packed child
 
 	entities [][]byte // scratch of apply
 	visits   []visit  // timeline rows of this transaction
@@ -176,7 +174,7 @@ func (a *audit) link(e *entry) error {
 			parents = append(parents, entity)
 		}
 	}
-	r, err := a.addLink.ExecContext(context.Background(), e.starts, joinIDs(parents))
+	r, err := a.addLink.exec(e.starts, joinIDs(parents))
 	if err != nil {
 		return err
 	}
@@ -211,20 +209,17 @@ func (a *audit) parents(child []byte) ([][]byte, error) {
 	if known, ok := a.links.get(string(child)); ok {
 		return known, nil
 	}
-	parents, err := queryParents(a.getLinks.QueryRowContext(context.Background(), child))
-	if err == nil {
-		a.links.put(string(child), parents)
+	row, found, err := a.getLinks.first(child)
+	if err != nil {
+		return nil, fmt.Errorf("read links: %w", err)
 	}
-	return parents, err
-}
-
-func queryParents(row *sql.Row) ([][]byte, error) {
-	var joined []byte
-	err := row.Scan(&joined)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+	var parents [][]byte
+	if found {
+		joined, _ := row[0].([]byte) // an empty value comes as nil
+		parents = splitIDs(joined)
 	}
-	return splitIDs(joined), err
+	a.links.put(string(child), parents)
+	return parents, nil
 }
 
 func (a *audit) add(entity []byte) {
@@ -254,19 +249,18 @@ func isTransaction(packed []byte) bool { return len(packed) > 17 && packed[0] ==
 // interned numbers distinct texts in order of appearance, in a table whose
 // key column is called id.
 type interned struct {
-	get, add *sql.Stmt
-	known    memory[int64]
+	get, add *stmt
+	known    memory[[2]string, int64]
 }
 
 // id returns the number of (a, b); rest are the further columns of a new row.
 func (i *interned) id(a, b string, rest ...any) (int64, error) {
-	key := a + "\x00" + b
+	key := [2]string{a, b}
 	if id, ok := i.known.get(key); ok {
 		return id, nil
 	}
-	var id int64
-	err := i.get.QueryRowContext(context.Background(), a, b).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
+	id, found, err := i.get.integer(a, b)
+	if err == nil && !found {
 		id, err = insert(i.add, append([]any{a, b}, rest...)...)
 	}
 	if err != nil {
@@ -276,8 +270,8 @@ func (i *interned) id(a, b string, rest ...any) (int64, error) {
 	return id, nil
 }
 
-func insert(s *sql.Stmt, args ...any) (int64, error) {
-	r, err := s.ExecContext(context.Background(), args...)
+func insert(s *stmt, args ...any) (int64, error) {
+	r, err := s.exec(args...)
 	if err != nil {
 		return 0, err
 	}

@@ -1,7 +1,6 @@
 package projections
 
 import (
-	"database/sql"
 	"strings"
 )
 
@@ -9,21 +8,24 @@ import (
 // is the call. What it holds back is written by flush, at the latest at the end
 // of the transaction; until then the rows cannot be read.
 type bulk struct {
-	one, many *sql.Stmt
-	width     int   // columns
-	args      []any // of the rows held back
+	inserts [manyPowers + 1]*stmt // of 1, 2, 4, … manyRows rows
+	width   int                   // columns
+	args    []any                 // of the rows held back
 }
 
-// manyRows is how many rows one statement adds.
-const manyRows = 32
+const (
+	manyPowers = 5
+	manyRows   = 1 << manyPowers // added by one statement, at most
+)
 
-// newBulk prepares the insert: its text up to and with VALUES, and one row of
-// parameters.
+// newBulk prepares the inserts: their text up to and with VALUES, and one row
+// of parameters.
 func newBulk(p *preparer, insert, row string) bulk {
-	return bulk{
-		one: p.stmt(insert + row), many: p.stmt(insert + strings.Repeat(row+", ", manyRows-1) + row),
-		width: strings.Count(row, "?"),
+	b := bulk{width: strings.Count(row, "?")}
+	for i := range b.inserts {
+		b.inserts[i] = p.stmt(insert + strings.Repeat(row+", ", 1<<i-1) + row)
 	}
+	return b
 }
 
 func (b *bulk) add(row ...any) error {
@@ -31,15 +33,16 @@ func (b *bulk) add(row ...any) error {
 	if len(b.args) < b.width*manyRows {
 		return nil
 	}
-	err := run(b.many, b.args...)
-	b.forget()
-	return err
+	return b.flush()
 }
 
 func (b *bulk) flush() error {
-	for at := 0; at < len(b.args); at += b.width {
-		if err := run(b.one, b.args[at:at+b.width]...); err != nil {
-			return err
+	rest := b.args
+	for i := manyPowers; i >= 0; i-- {
+		for n := b.width << i; len(rest) >= n; rest = rest[n:] {
+			if err := run(b.inserts[i], rest[:n]...); err != nil {
+				return err
+			}
 		}
 	}
 	b.forget()

@@ -69,7 +69,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 type devices struct {
 	direct
 
-	enroll, revoke, used, install, pin, push *sql.Stmt
+	enroll, revoke, used, install, pin, push *stmt
 }
 
 func (m *devices) prepare(p *preparer) {

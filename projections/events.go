@@ -182,6 +182,15 @@ func (f EventFilter) entities(ctx context.Context, q queryer) ([][]byte, error) 
 	return parents, err
 }
 
+func queryParents(row *sql.Row) ([][]byte, error) {
+	var joined []byte
+	err := row.Scan(&joined)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return splitIDs(joined), err
+}
+
 func rowsAt(ctx context.Context, q queryer, places []place) ([]EventRow, error) {
 	out := make([]EventRow, 0, len(places))
 	for _, p := range places {

@@ -47,7 +47,10 @@ const (
 	// The log of a live file is moved into it every 32 MiB: pages of busy users
 	// are then written once for many batches, twice the rate of the default.
 	sqlAutoCheckpoint = `PRAGMA wal_autocheckpoint = 8000`
-	paramsRead        = "mode=ro&_query_only=1&_busy_timeout=5000&_cache_size=-8192&_mutex=no&_stmt_cache_size=64"
+	// An insert of many rows keeps the pages it changes until it has ended, in a
+	// file unless told otherwise.
+	sqlTempInMemory = `PRAGMA temp_store = MEMORY`
+	paramsRead      = "mode=ro&_query_only=1&_busy_timeout=5000&_cache_size=-8192&_mutex=no&_stmt_cache_size=64"
 )
 
 func openSQLite(path, params string) (*sql.DB, error) {
@@ -72,8 +75,10 @@ func openWriterFile(ctx context.Context, path, params string, bulk bool) (*sql.D
 	if err != nil {
 		return nil, nil, errors.Join(broken(err), db.Close())
 	}
-	if _, err := conn.ExecContext(ctx, sqlAutoCheckpoint); err != nil {
-		return nil, nil, errors.Join(broken(err), conn.Close(), db.Close())
+	for _, pragma := range []string{sqlAutoCheckpoint, sqlTempInMemory} {
+		if _, err := conn.ExecContext(ctx, pragma); err != nil {
+			return nil, nil, errors.Join(broken(err), conn.Close(), db.Close())
+		}
 	}
 	if err := ensureTables(ctx, conn, bulk); err != nil {
 		return nil, nil, errors.Join(broken(err), conn.Close(), db.Close())

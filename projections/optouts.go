@@ -2,7 +2,6 @@ package projections
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 
@@ -59,7 +58,7 @@ WHERE id = ? AND ended IS NULL`
 type optOuts struct {
 	direct
 
-	request, grant, deny, revoke, back, refused *sql.Stmt
+	request, grant, deny, revoke, back, refused *stmt
 }
 
 func (m *optOuts) prepare(p *preparer) {
@@ -95,7 +94,7 @@ func (m *optOuts) apply(_ context.Context, e *entry) error {
 
 // decide records a verdict; rest are the statement's parameters behind those
 // of the decision.
-func decide(s *sql.Stmt, e *entry, d domain.Decision, rest ...any) error {
+func decide(s *stmt, e *entry, d domain.Decision, rest ...any) error {
 	text, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("encode decision: %w", err)

@@ -61,7 +61,7 @@ type phones struct {
 
 	opener
 
-	add, verify, retire *sql.Stmt
+	add, verify, retire *stmt
 }
 
 // opener turns a sealed number into its blind index.

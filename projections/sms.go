@@ -2,8 +2,6 @@ package projections
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/authledger/authledger/domain"
@@ -68,7 +66,7 @@ WHERE p.blind = ? AND s.requested > ? AND s.id IS NOT NULL`
 type smsLedger struct {
 	direct
 
-	previous, request, refuse, dispatch, uncertain, sent, sendFailed, undelivered, delivered *sql.Stmt
+	previous, request, refuse, dispatch, uncertain, sent, sendFailed, undelivered, delivered *stmt
 }
 
 func (m *smsLedger) prepare(p *preparer) {
@@ -107,13 +105,12 @@ func (m *smsLedger) apply(_ context.Context, e *entry) error {
 // gap is the time in milliseconds since the previous request of the same phone
 // and purpose; nil for the first.
 func (m *smsLedger) gap(e *entry, v domain.SMSRequested) (any, error) {
-	var previous int64
-	err := m.previous.QueryRowContext(context.Background(), v.PhoneID, string(v.Purpose)).Scan(&previous)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
+	previous, found, err := m.previous.integer(v.PhoneID, string(v.Purpose))
 	if err != nil {
 		return nil, fmt.Errorf("find previous message: %w", err)
+	}
+	if !found {
+		return nil, nil
 	}
 	return (e.occurred - previous) / 1000, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/mattn/go-sqlite3"
 
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/bridge"
@@ -84,44 +85,16 @@ type direct struct{}
 func (direct) flush() error { return nil }
 func (direct) reset()       {}
 
-// preparer prepares statements until one fails.
-type preparer struct {
-	ctx        context.Context
-	conn       *sql.Conn
-	statements []*sql.Stmt
-	err        error
-}
-
-func (p *preparer) stmt(text string) *sql.Stmt {
-	if p.err != nil {
-		return nil
-	}
-	s, err := p.conn.PrepareContext(p.ctx, text)
-	if err != nil {
-		p.err = fmt.Errorf("prepare %q: %w", text, err)
-		return nil
-	}
-	p.statements = append(p.statements, s)
-	return s
-}
-
-// run executes a statement that changes rows. Inside a transaction nothing is
-// cancellable: the driver would start a goroutine for each statement.
-func run(s *sql.Stmt, args ...any) error {
-	_, err := s.ExecContext(context.Background(), args...)
-	return err
-}
-
 // writer owns the one connection that changes a views file. One goroutine at
 // a time may use it.
 type writer struct {
 	db         *sql.DB
 	conn       *sql.Conn
-	statements []*sql.Stmt // all of them, to be closed before the connection
-	begin      *sql.Stmt
-	commit     *sql.Stmt
-	rollback   *sql.Stmt
-	save       *sql.Stmt
+	statements []*stmt // all of them, to be closed before the connection
+	begin      *stmt
+	commit     *stmt
+	rollback   *stmt
+	save       *stmt
 	models     []model
 	at         checkpoint
 
@@ -133,15 +106,8 @@ type writer struct {
 // newWriter prepares the models' statements on a file whose tables exist.
 func newWriter(ctx context.Context, db *sql.DB, conn *sql.Conn, models []model) (*writer, error) {
 	w := &writer{db: db, conn: conn, models: models}
-	p := &preparer{ctx: ctx, conn: conn}
-	w.begin, w.commit, w.rollback = p.stmt(`BEGIN IMMEDIATE`), p.stmt(`COMMIT`), p.stmt(`ROLLBACK`)
-	w.save = p.stmt(sqlSetCheckpoint)
-	for _, m := range models {
-		m.prepare(p)
-	}
-	w.statements = p.statements
-	if p.err != nil {
-		return nil, errors.Join(p.err, w.closeStatements())
+	if err := onDriver(conn, w.prepare); err != nil {
+		return nil, errors.Join(err, w.closeStatements())
 	}
 	at, err := readCheckpoint(ctx, conn)
 	if err != nil {
@@ -149,6 +115,17 @@ func newWriter(ctx context.Context, db *sql.DB, conn *sql.Conn, models []model) 
 	}
 	w.at = at
 	return w, nil
+}
+
+func (w *writer) prepare(db *sqlite3.SQLiteConn) error {
+	p := &preparer{db: db}
+	w.begin, w.commit, w.rollback = p.stmt(`BEGIN IMMEDIATE`), p.stmt(`COMMIT`), p.stmt(`ROLLBACK`)
+	w.save = p.stmt(sqlSetCheckpoint)
+	for _, m := range w.models {
+		m.prepare(p)
+	}
+	w.statements = p.statements
+	return p.err
 }
 
 // fresh drops records that were applied before and checks that the rest
@@ -173,6 +150,10 @@ func (w *writer) apply(ctx context.Context, entries []entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	return onDriver(w.conn, func(*sqlite3.SQLiteConn) error { return w.transact(ctx, entries) })
+}
+
+func (w *writer) transact(ctx context.Context, entries []entry) error {
 	if err := run(w.begin); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -231,8 +212,9 @@ func (w *writer) failing(step string) error {
 func (w *writer) closeStatements() error {
 	var errs []error
 	for _, s := range w.statements {
-		errs = append(errs, s.Close())
+		errs = append(errs, s.stmt.Close())
 	}
+	w.statements = nil
 	return errors.Join(errs...)
 }
 
