@@ -1,6 +1,7 @@
 package sqlitestore_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -53,4 +54,46 @@ func TestKnownStreamsAreBounded(t *testing.T) {
 	if kept, first, last := sqlitestore.KnownStreams(streams[:100_000]); kept != 100_000 || !first || !last {
 		t.Errorf("got %d heads, first known %v, last known %v", kept, first, last)
 	}
+}
+
+// TestManyStreamsInOneGroup has one group ask for the ends of more streams
+// than one statement looks up: some in the tables, some in memory, some new.
+func TestManyStreamsInOneGroup(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store := tuned(t, dir, storetest.NewClock().Now, 7, sqlitestore.Faults{})
+	write(t, store, 0, 200)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = closing(t, tuned(t, dir, storetest.NewClock().Now, 7, sqlitestore.Faults{})) // it knows no stream
+	if store.Indexed() < 150 {
+		t.Fatalf("tables hold %d records, want nearly 200", store.Indexed())
+	}
+	var together []sqlitestore.Together
+	results := make([]eventstore.Appended, 0, 300)
+	add := func(stream string, expected eventstore.Expected) {
+		results = append(results, eventstore.Appended{})
+		together = append(together, sqlitestore.Together{
+			Stream: stream, Expected: expected, Events: storetest.Events(fmt.Sprint("more ", len(results)), 1), Appended: &results[len(results)-1],
+		})
+	}
+	for i := 0; i < 200; i += 2 {
+		add(fmt.Sprintf("user-%d", i), eventstore.At(1, eventstore.Hash{}))
+		add(fmt.Sprintf("user-%d", i), eventstore.NoStream()) // conflict
+		add(fmt.Sprintf("new-%d", i), eventstore.NoStream())
+	}
+	for i, err := range store.AppendTogether(together) {
+		if i%3 != 1 {
+			if err != nil {
+				t.Errorf("append to %s: %v", together[i].Stream, err)
+			}
+			continue
+		}
+		var conflict *eventstore.ConflictError
+		if !errors.As(err, &conflict) || conflict.Actual != 2 {
+			t.Errorf("append to %s: got %v, want a conflict with revision 2", together[i].Stream, err)
+		}
+	}
+	wantHead(t, store, 400)
 }

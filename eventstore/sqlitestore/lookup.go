@@ -10,14 +10,22 @@ import (
 
 const (
 	sqlNewest = `SELECT revision FROM by_stream WHERE stream = ? ORDER BY revision DESC LIMIT 1`
-	// findMany ids are looked up by one statement; spare places hold the nil
-	// id, which no record has.
+	// findMany ids or streams are looked up by one statement; spare places hold
+	// the nil id, which no record has, or the empty name.
 	findMany = 32
+	// findFew are looked up one by one: spare places have a price.
+	findFew = 4
 )
 
 // sqlFindIDs is sqlFindID for findMany ids.
 func sqlFindIDs() string {
 	return `SELECT id, sequence FROM by_id WHERE id IN (?` + strings.Repeat(`, ?`, findMany-1) + `)`
+}
+
+// sqlNewestOf is sqlNewest for findMany streams; NULL where there is none.
+func sqlNewestOf() string {
+	return `SELECT s.column1, (SELECT revision FROM by_stream WHERE stream = s.column1 ORDER BY revision DESC LIMIT 1)
+		FROM (VALUES (?)` + strings.Repeat(`, (?)`, findMany-1) + `) s`
 }
 
 // knownStreams bounds each half of the stream heads in memory, some 100 bytes
@@ -34,9 +42,10 @@ type lookup struct {
 	group map[eventstore.EventID]eventstore.Sequence // ids of the open transaction
 	found map[eventstore.EventID]eventstore.Sequence // ids of the group that by_id holds
 	ids   []eventstore.EventID                       // room for prepare
+	names []string                                   // the same
 	args  [findMany]driver.Value
 
-	findID, findIDs, newest, one *statement
+	findID, findIDs, newest, newestOf, one *statement
 }
 
 func newLookup(c *conn, t *tail) (*lookup, error) {
@@ -47,7 +56,7 @@ func newLookup(c *conn, t *tail) (*lookup, error) {
 	for _, p := range []struct {
 		statement **statement
 		text      string
-	}{{&l.findID, sqlFindID}, {&l.findIDs, sqlFindIDs()}, {&l.newest, sqlNewest}, {&l.one, sqlReadOne}} {
+	}{{&l.findID, sqlFindID}, {&l.findIDs, sqlFindIDs()}, {&l.newest, sqlNewest}, {&l.newestOf, sqlNewestOf()}, {&l.one, sqlReadOne}} {
 		var err error
 		if *p.statement, err = c.prepare(p.text); err != nil {
 			return nil, err
@@ -56,11 +65,23 @@ func newLookup(c *conn, t *tail) (*lookup, error) {
 	return l, nil
 }
 
-// prepare looks up all ids of a group in the table at once: nearly always none
-// is there.
+// prepare looks up what a large group asks for with few statements. It comes
+// first in a transaction.
 func (l *lookup) prepare(group []*request) error {
 	clear(l.group)
 	clear(l.found)
+	if err := l.prepareIDs(group); err != nil {
+		return fmt.Errorf("look up event ids: %w", err)
+	}
+	if err := l.prepareStreams(group); err != nil {
+		return fmt.Errorf("look up the ends of streams: %w", err)
+	}
+	return nil
+}
+
+// prepareIDs looks up all ids of a group in the table: nearly always none is
+// there.
+func (l *lookup) prepareIDs(group []*request) error {
 	l.ids = l.ids[:0]
 	for _, r := range group {
 		for i := range r.events {
@@ -68,7 +89,7 @@ func (l *lookup) prepare(group []*request) error {
 		}
 	}
 	ids := l.ids
-	for len(ids) > 4 {
+	for len(ids) > findFew {
 		n := min(len(ids), findMany)
 		if err := l.findSome(ids[:n]); err != nil {
 			return err
@@ -102,6 +123,54 @@ func (l *lookup) findSome(ids []eventstore.EventID) error {
 			return false, fmt.Errorf("index of event ids holds %T, %T", row[0], row[1])
 		}
 		l.found[eventstore.EventID(id)] = eventstore.Sequence(n)
+		return true, nil
+	}, l.args[:]...)
+}
+
+// prepareStreams learns the ends of the streams that neither memory nor tail
+// know. The few left over are looked up when they are asked for.
+func (l *lookup) prepareStreams(group []*request) error {
+	l.names = l.names[:0]
+	for _, r := range group {
+		if _, ok := l.known(r.stream); ok {
+			continue
+		}
+		if _, ok := l.tail.newest(r.stream); !ok {
+			l.names = append(l.names, r.stream)
+		}
+	}
+	names := l.names
+	for len(names) > findFew {
+		n := min(len(names), findMany)
+		if err := l.newestSome(names[:n]); err != nil {
+			return err
+		}
+		names = names[n:]
+	}
+	clear(l.names)
+	return nil
+}
+
+func (l *lookup) newestSome(names []string) error {
+	for i := range l.args {
+		l.args[i] = ""
+		if i < len(names) {
+			l.args[i] = names[i]
+		}
+	}
+	return l.newestOf.rows(2, func(row []driver.Value) (bool, error) {
+		stream, ok := row[0].(string)
+		revision, found := row[1].(int64)
+		if !ok || revision < 0 || (!found && row[1] != nil) {
+			return false, fmt.Errorf("index of streams holds %v, %v", row[0], row[1])
+		}
+		next := eventstore.Revision(0)
+		if found {
+			next = eventstore.Revision(revision) + 1
+		}
+		if stream != "" {
+			l.know(stream, next)
+		}
 		return true, nil
 	}, l.args[:]...)
 }

@@ -142,7 +142,7 @@ func (w *writer) fill() error {
 		return fmt.Errorf("begin: %w", err)
 	}
 	if err := w.lookup.prepare(w.group); err != nil {
-		return fmt.Errorf("look up event ids: %w", err)
+		return err
 	}
 	for _, r := range w.group {
 		if err := w.place(r); err != nil {
