@@ -230,9 +230,35 @@ func (p *product) until(what string, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			p.t.Fatalf("in vain waited until %s\nstderr:\n%s", what, p.stderr)
+			p.t.Fatalf("in vain waited until %s\n%s", what, p.situation())
 		}
 	}
+}
+
+// situation is what there is to know when something did not happen: the newest
+// events, the inbox, and what the program complained about.
+func (p *product) situation() string {
+	var b strings.Builder
+	var events gen.EventList
+	if _, err := p.as("auditor").Get(context.Background(), "/v1/events?limit=12", nil, &events); err != nil {
+		fmt.Fprintln(&b, "events:", err)
+	}
+	for _, e := range events.Items {
+		fmt.Fprintf(&b, "@%d %s %s %s\n", e.Sequence, e.RecordedAt.Format(time.RFC3339Nano), e.Type, e.Data)
+	}
+	var inbox gen.InboxList
+	if _, err := p.as("operator").Get(context.Background(), "/dev/inbox", nil, &inbox); err != nil {
+		fmt.Fprintln(&b, "inbox:", err)
+	}
+	for _, m := range inbox.Items {
+		fmt.Fprintf(&b, "%s %s\n", m.Channel, m.Id)
+	}
+	for _, line := range strings.Split(p.stderr.String(), "\n") {
+		if !strings.Contains(line, `"level":"INFO"`) {
+			fmt.Fprintln(&b, line)
+		}
+	}
+	return b.String()
 }
 
 var inCode = regexp.MustCompile(`^([0-9A-Z]{6,8})\b`)

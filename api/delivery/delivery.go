@@ -20,6 +20,7 @@ import (
 type Journal interface {
 	Execute(ctx context.Context, r journal.Request) (journal.Outcome, error)
 	User(ctx context.Context, userID string, read func(u *domain.User, now time.Time) error) error
+	UserAt(ctx context.Context, userID string, least eventstore.Revision, read func(u *domain.User, now time.Time) error) error
 	PhoneNumber(ctx context.Context, userID, phoneID string) (string, error)
 	CodeText(ctx context.Context, purpose domain.Purpose, subjectID string, i domain.Issued) (string, error)
 	Now() time.Time

@@ -78,7 +78,7 @@ func (n *notifier) act(ctx context.Context, d codec.Decoded) error {
 	_, key, _ := cutStream(d.Record.Stream)
 	userID := domain.UserID(key)
 	locale := ""
-	if err := n.c.Journal.User(ctx, userID, func(u *domain.User, _ time.Time) error { locale = u.Locale; return nil }); err != nil {
+	if err := n.c.Journal.UserAt(ctx, userID, d.Record.Revision, func(u *domain.User, _ time.Time) error { locale = u.Locale; return nil }); err != nil {
 		return err
 	}
 	template := "notice_" + about + "@1"

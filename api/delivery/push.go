@@ -23,7 +23,7 @@ func (p *pusher) act(ctx context.Context, d codec.Decoded) error {
 		return nil
 	}
 	locale, state := "", stateOver
-	err := p.c.Journal.User(ctx, domain.UserOf(e.ChallengeID), func(u *domain.User, now time.Time) error {
+	err := p.c.Journal.UserAt(ctx, domain.UserOf(e.ChallengeID), d.Record.Revision, func(u *domain.User, now time.Time) error {
 		c, ok := u.Challenge(e.ChallengeID)
 		locale = u.Locale
 		switch {

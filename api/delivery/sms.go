@@ -59,7 +59,7 @@ func (s *texter) act(ctx context.Context, d codec.Decoded) error {
 	if r, ok := s.known(e.SMSID); ok {
 		return s.settle(ctx, d, e.SMSID, r)
 	}
-	m, known, err := s.message(ctx, e)
+	m, known, err := s.message(ctx, d.Record.Revision, e)
 	switch {
 	case err != nil:
 		return err
@@ -151,9 +151,9 @@ func (s *texter) record(ctx context.Context, d codec.Decoded, r reported) error 
 }
 
 // message is the message's state; known is false when it is no longer among
-// the user's recent ones.
-func (s *texter) message(ctx context.Context, e domain.SMSRequested) (m domain.SMS, known bool, err error) {
-	err = s.c.Journal.User(ctx, domain.UserOf(e.SMSID), func(u *domain.User, _ time.Time) error {
+// the user's recent ones. The state includes the request itself.
+func (s *texter) message(ctx context.Context, least eventstore.Revision, e domain.SMSRequested) (m domain.SMS, known bool, err error) {
+	err = s.c.Journal.UserAt(ctx, domain.UserOf(e.SMSID), least, func(u *domain.User, _ time.Time) error {
 		m, known = u.Message(e.SMSID)
 		return nil
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/keyring"
 )
 
@@ -13,8 +14,8 @@ func unknown(what string) error {
 	return &domain.Error{Code: domain.Unknown, Detail: "there is no such " + what}
 }
 
-// User shows a user's current state: everything this process appended is in
-// it. read must not keep or change u, nor call the journal; its error is
+// User shows a user's current state: everything in it that this process was
+// told of is there; it does not wait for a command under way. read must not keep or change u, nor call the journal; its error is
 // returned as it is. A user who was never registered is an UNKNOWN error.
 func (j *Journal) User(ctx context.Context, userID string, read func(u *domain.User, now time.Time) error) error {
 	if !domain.IsID(userID, domain.PrefixUser) {
@@ -30,6 +31,38 @@ func (j *Journal) User(ctx context.Context, userID string, read func(u *domain.U
 		return unknown("user")
 	}
 	return read(u, j.Now())
+}
+
+// UserAt is User for those who follow the log: the state includes the stream's
+// record at least. A record reaches a follower as soon as it is durable, which
+// may be before the command that appended it has brought the state along, or
+// on another node; so UserAt waits for a command under way and reads what is
+// missing.
+func (j *Journal) UserAt(ctx context.Context, userID string, least eventstore.Revision, read func(u *domain.User, now time.Time) error) error {
+	if !domain.IsID(userID, domain.PrefixUser) {
+		return unknown("user")
+	}
+	if err := j.reach(ctx, domain.UserStream(userID), least); err != nil {
+		return err
+	}
+	return j.User(ctx, userID, read)
+}
+
+// reach brings a stream's state to a revision at least.
+func (j *Journal) reach(ctx context.Context, stream string, least eventstore.Revision) error {
+	s := j.slots.acquire(stream)
+	defer j.slots.release(s)
+	if err := s.enter(ctx); err != nil {
+		return fmt.Errorf("wait for %s: %w", stream, err)
+	}
+	defer s.leave()
+	if err := j.ready(ctx, s); err != nil {
+		return err
+	}
+	if s.last.Next() <= least {
+		return j.catchUp(ctx, s)
+	}
+	return nil
 }
 
 // Installation shows an installation's current state, like User.
