@@ -17,6 +17,7 @@ import (
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/bridge"
 	"github.com/authledger/authledger/eventstore/memstore"
+	"github.com/authledger/authledger/eventstore/sqlitestore"
 )
 
 type suiteTest func(*testing.T, tests.TestContext, tests.PubSubConstructor)
@@ -88,6 +89,17 @@ func runUniversal(t *testing.T, store eventstore.Store) {
 func TestUniversalSuite(t *testing.T) {
 	t.Parallel()
 	store := memstore.New(time.Now)
+	t.Cleanup(func() { _ = store.Close() })
+	runUniversal(t, store)
+}
+
+// The same over the log the product runs on.
+func TestUniversalSuiteOnSQLite(t *testing.T) {
+	t.Parallel()
+	store, err := sqlitestore.Open(t.Context(), sqlitestore.Options{Dir: t.TempDir(), Clock: time.Now, Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = store.Close() })
 	runUniversal(t, store)
 }
