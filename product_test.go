@@ -20,14 +20,19 @@ import (
 	"github.com/authledger/authledger/api/gen"
 )
 
-// built is the program, built once for all tests that run it.
+// built is the program, built once for all tests that run it; with the race
+// detector when the tests have it, so that a race ends it with an exit code.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "authledger-e2e-")
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "authledger")
-	out, err := exec.Command("go", "build", "-tags", "sqlite_omit_load_extension", "-o", path, ".").CombinedOutput()
+	args := []string{"build", "-tags", "sqlite_omit_load_extension", "-o", path}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, ".")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -154,6 +159,9 @@ func (p *product) kill() {
 		p.waited <- err
 	case <-time.After(30 * time.Second):
 		p.t.Error("the process did not die")
+	}
+	if text := p.stderr.String(); strings.Contains(text, "DATA RACE") {
+		p.t.Errorf("the program has a data race:\n%s", text)
 	}
 }
 
