@@ -201,7 +201,8 @@ func (l *load) verify() {
 }
 
 // verifyChains reads the whole log: sequences dense, revisions dense, every
-// record naming the leaf of the one before it in its stream.
+// record naming the leaf of the one before it in its stream, and every
+// acknowledged event there once.
 func (l *load) verifyChains() {
 	l.t.Helper()
 	reader, err := sqlitestore.OpenReader(l.p.data)
@@ -214,6 +215,7 @@ func (l *load) verifyChains() {
 		leaf eventstore.Hash
 	}
 	heads := map[string]head{}
+	times := map[eventstore.EventID]int{} // how often each id stands in the log
 	next := eventstore.Sequence(1)
 	for r, err := range reader.ReadAll(l.t.Context(), 0) {
 		if err != nil {
@@ -225,6 +227,16 @@ func (l *load) verifyChains() {
 			l.t.Fatalf("record %d of %s breaks the order or the chain", r.Sequence, r.Stream)
 		}
 		heads[r.Stream] = head{next: r.Revision + 1, leaf: r.Leaf()}
+		times[r.ID]++
 		next++
+	}
+	for text := range l.acked {
+		id, err := codec.ParseEventID(text)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if times[id] != 1 {
+			l.t.Errorf("acknowledged event %s stands in the log %d times, want once", text, times[id])
+		}
 	}
 }
