@@ -26,7 +26,7 @@ type Listing struct {
 	Until      time.Time           // exclusive; zero for no end
 	Descending bool                // newest first
 	Limit      int                 // DefaultLimit if zero, at most MaxLimit
-	At         eventstore.Sequence // the state to list, as of this record; zero for now
+	At         eventstore.Sequence // list the state as of this record; zero is the newest
 	After      Cursor              // of the previous page; it keeps that page's At
 }
 

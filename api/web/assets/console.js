@@ -54,7 +54,7 @@ if (live) {
         show("Logged out: reload the page");
         return;
       }
-      if (answer.status !== 200) return; // unchanged, or out of reach for now
+      if (answer.status !== 200) return; // unchanged, or the server could not be reached: the next round asks again
       const html = await answer.text();
       if (paused) return;
       tag = answer.headers.get("ETag");
