@@ -89,30 +89,8 @@ func (o OptOut) InForce(at time.Time) bool {
 // OptOuts lists the register. It returns ErrCursor for a cursor of another
 // order.
 func (v *Views) OptOuts(ctx context.Context, f OptOutFilter) (Page[OptOut], error) {
-	var page Page[OptOut]
-	err := v.snapshot(ctx, func(q queryer) error {
-		at, err := readCheckpoint(ctx, q)
-		if err != nil {
-			return err
-		}
-		b, err := f.bounds(at.seq)
-		if err != nil {
-			return err
-		}
-		places, err := f.places(ctx, selection{q: q, b: b})
-		if err != nil {
-			return err
-		}
-		places, page.Next = b.cut(places)
-		page.At, page.Position = eventstore.Sequence(b.at), at.position
-		for _, p := range places {
-			o, err := single(queryOptOuts(ctx, q, sqlOptOut, p.seq))
-			if err != nil {
-				return err
-			}
-			page.Items = append(page.Items, o)
-		}
-		return nil
+	page, err := list(ctx, v, f.Listing, f.places, func(ctx context.Context, q queryer, seq int64) (OptOut, error) {
+		return single(queryOptOuts(ctx, q, sqlOptOut, seq))
 	})
 	if err != nil {
 		return Page[OptOut]{}, fmt.Errorf("list opt-outs: %w", err)

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"slices"
 	"sort"
+
+	"github.com/authledger/authledger/eventstore"
 )
 
 // selection is one page's search.
@@ -128,4 +130,37 @@ func gather[T any](sources []T, find func(T) ([]place, error)) ([]place, error) 
 		defer func() { seen[p] = true }()
 		return seen[p]
 	}), nil
+}
+
+// list reads one page of a read model, all of it as of one moment: find names
+// the places of its rows, read reads the row at one.
+func list[T any](
+	ctx context.Context, v *Views, l Listing,
+	find func(context.Context, selection) ([]place, error), read func(context.Context, queryer, int64) (T, error),
+) (page Page[T], err error) {
+	err = v.snapshot(ctx, func(q queryer) error {
+		at, err := readCheckpoint(ctx, q)
+		if err != nil {
+			return err
+		}
+		b, err := l.bounds(at.seq)
+		if err != nil {
+			return err
+		}
+		places, err := find(ctx, selection{q: q, b: b})
+		if err != nil {
+			return err
+		}
+		places, page.Next = b.cut(places)
+		page.At, page.Position = eventstore.Sequence(b.at), at.position
+		for _, p := range places {
+			row, err := read(ctx, q, p.seq)
+			if err != nil {
+				return err
+			}
+			page.Items = append(page.Items, row)
+		}
+		return nil
+	})
+	return page, err
 }

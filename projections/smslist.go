@@ -105,31 +105,7 @@ type SMS struct {
 // Messages lists the SMS ledger. It returns ErrCursor for a cursor of another
 // order. An unknown status matches nothing.
 func (v *Views) Messages(ctx context.Context, f SMSFilter) (Page[SMS], error) {
-	var page Page[SMS]
-	err := v.snapshot(ctx, func(q queryer) error {
-		at, err := readCheckpoint(ctx, q)
-		if err != nil {
-			return err
-		}
-		b, err := f.bounds(at.seq)
-		if err != nil {
-			return err
-		}
-		places, err := f.places(ctx, selection{q: q, b: b})
-		if err != nil {
-			return err
-		}
-		places, page.Next = b.cut(places)
-		page.At, page.Position = eventstore.Sequence(b.at), at.position
-		for _, p := range places {
-			m, err := readSMS(ctx, q, p.seq)
-			if err != nil {
-				return err
-			}
-			page.Items = append(page.Items, m)
-		}
-		return nil
-	})
+	page, err := list(ctx, v, f.Listing, f.places, readSMS)
 	if err != nil {
 		return Page[SMS]{}, fmt.Errorf("list messages: %w", err)
 	}
