@@ -95,7 +95,7 @@ func (a *App) openDelivery(c Config) (*delivery.Delivery, error) {
 		}
 	}
 	d, err := delivery.New(delivery.Config{
-		Journal: a.stores.journal, Log: a.stores.log, Codec: a.stores.codec, Policy: a.stores.policy,
+		Journal: a.stores.journal, Log: a.stores.log, Codec: a.stores.codec,
 		Gateway: gateway, Texts: texts, OptedOut: a.stores.optedOut, Logger: c.Logger,
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *App) openServer(c Config) error {
 	registry := prometheus.NewRegistry()
 	cfg := api.Config{
 		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys,
-		Access: a.access, Policy: a.stores.policy, StateAt: a.stateAt, ReceiptSecret: c.ReceiptSecret,
+		Access: a.access, StateAt: a.stateAt, ReceiptSecret: c.ReceiptSecret,
 		TrustedProxies: c.TrustedProxies, Limits: c.Limits, Logger: c.Logger, Registry: registry,
 	}
 	if c.Demo {
@@ -139,9 +139,9 @@ func (a *App) openServer(c Config) error {
 
 // console builds the pages for auditors and newcomers.
 func (a *App) console(c Config) (http.Handler, error) {
-	ledger := web.NewLedger(a.stores.journal, a.stores.views, a.stores.log, a.stores.codec, a.stores.policy)
+	ledger := web.NewLedger(a.stores.journal, a.stores.views, a.stores.log, a.stores.codec)
 	cfg := web.Config{
-		Data: ledger, Policy: a.stores.policy, Keys: a.access, Record: ledger.RecordRead, Demo: c.Demo,
+		Data: ledger, Policy: a.stores.journal.Policy, Keys: a.access, Record: ledger.RecordRead, Demo: c.Demo,
 		Clock: a.stores.journal.Now, Logger: c.Logger,
 	}
 	if a.inbox != nil {

@@ -169,7 +169,7 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 		return err
 	}
 	d, err := delivery.New(delivery.Config{
-		Journal: s.journal, Log: s.log, Codec: s.codec, Policy: s.policy, Gateway: delivery.NewInbox(clock.Now), Texts: texts,
+		Journal: s.journal, Log: s.log, Codec: s.codec, Gateway: delivery.NewInbox(clock.Now), Texts: texts,
 		OptedOut: s.optedOut, Logger: logger,
 	})
 	if err != nil {

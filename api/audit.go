@@ -264,7 +264,7 @@ func (s *Server) GetUserState(ctx context.Context, r gen.GetUserStateRequestObje
 }
 
 func (s *Server) pastState(ctx context.Context, past PastUser, asOf time.Time) (gen.UserState, error) {
-	snap := past.User.Snapshot(asOf, s.policy)
+	snap := past.User.Snapshot(asOf, s.journal.Policy())
 	revision, failures := int64(past.Revision), snap.FailureCount
 	state := gen.UserState{
 		UserId: snap.UserID, AsOf: snap.AsOf, Known: true, LastEventId: codec.EventIDText(past.LastEvent), Revision: &revision,

@@ -128,7 +128,7 @@ func (s *Server) ListAuthenticators(ctx context.Context, r gen.ListAuthenticator
 	}
 	var list []domain.AuthenticatorSnapshot
 	err := s.journal.User(ctx, r.UserId, func(u *domain.User, now time.Time) error {
-		list = u.Snapshot(now, s.policy).Authenticators
+		list = u.Snapshot(now, s.journal.Policy()).Authenticators
 		return nil
 	})
 	if err != nil {

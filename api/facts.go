@@ -87,7 +87,7 @@ func (s *Server) GetUser(ctx context.Context, r gen.GetUserRequestObject) (gen.G
 	recorded := s.readIsRecorded(ctx)
 	var snap domain.Snapshot
 	err := s.journal.User(ctx, r.UserId, func(u *domain.User, now time.Time) error {
-		snap = u.Snapshot(now, s.policy)
+		snap = u.Snapshot(now, s.journal.Policy())
 		return nil
 	})
 	if err != nil {

@@ -46,7 +46,7 @@ func (s *Server) basis(d domain.Decision) gen.LegalBasis {
 		ids = []string{d.DecisiveRuleID}
 	}
 	for _, id := range ids {
-		if rule, ok := s.policy.Rule(id); ok {
+		if rule, ok := s.journal.Policy().Rule(id); ok {
 			b.Citations = append(b.Citations, rule.LegalBasis)
 		}
 	}

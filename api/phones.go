@@ -127,7 +127,7 @@ func (s *Server) verification(ctx context.Context, phoneID string, out journal.O
 
 // cooldown is the time between two messages in effect at a moment (D-10).
 func (s *Server) cooldown(at time.Time) time.Duration {
-	return time.Duration(s.policy.Int("sms.cooldown_s", at)) * time.Second
+	return time.Duration(s.journal.Policy().Int("sms.cooldown_s", at)) * time.Second
 }
 
 // verificationOf makes sure that the verification in the path is one of the

@@ -34,6 +34,7 @@ type Journal interface {
 	Shown(ctx context.Context, c domain.Challenge) (string, error)
 	PhoneNumber(ctx context.Context, userID, phoneID string) (string, error)
 	OCRASecret(ctx context.Context, userID, authenticatorID string) (keyring.Secret, string, error)
+	Policy() *domain.Policy
 	Now() time.Time
 }
 
@@ -89,7 +90,6 @@ type Config struct {
 	Codec   *codec.Codec
 	Tokens  Tokens
 	Access  *access.Store
-	Policy  *domain.Policy
 	// StateAt folds a user's stream up to a moment of recording.
 	StateAt func(ctx context.Context, userID string, asOf time.Time) (PastUser, error)
 
@@ -120,7 +120,6 @@ type Server struct {
 	codec    *codec.Codec
 	tokens   Tokens
 	access   *access.Store
-	policy   *domain.Policy
 	stateAt  func(ctx context.Context, userID string, asOf time.Time) (PastUser, error)
 	demo     bool
 	inbox    Inbox
@@ -155,7 +154,7 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("build API: %w", err)
 	}
 	s := &Server{
-		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, access: c.Access, policy: c.Policy,
+		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, access: c.Access,
 		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag, viewWait: viewWait,
 		log: c.Logger, operations: operations(doc), registry: c.Registry, stopping: make(chan struct{}),
 	}
@@ -188,8 +187,8 @@ func New(c Config) (*Server, error) {
 
 func (c Config) check() error {
 	switch {
-	case c.Journal == nil, c.Views == nil, c.Store == nil, c.Codec == nil, c.Tokens == nil, c.Access == nil, c.Policy == nil, c.StateAt == nil:
-		return errors.New("journal, views, store, codec, tokens, access, policy and state-at are required")
+	case c.Journal == nil, c.Views == nil, c.Store == nil, c.Codec == nil, c.Tokens == nil, c.Access == nil, c.StateAt == nil:
+		return errors.New("journal, views, store, codec, tokens, access and state-at are required")
 	case c.Demo && (c.Inbox == nil || c.Clock == nil):
 		return errors.New("demo mode needs an inbox and a simulated clock")
 	}

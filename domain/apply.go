@@ -36,6 +36,15 @@ func (u *User) Apply(e Event, at time.Time) {
 		u.applyAuthentication(e, at)
 		u.applyChallenge(e, at)
 		u.applyOptOut(e, at)
+		u.applyVoice(e, at)
+		u.applyLifecycle(e, at)
+		u.applyPhysical(e, at)
+		u.applyCodeCard(e, at)
+		u.applyTemporary(e, at)
+		u.applyMigration(e, at)
+		u.applyRecovery(e, at)
+		u.applyUnification(e, at)
+		u.applySharing(e, at)
 	}
 }
 
@@ -62,7 +71,7 @@ func (u *User) applyPhone(e Event, at time.Time) {
 		u.verifications.add(e.VerificationID, &Verification{ID: e.VerificationID, PhoneID: e.PhoneID})
 	case ConfirmCodeIssued:
 		if v := u.verifications.get(e.VerificationID); v != nil {
-			v.Codes, v.Attempts = withCode(v.Codes, Issued{Seq: e.Seq, Kid: e.Kid, ExpiresAt: e.ExpiresAt}), 0
+			v.Codes, v.Attempts = withCode(v.Codes, Issued{Seq: e.Seq, Kid: e.Kid, Len: e.CodeLen, ExpiresAt: e.ExpiresAt}), 0
 		}
 	case PhoneNumberVerified:
 		if p := u.phones[e.PhoneID]; p != nil {
@@ -85,7 +94,11 @@ func (u *User) applyPhone(e Event, at time.Time) {
 		u.cooldowns[cooldownKey{e.PhoneID, e.Purpose}] = cooldown{at: at, smsID: e.SMSID}
 		u.messages.add(e.SMSID, &SMS{ID: e.SMSID, PhoneID: e.PhoneID, Purpose: e.Purpose, RequestedAt: at, receipts: map[string]bool{}})
 		if c := u.challenges.get(e.SubjectID); c != nil {
-			c.SMSID = e.SMSID
+			c.SMSID, c.SMSAsked = e.SMSID, true
+		}
+	case SMSRequestRefused:
+		if c := u.challenges.get(e.SubjectID); c != nil && e.Reason == ReasonSMSCooldown {
+			c.SMSAsked = true
 		}
 	case SMSDispatchStarted:
 		u.message(e.SMSID, func(m *SMS) { m.Dispatched = true })
@@ -93,6 +106,8 @@ func (u *User) applyPhone(e Event, at time.Time) {
 		u.message(e.SMSID, func(m *SMS) { m.Uncertain = true })
 	case SMSSent:
 		u.message(e.SMSID, func(m *SMS) { m.Sent = true })
+	case CodeEmailed:
+		u.message(e.SMSID, func(m *SMS) { m.Emailed = true })
 	case SMSDelivered:
 		u.message(e.SMSID, func(m *SMS) { m.receipts["delivered"] = true })
 	case SMSDeliveryFailed:
@@ -125,12 +140,12 @@ func (u *User) applyEnrollment(e Event, at time.Time) {
 	case EnrollmentStarted:
 		u.took(e.EnrollmentID)
 		u.enrollments.add(e.EnrollmentID, &Enrollment{
-			ID: e.EnrollmentID, Kind: e.Kind, InstallationID: e.InstallationID, PhoneID: e.PhoneID, OS: e.OS,
-			HandsetID: e.HandsetID, StartedAt: at,
+			ID: e.EnrollmentID, Kind: e.Kind, InstallationID: e.InstallationID, PhoneID: e.PhoneID, DeviceID: e.DeviceID,
+			Flow: e.Flow, OS: e.OS, HandsetID: e.HandsetID, StartedAt: at,
 		})
 	case ActivationCodeIssued:
 		if r := u.enrollments.get(e.SubjectID); r != nil {
-			r.Codes, r.Attempts = withCode(r.Codes, Issued{Seq: e.Seq, Kid: e.Kid, ExpiresAt: e.ExpiresAt}), 0
+			r.Codes, r.Attempts = withCode(r.Codes, issuedActivation(e)), 0
 		}
 	case ActivationCodeAccepted:
 		if r := u.enrollments.get(e.SubjectID); r != nil {
@@ -148,12 +163,24 @@ func (u *User) applyEnrollment(e Event, at time.Time) {
 		if r := u.enrollments.get(e.EnrollmentID); r != nil {
 			r.Closed = true
 		}
+	case EnrollmentExpired:
+		if r := u.enrollments.get(e.EnrollmentID); r != nil {
+			r.expired = true
+		}
 	case AuthenticatorEnrolled:
 		u.took(e.AuthenticatorID)
-		u.authenticators = append(u.authenticators, &Authenticator{
-			ID: e.AuthenticatorID, Kind: e.Kind, InstallationID: e.InstallationID, PhoneID: e.PhoneID,
-			ActivationID: e.ActivationPhoneID, OS: e.OS, Suite: e.OCRASuite, Restricted: e.Restricted, EnrolledAt: at,
-		})
+		a := &Authenticator{
+			ID: e.AuthenticatorID, Kind: e.Kind, InstallationID: e.InstallationID, DeviceID: e.DeviceID, SharingID: e.SharingID,
+			PhoneID: e.PhoneID, ActivationID: e.ActivationPhoneID, OS: e.OS, Suite: e.OCRASuite, Counter: e.NextCounter, Kid: e.Kid,
+			Cells: e.Cells, Commitment: e.GridCommitment, Restricted: e.Restricted, Trigger: e.Trigger, EnrolledAt: at,
+		}
+		if e.FullUntil != nil {
+			a.FullUntil = *e.FullUntil
+		}
+		if e.ExpiresAt != nil {
+			a.ExpiresAt = *e.ExpiresAt
+		}
+		u.authenticators = append(u.authenticators, a)
 	case AuthenticatorRevoked:
 		kept := u.authenticators[:0:0]
 		for _, a := range u.authenticators {
@@ -169,7 +196,10 @@ func (u *User) applyAuthentication(e Event, at time.Time) {
 	switch e := e.(type) {
 	case AuthenticationStarted:
 		u.took(e.TxnID)
-		u.transactions.add(e.TxnID, &Transaction{ID: e.TxnID, Purpose: e.Purpose, Platform: e.Platform})
+		u.transactions.add(e.TxnID, &Transaction{
+			ID: e.TxnID, Purpose: e.Purpose, Platform: e.Platform, Channel: e.ReleaseChannel, ClientVersion: e.ClientVersion,
+			DeviceRef: e.InitiatingDeviceRef,
+		})
 	case PrimaryFactorVerified:
 		u.transaction(e.TxnID, func(t *Transaction) {
 			t.PrimaryOK, t.ExpiresAt, t.EnrollOnly = true, e.ExpiresAt, t.Purpose == PurposeActivation
@@ -184,6 +214,7 @@ func (u *User) applyAuthentication(e Event, at time.Time) {
 		u.took(e.SessionRef)
 		u.transaction(e.TxnID, func(t *Transaction) {
 			t.Closed, t.Succeeded, t.Factors, t.SessionRef = true, true, e.Factors, e.SessionRef
+			t.SucceededAt, t.SucceededBy, t.Scope = at, e.AuthenticatorKind, e.Scope
 		})
 		if e.Factors == 2 {
 			u.failures = nil
@@ -220,14 +251,26 @@ func (u *User) applyChallenge(e Event, at time.Time) {
 		u.addChallenge(e, at)
 	case LoginCodeIssued:
 		u.challenge(e.ChallengeID, func(c *Challenge) {
-			c.Codes = withCode(c.Codes, Issued{Seq: e.Seq, Kid: e.Kid, ExpiresAt: e.ExpiresAt})
+			c.Codes = withCode(c.Codes, Issued{Seq: e.Seq, Kid: e.Kid, Len: e.CodeLen, Via: e.Via, ExpiresAt: e.ExpiresAt})
 		})
 	case ChallengeCancelled:
 		u.challenge(e.ChallengeID, func(c *Challenge) { c.Cancelled = e.Reason })
 	case ChallengeExhausted:
 		u.challenge(e.ChallengeID, func(c *Challenge) { c.Exhausted = true })
+	case ChallengeExpired:
+		u.challenge(e.ChallengeID, func(c *Challenge) { c.expired = true })
 	case ResponseVerified:
-		u.challenge(e.ChallengeID, func(c *Challenge) { c.Verified = true })
+		u.challenge(e.ChallengeID, func(c *Challenge) {
+			c.Verified = true
+			u.transaction(c.TxnID, func(t *Transaction) {
+				if c.SubjectID == "" && !t.Purpose.asks() {
+					t.Proved = c.Kind
+				}
+			})
+		})
+		if a := u.bound(e.AuthenticatorID); a != nil {
+			a.Counter = max(a.Counter, e.NextCounter)
+		}
 		if e.OCRAStep != 0 {
 			u.rememberStep(usedResponse{challengeID: e.ChallengeID, step: e.OCRAStep, at: at})
 		}
@@ -254,10 +297,12 @@ func (u *User) applyChallenge(e Event, at time.Time) {
 
 func (u *User) addChallenge(e ChallengeIssued, at time.Time) {
 	c := &Challenge{
-		ID: e.ChallengeID, TxnID: e.TxnID, AuthenticatorID: e.AuthenticatorID, Kind: e.Kind, Mode: e.Mode,
-		InstallationID: e.InstallationID, Kid: e.Kid, NumberMatching: e.NumberMatching, MaxAttempts: e.MaxAttempts,
+		ID: e.ChallengeID, TxnID: e.TxnID, AuthenticatorID: e.AuthenticatorID, SubjectID: e.SubjectID, Kind: e.Kind, Mode: e.Mode,
+		InstallationID: e.InstallationID, DeviceID: e.DeviceID, Kid: e.Kid, NumberMatching: e.NumberMatching, MaxAttempts: e.MaxAttempts,
 		IssuedAt: at, ExpiresAt: e.ExpiresAt,
 	}
+	copy(c.Cells[:], e.GridIndices)
+	u.took(e.AuthenticatorID) // assigned with the challenge, when it is to be bound
 	u.transaction(e.TxnID, func(t *Transaction) {
 		if old := u.challenges.get(t.LastChallenge); old != nil {
 			c.Supersedes, old.SupersededBy = old.ID, c.ID

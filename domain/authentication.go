@@ -17,6 +17,9 @@ type StartAuthentication struct {
 	InitiatingDeviceRef string
 	PrimaryVerified     bool
 	Defer               bool
+	// WaiverOnly asks for a session without a second factor, as a client that
+	// nobody attends must; without an opt-out in force the login fails.
+	WaiverOnly bool
 }
 
 // AuthenticationStarted opens a transaction.
@@ -80,11 +83,14 @@ type EnrollmentRequired struct {
 // AuthenticationSucceeded ends a transaction well.
 type AuthenticationSucceeded struct {
 	TxnID             string `json:"txn_id"`
-	Scope             string `json:"scope"` // full
+	Scope             string `json:"scope"` // full, recovery_only, step_up
 	AuthenticatorKind Kind   `json:"authenticator_kind,omitempty"`
 	ProtectionRank    int    `json:"protection_rank"`
 	Factors           int    `json:"factors"`
 	SessionRef        string `json:"session_ref"`
+
+	Platform            Platform `json:"platform,omitempty"`
+	InitiatingDeviceRef string   `json:"initiating_device_ref,omitempty"`
 }
 
 // AuthenticationFailed ends it badly.
@@ -102,19 +108,23 @@ func (d *decision) startAuthentication(c StartAuthentication) ([]Event, error) {
 	if !c.Platform.Valid() {
 		return nil, invalid("platform", "name a platform of the rule book such as client_portal")
 	}
-	if c.Purpose != PurposeLogin && c.Purpose != PurposeActivation {
-		return nil, invalid("purpose", "want login or activation")
+	if !c.Purpose.transacts() {
+		return nil, invalid("purpose", "want login, activation, migration, recovery, step_up, device_sharing or pin_change")
 	}
 	if d.now.Before(d.u.lockedUntil) {
 		until := d.u.lockedUntil
 		return []Event{AuthenticationRefused{Purpose: c.Purpose, Platform: c.Platform, Reason: ReasonUserLocked, LockedUntil: &until}}, nil
 	}
+	if d.u.mustUnifyFirst(c) {
+		return []Event{AuthenticationRefused{Purpose: c.Purpose, Platform: c.Platform, Reason: ReasonUnifyFirst}}, nil
+	}
+	d.tidy()
 	if d.u.lockOpen {
 		d.emit(UserUnlocked{By: "elapsed"})
 	}
 	t := &Transaction{
-		ID: d.newID(PrefixTransaction), Purpose: c.Purpose, Platform: c.Platform,
-		ExpiresAt: d.now.Add(d.seconds(pTxnTTL)),
+		ID: d.newID(PrefixTransaction), Purpose: c.Purpose, Platform: c.Platform, Channel: c.ReleaseChannel,
+		ClientVersion: c.ClientVersion, DeviceRef: c.InitiatingDeviceRef, ExpiresAt: d.now.Add(d.seconds(pTxnTTL)),
 	}
 	d.emit(AuthenticationStarted{
 		TxnID: t.ID, Purpose: c.Purpose, Platform: c.Platform, PlatformClass: c.Platform.Class(),
@@ -130,24 +140,29 @@ func (d *decision) startAuthentication(c StartAuthentication) ([]Event, error) {
 		return d.events, nil
 	}
 	d.emit(PrimaryFactorVerified{TxnID: t.ID, ExpiresAt: t.ExpiresAt})
-	if c.Purpose == PurposeActivation {
+	switch {
+	case !c.Purpose.asks():
 		return d.events, nil
-	}
-	if d.waive(t) {
+	case c.Purpose == PurposeLogin && d.waive(t):
+		return d.events, nil
+	case c.WaiverOnly:
+		d.emit(AuthenticationFailed{TxnID: t.ID, Reason: ReasonSecondRequired})
 		return d.events, nil
 	}
 	d.offer(t, c.Defer)
 	return d.events, nil
 }
 
-// offer asks the only authenticator, lists several, or sends the user to
-// enrolment.
+// offer asks the only authenticator, lists several, or says why nobody can
+// answer. A client too old to show a list gets the strongest (D-57).
 func (d *decision) offer(t *Transaction, deferred bool) {
-	switch list := d.u.Authenticators(); {
+	switch list := d.answering(t); {
 	case len(list) == 0:
-		d.emit(EnrollmentRequired{TxnID: t.ID})
+		d.offerNothing(t)
 	case len(list) == 1 && !deferred:
 		d.ask(t, &list[0], "only_one")
+	case t.Platform == TWS && olderThan(t.ClientVersion, d.p.Int(pM2FSMinTWS, d.now)):
+		d.ask(t, &list[0], "default_unsupported_client")
 	default:
 		options := make([]Option, len(list))
 		for i, a := range list {
@@ -156,3 +171,50 @@ func (d *decision) offer(t *Transaction, deferred bool) {
 		d.emit(SecondFactorOffered{TxnID: t.ID, Options: options})
 	}
 }
+
+// offerNothing ends a login whose only authenticator is a temporary passcode
+// out of scope, and sends everybody else to enrolment; whoever has an
+// authenticator that is suspended or expired is told so on the record.
+func (d *decision) offerNothing(t *Transaction) {
+	if len(d.u.Authenticators(d.now)) > 0 {
+		d.emit(
+			ChallengeRefused{TxnID: t.ID, Mode: ModeStaticCode, Reason: ReasonScopeRecovery},
+			AuthenticationFailed{TxnID: t.ID, Reason: ReasonScopeRecovery},
+		)
+		return
+	}
+	if len(d.u.authenticators) > 0 {
+		d.emit(ChallengeRefused{TxnID: t.ID, Reason: ReasonNotActive})
+	}
+	d.emit(EnrollmentRequired{TxnID: t.ID})
+}
+
+// tidy notes what has expired without an answer. It is housekeeping: no
+// decision depends on it (D-4).
+func (d *decision) tidy() {
+	for _, id := range d.u.challenges.order {
+		c := d.u.challenges.items[id]
+		if !c.expired && !c.Verified && c.Cancelled == "" && !c.Exhausted && !c.DeclinedByUser && !d.now.Before(c.ExpiresAt) {
+			d.emit(ChallengeExpired{ChallengeID: id})
+		}
+	}
+	for _, id := range d.u.enrollments.order {
+		e := d.u.enrollments.items[id]
+		if !e.expired && !e.Done && !e.Closed && !d.now.Before(e.StartedAt.Add(d.seconds(pEnrollmentTTL))) {
+			d.emit(EnrollmentExpired{EnrollmentID: id})
+		}
+	}
+	for _, id := range d.u.migrations.order {
+		if m := d.u.migrations.items[id]; !m.expired && !m.over() && !m.open(d.now) {
+			d.emit(MigrationExpired{MigrationID: id})
+		}
+	}
+	for _, id := range d.u.recoveries.order {
+		if r := d.u.recoveries.items[id]; !r.expired && !r.over() && !r.open(d.now) {
+			d.emit(RecoveryExpired{RecoveryID: id})
+		}
+	}
+}
+
+// TidyUser notes what has expired in a user's processes.
+type TidyUser struct{ UserID string }

@@ -29,7 +29,7 @@ type CancelChallenge struct{ ChallengeID string }
 type SecondFactorSelected struct {
 	TxnID           string `json:"txn_id"`
 	AuthenticatorID string `json:"authenticator_id"`
-	By              string `json:"by"` // user, only_one
+	By              string `json:"by"` // user, only_one, default_unsupported_client
 }
 
 // SelectionRefused records a choice that was not possible.
@@ -46,9 +46,12 @@ type ChallengeIssued struct {
 	ChallengeID     string    `json:"challenge_id"`
 	TxnID           string    `json:"txn_id"`
 	AuthenticatorID string    `json:"authenticator_id"`
+	SubjectID       string    `json:"subject_id,omitempty"` // the process the answer is for, when it is not the login
 	Kind            Kind      `json:"kind"`
 	Mode            Mode      `json:"mode"`
 	InstallationID  string    `json:"installation_id,omitempty"`
+	DeviceID        string    `json:"device_id,omitempty"`
+	GridIndices     []int     `json:"grid_indices,omitempty"` // the two cells asked for, from 1
 	Kid             string    `json:"kid,omitempty"`
 	ChallengeLen    int       `json:"challenge_len,omitempty"`
 	ResponseLen     int       `json:"response_len,omitempty"`
@@ -76,6 +79,12 @@ type FallbackRefused struct {
 	Reason      Code   `json:"reason"`
 }
 
+// ChallengeExpired notes that a challenge was not answered in time. It is
+// housekeeping: expiry is computed from ExpiresAt (D-4).
+type ChallengeExpired struct {
+	ChallengeID string `json:"challenge_id"`
+}
+
 // ChallengeCancelled ends a challenge without an answer.
 type ChallengeCancelled struct {
 	ChallengeID string `json:"challenge_id"`
@@ -86,24 +95,51 @@ type ChallengeCancelled struct {
 type LoginCodeIssued struct {
 	ChallengeID string    `json:"challenge_id"`
 	Seq         int       `json:"seq"`
-	Via         string    `json:"via"` // sms
+	Via         string    `json:"via"` // sms, voice
 	Kid         string    `json:"kid"`
 	CodeLen     int       `json:"code_len"`
 	ExpiresAt   time.Time `json:"expires_at"`
 }
 
+// ask selects an authenticator and opens its challenge, in the way its kind
+// is asked.
 func (d *decision) ask(t *Transaction, a *Authenticator, by string) {
 	d.emit(SecondFactorSelected{TxnID: t.ID, AuthenticatorID: a.ID, By: by})
-	if a.Kind == KindSMS {
+	switch {
+	case a.Kind == KindSMS:
 		d.askSMS(t, a)
-		return
+	case a.Kind == KindIBKey:
+		d.askApp(t, a)
+	default:
+		d.challenge(t, a, modeOf(a.Kind), "")
 	}
+}
+
+// modeOf is how a kind is asked when there is no choice.
+func modeOf(k Kind) Mode {
+	switch {
+	case k.Grid():
+		return ModeGrid
+	case k == KindTempCode:
+		return ModeStaticCode
+	}
+	return ModeChallengeResponse
+}
+
+func (d *decision) askApp(t *Transaction, a *Authenticator) {
 	if refusal := d.pushRefusal(t); refusal != "" {
 		d.emit(ChallengeRefused{TxnID: t.ID, Mode: ModePush, Reason: refusal})
-		d.challenge(t, a, ModeChallengeResponse)
+		d.challenge(t, a, ModeChallengeResponse, "")
 		return
 	}
-	d.challenge(t, a, ModePush)
+	d.challenge(t, a, ModePush, "")
+}
+
+// cells picks two different cells of a card, by the caller's dice.
+func (d *decision) cells(n int) []int {
+	first := int(d.f.Dice[0] % uint32(n))
+	second := (first + 1 + int(d.f.Dice[1]%uint32(n-1))) % n
+	return []int{first + 1, second + 1}
 }
 
 // pushRefusal is why the user is not asked by push (D-15, K-22).
@@ -123,20 +159,30 @@ func (d *decision) pushRefusal(t *Transaction) Code {
 	return ""
 }
 
-// challenge issues one to an app, in the given mode, and returns its id.
-func (d *decision) challenge(t *Transaction, a *Authenticator, mode Mode) string {
+// challenge issues one in a mode that needs no message, and returns its id.
+// subject is the process the answer is for, empty for the transaction itself.
+func (d *decision) challenge(t *Transaction, a *Authenticator, mode Mode, subject string) string {
 	c := ChallengeIssued{
-		ChallengeID: d.newID(PrefixChallenge), TxnID: t.ID, AuthenticatorID: a.ID, Kind: a.Kind, Mode: mode,
-		InstallationID: a.InstallationID, Kid: d.f.Kid, MaxAttempts: int(d.p.Int(pMaxAttempts, d.now)),
+		ChallengeID: d.newID(PrefixChallenge), TxnID: t.ID, AuthenticatorID: a.ID, SubjectID: subject, Kind: a.Kind, Mode: mode,
+		InstallationID: a.InstallationID, DeviceID: a.DeviceID, MaxAttempts: int(d.p.Int(pMaxAttempts, d.now)),
 	}
-	ttl := pPushTTL
-	if mode == ModePush {
+	ttl := pChallengeTTL
+	switch mode {
+	case ModePush:
+		ttl, c.Kid = pPushTTL, d.f.Kid
 		c.NumberMatching = d.p.Int(pNumberMatching, d.now) == 1
-	} else {
-		ttl = pChallengeTTL
+	case ModeGrid:
+		c.GridIndices, c.ResponseLen = d.cells(a.Cells), 2*cellLength
+	case ModeStaticCode:
+		c.ResponseLen = int(d.p.Int(pActivationLen, d.now))
+	default:
+		c.Kid = d.f.Kid
 		c.ChallengeLen, c.ResponseLen = int(d.p.Int(pChallengeLen, d.now)), int(d.p.Int(pResponseLen, d.now))
 	}
-	c.ExpiresAt = earlier(d.now.Add(d.seconds(ttl)), t.ExpiresAt)
+	c.ExpiresAt = d.now.Add(d.seconds(ttl))
+	if !t.Closed {
+		c.ExpiresAt = earlier(c.ExpiresAt, t.ExpiresAt)
+	}
 	d.emit(c)
 	return c.ChallengeID
 }
@@ -156,15 +202,15 @@ func (d *decision) askSMS(t *Transaction, a *Authenticator) {
 func (d *decision) sendLoginCode(challengeID string, a *Authenticator, seq int, limit time.Time) {
 	p := d.u.phones[a.PhoneID]
 	if p == nil {
-		d.emit(SMSRequestRefused{PhoneID: a.PhoneID, Purpose: PurposeLogin, Reason: ReasonPhoneUnverified})
+		d.emit(SMSRequestRefused{PhoneID: a.PhoneID, Purpose: PurposeLogin, SubjectID: challengeID, Reason: ReasonPhoneUnverified})
 		return
 	}
-	if refusal := d.smsRefusal(p, PurposeLogin); refusal != nil {
+	if refusal := d.smsRefusal(p, PurposeLogin, challengeID); refusal != nil {
 		d.emit(*refusal)
 		return
 	}
 	d.emit(LoginCodeIssued{
-		ChallengeID: challengeID, Seq: seq, Via: "sms", Kid: d.f.Kid, CodeLen: int(d.p.Int(pSMSLen, d.now)),
+		ChallengeID: challengeID, Seq: seq, Via: viaSMS, Kid: d.f.Kid, CodeLen: int(d.p.Int(pSMSLen, d.now)),
 		ExpiresAt: earlier(d.now.Add(d.seconds(pSMSTTL)), limit),
 	})
 	d.requestSMS(p, PurposeLogin, challengeID, seq, "login_code@1")
@@ -202,11 +248,13 @@ func (d *decision) issueChallenge(c IssueChallenge) ([]Event, error) {
 	}
 	last := d.u.challenges.get(t.LastChallenge)
 	switch {
-	case t.EnrollOnly:
+	case !t.Purpose.asks() && t.Proved != "":
+		return []Event{ChallengeRefused{TxnID: t.ID, Reason: ReasonChallengeUsed}}, nil
+	case t.EnrollOnly && !d.u.active(d.now, permanent):
 		return []Event{ChallengeRefused{TxnID: t.ID, Reason: ReasonNotActive}}, nil
 	case last != nil && last.Open(d.now):
 		return []Event{ChallengeRefused{TxnID: t.ID, Reason: ReasonChallengeOpen}}, nil
-	case last != nil && last.Mode == ModeChallengeResponse:
+	case last != nil && last.Mode.endsLogin() && last.SubjectID == "" && !last.Verified:
 		// It has expired, and with it the transaction (R-33), whether or not
 		// anyone tried to answer it.
 		return []Event{
@@ -218,19 +266,43 @@ func (d *decision) issueChallenge(c IssueChallenge) ([]Event, error) {
 }
 
 func (d *decision) selectAuthenticator(t *Transaction, chosen string) ([]Event, error) {
+	list := d.answering(t)
 	id, by := chosen, "user"
-	if list := d.u.Authenticators(); id == "" && len(list) == 1 {
+	if id == "" && len(list) == 1 {
 		id, by = list[0].ID, "only_one"
 	}
-	a, active := d.u.Authenticator(id)
-	switch {
-	case !t.mayChoose(id):
-		return []Event{SelectionRefused{TxnID: t.ID, AuthenticatorID: chosen, Reason: ReasonNotOffered}}, nil
-	case !active:
-		return []Event{SelectionRefused{TxnID: t.ID, AuthenticatorID: chosen, Reason: ReasonNotActive}}, nil
+	refuse := func(reason Code) ([]Event, error) {
+		return []Event{SelectionRefused{TxnID: t.ID, AuthenticatorID: chosen, Reason: reason}}, nil
 	}
-	d.ask(t, &a, by)
-	return d.events, nil
+	if !t.mayChoose(id) {
+		return refuse(ReasonNotOffered)
+	}
+	for i := range list {
+		if list[i].ID == id {
+			d.ask(t, &list[i], by)
+			return d.events, nil
+		}
+	}
+	if a := d.u.bound(id); a != nil && a.Active(d.now) {
+		return refuse(ReasonNotOffered) // it may not answer for this purpose or on this platform
+	}
+	return refuse(ReasonNotActive)
+}
+
+// answering lists the authenticators that may answer in a transaction now,
+// strongest first: in a process only permanent ones, and a temporary passcode
+// only where its scope reaches (D-56).
+func (d *decision) answering(t *Transaction) []Authenticator {
+	var out []Authenticator
+	for _, a := range d.u.Authenticators(d.now) {
+		switch {
+		case !t.Purpose.asks() && !a.Kind.Permanent():
+		case a.Kind == KindTempCode && !d.admits(&a, t):
+		default:
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // mayChoose reports whether an authenticator was offered in the transaction.
@@ -259,12 +331,12 @@ func (d *decision) requestFallback(cmd RequestFallback) ([]Event, error) {
 		return nil, err
 	}
 	reason := d.txnRefusal(t)
-	a, active := d.u.Authenticator(c.AuthenticatorID)
+	a := d.u.bound(c.AuthenticatorID)
 	switch {
 	case reason != "":
 	case c.Mode != ModePush || c.ID != t.LastChallenge:
 		reason = ReasonNoFallback
-	case !active:
+	case a == nil || !a.Active(d.now):
 		reason = ReasonNotActive
 	}
 	if reason != "" {
@@ -274,7 +346,7 @@ func (d *decision) requestFallback(cmd RequestFallback) ([]Event, error) {
 		ChallengeFallbackRequested{ChallengeID: c.ID, Cause: cmd.Cause},
 		ChallengeCancelled{ChallengeID: c.ID, Reason: "fallback"},
 	)
-	d.challenge(t, &a, ModeChallengeResponse)
+	d.challenge(t, a, ModeChallengeResponse, "")
 	return d.events, nil
 }
 
@@ -289,8 +361,7 @@ func (d *decision) resendLoginCode(cmd ResendLoginCode) ([]Event, error) {
 	if reason, _ := d.answerable(c, t, ""); reason != "" {
 		return []Event{ChallengeRefused{TxnID: c.TxnID, Mode: c.Mode, Reason: reason}}, nil
 	}
-	a, _ := d.u.Authenticator(c.AuthenticatorID)
-	d.sendLoginCode(c.ID, &a, nextSeq(c.Codes), t.ExpiresAt)
+	d.sendLoginCode(c.ID, d.u.bound(c.AuthenticatorID), nextSeq(c.Codes), t.ExpiresAt)
 	return d.events, nil
 }
 

@@ -41,6 +41,23 @@ type RemoveHolder struct {
 	EffectiveOn string
 }
 
+// RecordHolderResidence records that a holder of a joint account moved.
+type RecordHolderResidence struct {
+	ClientID    string
+	PersonRef   string
+	To          string
+	EffectiveOn string
+	EvidenceRef string
+}
+
+// RecordDomicile records that an organisation moved its seat.
+type RecordDomicile struct {
+	ClientID    string
+	To          string
+	EffectiveOn string
+	EvidenceRef string
+}
+
 // ClientRegistered is the first event of a client's stream.
 type ClientRegistered struct {
 	ClientID       string     `json:"client_id"`
@@ -70,14 +87,23 @@ type HolderRemoved struct {
 	EffectiveOn string `json:"effective_on"`
 }
 
+// DomicileChanged records an organisation's seat from a date on.
+type DomicileChanged struct {
+	From        string    `json:"from,omitempty"`
+	To          string    `json:"to"`
+	EffectiveOn string    `json:"effective_on"`
+	DetectedAt  time.Time `json:"detected_at"`
+	EvidenceRef string    `json:"evidence_ref,omitempty"`
+}
+
 // Client is what one client's stream adds up to.
 type Client struct {
 	ID         string
 	Kind       ClientKind
-	Domicile   string
 	registered bool
 	first      ClientRegistered
 	carrying   []datedCountry
+	domicile   []datedCountry
 	holders    map[string][]datedCountry // by person; cc is removed from the day of removal
 	order      []string
 }
@@ -92,6 +118,10 @@ func (c *Client) Registered() bool { return c.registered }
 func (c *Client) CarryingCC(at time.Time, p *Policy) string {
 	return latest(c.carrying, at, p)
 }
+
+// Domicile is the country of an organisation's seat at a moment; empty when
+// unknown.
+func (c *Client) Domicile(at time.Time, p *Policy) string { return latest(c.domicile, at, p) }
 
 // HolderResidences lists the countries of the holders at a moment, in the
 // order the holders were added.
@@ -115,7 +145,10 @@ const registeredOn = "0001-01-01"
 func (c *Client) Apply(e Event, _ time.Time) {
 	switch e := e.(type) {
 	case ClientRegistered:
-		c.registered, c.first, c.Kind, c.Domicile = true, e, e.Kind, e.Domicile
+		c.registered, c.first, c.Kind = true, e, e.Kind
+		if e.Domicile != "" {
+			c.domicile = append(c.domicile, datedCountry{cc: e.Domicile, on: registeredOn})
+		}
 		c.carrying = append(c.carrying, datedCountry{cc: e.CarryingCC, on: registeredOn})
 	case CarryingEntityAssigned:
 		c.carrying = append(c.carrying, datedCountry{cc: e.CarryingCC, on: e.EffectiveOn})
@@ -124,12 +157,16 @@ func (c *Client) Apply(e Event, _ time.Time) {
 			c.order = append(c.order, e.PersonRef)
 		}
 		c.holders[e.PersonRef] = append(c.holders[e.PersonRef], datedCountry{cc: e.Residence, on: e.EffectiveOn})
+	case ResidenceChanged:
+		c.holders[e.PersonRef] = append(c.holders[e.PersonRef], datedCountry{cc: e.To, on: e.EffectiveOn, moved: true})
+	case DomicileChanged:
+		c.domicile = append(c.domicile, datedCountry{cc: e.To, on: e.EffectiveOn})
 	case HolderRemoved:
 		c.holders[e.PersonRef] = append(c.holders[e.PersonRef], datedCountry{cc: removed, on: e.EffectiveOn})
 	}
 }
 
-func decideClient(c *Client, cmd Command) ([]Event, error) {
+func decideClient(c *Client, cmd Command, now time.Time) ([]Event, error) {
 	if cmd, ok := cmd.(RegisterClient); ok {
 		return c.register(cmd)
 	}
@@ -147,6 +184,10 @@ func decideClient(c *Client, cmd Command) ([]Event, error) {
 			return nil, err
 		}
 		return []Event{HolderAdded{PersonRef: cmd.PersonRef, Residence: cmd.Residence, EffectiveOn: cmd.EffectiveOn}}, nil
+	case RecordHolderResidence:
+		return c.moveHolder(cmd, now)
+	case RecordDomicile:
+		return c.moveSeat(cmd, now)
 	case RemoveHolder:
 		if err := checkDate("effectiveOn", cmd.EffectiveOn); err != nil {
 			return nil, err
@@ -157,6 +198,38 @@ func decideClient(c *Client, cmd Command) ([]Event, error) {
 		return []Event{HolderRemoved{PersonRef: cmd.PersonRef, EffectiveOn: cmd.EffectiveOn}}, nil
 	}
 	return nil, fmt.Errorf("command %s does not belong to a client", cmd.Name())
+}
+
+func newest(dated []datedCountry) string {
+	if len(dated) == 0 {
+		return ""
+	}
+	return dated[len(dated)-1].cc
+}
+
+func (c *Client) moveHolder(cmd RecordHolderResidence, now time.Time) ([]Event, error) {
+	if err := firstError(checkCC("residence", cmd.To), checkDate("effectiveOn", cmd.EffectiveOn)); err != nil {
+		return nil, err
+	}
+	held := newest(c.holders[cmd.PersonRef])
+	if held == "" || held == removed {
+		return nil, unknown("holder")
+	}
+	return []Event{ResidenceChanged{
+		PersonRef: cmd.PersonRef, From: held, To: cmd.To, EffectiveOn: cmd.EffectiveOn, DetectedAt: now, EvidenceRef: cmd.EvidenceRef,
+	}}, nil
+}
+
+func (c *Client) moveSeat(cmd RecordDomicile, now time.Time) ([]Event, error) {
+	if err := firstError(checkCC("domicile", cmd.To), checkDate("effectiveOn", cmd.EffectiveOn)); err != nil {
+		return nil, err
+	}
+	if c.Kind != Organisation {
+		return nil, invalid("domicile", "only an organisation has a domicile")
+	}
+	return []Event{DomicileChanged{
+		From: newest(c.domicile), To: cmd.To, EffectiveOn: cmd.EffectiveOn, DetectedAt: now, EvidenceRef: cmd.EvidenceRef,
+	}}, nil
 }
 
 func (c *Client) register(cmd RegisterClient) ([]Event, error) {

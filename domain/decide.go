@@ -18,7 +18,7 @@ type Command interface {
 }
 
 // State is what a stream's events add up to: *User, *Client, *Installation,
-// *Keys or *Audit.
+// *Device, *PolicyBook, *Keys or *Audit.
 type State interface {
 	// Apply records an event that was decided at a moment. It never fails and
 	// judges nothing.
@@ -36,6 +36,10 @@ func NewState(stream string) State {
 		return newClient(ClientID(key))
 	case categoryInstallation:
 		return &Installation{ID: InstallationID(key)}
+	case categoryDevice:
+		return &Device{ID: DeviceID(key)}
+	case categoryPolicy:
+		return &PolicyBook{}
 	case categoryAudit:
 		return &Audit{}
 	case categoryKeyring:
@@ -56,13 +60,24 @@ func splitStream(stream string) (category, key string) {
 // Facts is the evidence gathered for one command: what other streams said, and
 // the verdict of checks that need secrets. Unused parts are zero.
 type Facts struct {
+	Actor        Actor  // who is behind the command
 	Kid          string // code epoch in force, for anything derived now
 	Code         CodeEvidence
 	Push         PushEvidence
-	Installation *InstallationFacts // nil when there is no such installation
-	Clients      map[string]*Client // by client id: the user's own and those it may access
-	Requester    *RequesterFacts    // of an opt-out asked for by somebody else
-	SMSLastHour  int                // messages to the same number in the last hour, all users (D-11)
+	Installation *InstallationFacts // the one the command is about; nil when there is none
+	From         *InstallationFacts // where the user's IB Key lives, or the standalone app it is to leave
+	Handover     bool               // From's key signed that it hands over to Installation
+	Device       *DeviceFacts       // physical unit; nil when there is none
+	Request      *RequestFacts      // request of a physical device; nil when there is none
+	Owner        *OwnerFacts        // of a device to be shared; nil when there is none
+	PINConforms  bool               // a card's PIN has the right form (D-24)
+	Dice         [2]uint32          // random, to pick the cells of a card by
+
+	GridCommitment string // of the card the caller made
+
+	Clients     map[string]*Client // by client id: the user's own and those it may access
+	Requester   *RequesterFacts    // of an opt-out asked for by somebody else
+	SMSLastHour int                // messages to the same number in the last hour, all users (D-11)
 }
 
 // CodeEvidence is the verdict on something the user typed.
@@ -70,8 +85,10 @@ type CodeEvidence struct {
 	LenOK      bool
 	CharsetOK  bool
 	MatchedSeq int    // which issued code it equals; 0 for none
-	Matched    bool   // an OCRA response that is right and was not used before
+	Matched    bool   // a response that is right and was not used before
 	OCRAStep   uint64 // the time step it was computed for
+
+	NextCounter uint64 // the OCRA counter expected after it
 }
 
 // PushEvidence is the verdict on an app's signed decision. The other fields
@@ -82,6 +99,8 @@ type PushEvidence struct {
 	NumberGiven   bool
 	NumberMatched bool
 	UV            UV
+
+	InstallationBlocked bool // its PIN was tried too often
 }
 
 // InstallationFacts is what the user's stream needs to know of an installation.
@@ -90,6 +109,37 @@ type InstallationFacts struct {
 	OS               OS
 	HandsetID        string
 	PINPolicyVersion int // attested; 0 for none
+	PINViolation     Code
+	App              App
+	Blocked          bool
+	Retired          bool
+	Users            []string // others with an active IB Key here
+}
+
+// DeviceFacts is what the user's stream needs to know of a physical unit.
+type DeviceFacts struct {
+	ID          string
+	Model       string
+	Suite       string
+	NextCounter uint64 // the highest any of its users has seen
+	Returned    bool
+}
+
+// RequestFacts is what the unit's stream needs to know of an order.
+type RequestFacts struct {
+	Model   string
+	Shipped bool
+}
+
+// OwnerFacts is whose device another user asks to share.
+type OwnerFacts struct {
+	UserID    string
+	ClientID  string
+	Kind      Kind
+	DeviceID  string
+	Active    bool
+	Temporary bool // the owner holds an active temporary authenticator
+	BestRank  int  // of the owner's active permanent authenticators
 }
 
 // RequesterFacts is who asks on behalf of somebody else.
@@ -108,9 +158,13 @@ func Decide(s State, c Command, f Facts, now time.Time, p *Policy) ([]Event, err
 	case *User:
 		return decideUser(s, c, f, now, p)
 	case *Client:
-		return decideClient(s, c)
+		return decideClient(s, c, now)
 	case *Installation:
-		return decideInstallation(s, c)
+		return decideInstallation(s, c, now, p)
+	case *Device:
+		return decideDevice(s, c, f, now, p)
+	case *PolicyBook:
+		return decidePolicy(s, c, f, now, p)
 	case *Keys:
 		return decideKeys(c)
 	case *Audit:
@@ -213,8 +267,118 @@ func decideUser(u *User, c Command, f Facts, now time.Time, p *Policy) ([]Event,
 		return d.reevaluateRegime(c)
 	case RecordNotification:
 		return d.notify(c)
+	case TidyUser:
+		d.tidy()
+		return d.events, nil
+	}
+	for _, part := range []func(Command) ([]Event, error, bool){d.decideVoice, d.decideLifecycle, d.decideMove} {
+		if events, err, ok := part(c); ok {
+			return events, err
+		}
 	}
 	return nil, fmt.Errorf("command %s does not belong to a user", c.Name())
+}
+
+// decideVoice answers the commands about what happens around voice calls and copies of codes;
+// ok is false for any other.
+func (d *decision) decideVoice(c Command) (events []Event, err error, ok bool) {
+	switch c := c.(type) {
+	case RequestVoiceCall:
+		events, err = d.requestVoiceCall(c)
+	case RecordVoiceDispatch:
+		events, err = d.recordVoiceDispatch(c)
+	case RecordVoiceUncertain:
+		events, err = d.recordVoiceUncertain(c)
+	case RecordVoicePlaced:
+		events, err = d.recordVoicePlaced(c)
+	case RecordVoiceAnswered:
+		events, err = d.recordVoiceAnswered(c)
+	case RecordVoiceFailed:
+		events, err = d.recordVoiceFailed(c)
+	case RecordCodeEmailed:
+		events, err = d.recordCodeEmailed(c)
+	default:
+		return nil, nil, false
+	}
+	return events, err, true
+}
+
+// decideLifecycle answers the commands about the life of authenticators after their binding;
+// ok is false for any other.
+func (d *decision) decideLifecycle(c Command) (events []Event, err error, ok bool) {
+	switch c := c.(type) {
+	case ReportLost:
+		events, err = d.reportLost(c)
+	case SuspendAuthenticator:
+		events, err = d.suspend(c)
+	case ReactivateAuthenticator:
+		events, err = d.reactivate(c)
+	case RevokeAuthenticator:
+		events, err = d.revoke(c)
+	case RemoveUserFromInstallation:
+		events, err = d.removeFromInstallation(c)
+	case RequestPhysicalDevice:
+		events, err = d.requestDevice(c)
+	case NoteDeviceShipped:
+		events, err = d.noteShipped(c)
+	case AutoActivateDevice:
+		events, err = d.autoActivate(c)
+	case ChangeDevicePIN:
+		events, err = d.changeDevicePIN(c)
+	case RequestDeviceSharing:
+		events, err = d.requestSharing(c)
+	case DecideDeviceSharing:
+		events, err = d.decideSharing(c)
+	case IssueCodeCard:
+		events, err = d.issueCodeCard(c)
+	case ActivateCodeCard:
+		events, err = d.challengeCard(c)
+	case IssueTemporaryPasscode:
+		events, err = d.issueTemporary(c)
+	case DeliverTemporaryCredential:
+		events, err = d.deliverTemporary(c)
+	case CollectTemporaryCredential:
+		events, err = d.collectTemporary(c)
+	default:
+		return nil, nil, false
+	}
+	return events, err, true
+}
+
+// decideMove answers the commands about IB Key on its way from one app to another;
+// ok is false for any other.
+func (d *decision) decideMove(c Command) (events []Event, err error, ok bool) {
+	switch c := c.(type) {
+	case StartMigration:
+		events, err = d.startMigration(c)
+	case ResendMigrationCode:
+		events, err = d.resendMigrationCode(c)
+	case ProveMigration:
+		events, err = d.submitMigrationCode(c)
+	case CompleteMigration:
+		events, err = d.completeMigration(c)
+	case CancelMigration:
+		events, err = d.cancelMigration(c)
+	case StartRecovery:
+		events, err = d.startRecovery(c)
+	case ResendRecoveryCode:
+		events, err = d.resendRecoveryCode(c)
+	case ProveRecovery:
+		events, err = d.submitRecoveryCode(c)
+	case CompleteRecovery:
+		events, err = d.completeRecovery(c)
+	case CancelRecovery:
+		events, err = d.cancelRecovery(c)
+	case DetectUnification:
+		events, err = d.detectUnification(c)
+	case DeferUnification:
+		events, err = d.deferUnification(c)
+	case CompleteUnification:
+		events, err = d.completeUnification(c)
+	default:
+		return nil, nil, false
+	}
+	return events, err, true
 }
 
 // decision is one Decide on a user: the inputs, the events so far, and the

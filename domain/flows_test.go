@@ -44,7 +44,7 @@ func TestReplacedPhoneLeavesIBKeyAlone(t *testing.T) {
 	s := given(t, alice, ibKey, later(time.Hour))
 	old := s.id(PrefixPhone)
 	s.and(verifiedPhone).when(ReplacePhone{OldPhoneID: old, NewPhoneID: s.id(PrefixPhone)}).then(PhoneNumberReplaced{})
-	if a := s.user().Authenticators()[0]; a.ActivationID != old {
+	if a := s.user().Bound()[0]; a.ActivationID != old {
 		t.Errorf("activation phone %s, want %s kept for migration (D-53)", a.ActivationID, old)
 	}
 }
@@ -136,7 +136,7 @@ func TestFactsAreCheckedForTheirForm(t *testing.T) {
 		AddHolder{ClientID: clientID, Residence: "", EffectiveOn: "2024-01-01"},
 		RemoveHolder{ClientID: clientID, EffectiveOn: ""},
 		StartAuthentication{UserID: aliceID, Platform: "fax", Purpose: PurposeLogin},
-		StartAuthentication{UserID: aliceID, Platform: TWS, Purpose: PurposeStepUp},
+		StartAuthentication{UserID: aliceID, Platform: TWS, Purpose: PurposePhoneVerification},
 	} {
 		s.when(c).thenError(Invalid)
 	}

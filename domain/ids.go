@@ -25,12 +25,22 @@ const (
 	PrefixSession        = "ses"
 	PrefixIDV            = "idv"
 	PrefixNotification   = "ntf"
+	PrefixCall           = "cal" // voice call
+	PrefixMigration      = "mig"
+	PrefixUnification    = "uni"
+	PrefixRecovery       = "rec"
+	PrefixRequest        = "req" // of a physical device
+	PrefixSharing        = "shr"
+	PrefixDelivery       = "dlv" // of a temporary credential
+	PrefixDevice         = "dev" // a physical unit, whoever holds it
 	keyLength            = 26
 	categoryUser         = "user"
 	categoryClient       = "client"
 	categoryInstallation = "installation"
 	categoryAudit        = "audit"
 	categoryKeyring      = "keyring"
+	categoryDevice       = "device"
+	categoryPolicy       = "policy"
 )
 
 // Stream names.
@@ -45,6 +55,12 @@ func ClientStream(clientID string) string { return categoryClient + "-" + keyOf(
 func InstallationStream(installationID string) string {
 	return categoryInstallation + "-" + keyOf(installationID)
 }
+
+// DeviceStream is the stream of one physical unit.
+func DeviceStream(deviceID string) string { return categoryDevice + "-" + keyOf(deviceID) }
+
+// PolicyStream is the one stream of changes to rules and parameters.
+func PolicyStream() string { return categoryPolicy + "-rules" }
 
 // AuditStream is the stream of one month's reads by auditors; month is yyyy-mm.
 func AuditStream(month string) string { return categoryAudit + "-" + month }
@@ -62,11 +78,14 @@ func ClientID(key string) string { return PrefixClient + "_" + key }
 // InstallationID is the id of the installation with this key.
 func InstallationID(key string) string { return PrefixInstallation + "_" + key }
 
+// DeviceID is the id of the physical unit with this key.
+func DeviceID(key string) string { return PrefixDevice + "_" + key }
+
 // Ref is an identifier taken apart.
 type Ref struct {
 	Prefix string
-	Key    string // of the user, client or installation
-	N      uint64 // position among the things of the user; 0 for a user, client or installation
+	Key    string // of the user, client, installation or device
+	N      uint64 // position among the things of the user; 0 for whatever has a stream of its own
 }
 
 // ParseRef takes an identifier apart. ok is false for anything that NewRef or
@@ -77,7 +96,7 @@ func ParseRef(id string) (ref Ref, ok bool) {
 		return Ref{}, false
 	}
 	ref = Ref{Prefix: parts[0], Key: parts[1]}
-	whole := ref.Prefix == PrefixUser || ref.Prefix == PrefixClient || ref.Prefix == PrefixInstallation
+	whole := ref.Prefix == PrefixUser || ref.ownsStream()
 	if whole != (len(parts) == 2) {
 		return Ref{}, false
 	}
@@ -86,7 +105,8 @@ func ParseRef(id string) (ref Ref, ok bool) {
 	}
 	switch ref.Prefix {
 	case PrefixPhone, PrefixVerification, PrefixSMS, PrefixEnrollment, PrefixAuthenticator, PrefixTransaction,
-		PrefixChallenge, PrefixPush, PrefixOptOut, PrefixSession, PrefixIDV, PrefixNotification:
+		PrefixChallenge, PrefixPush, PrefixOptOut, PrefixSession, PrefixIDV, PrefixNotification, PrefixCall,
+		PrefixMigration, PrefixUnification, PrefixRecovery, PrefixRequest, PrefixSharing, PrefixDelivery:
 	default:
 		return Ref{}, false
 	}
@@ -108,10 +128,16 @@ func IsID(id, prefix string) bool {
 // empty when the id is malformed or not of a user.
 func UserOf(id string) string {
 	ref, ok := ParseRef(id)
-	if !ok || ref.Prefix == PrefixClient || ref.Prefix == PrefixInstallation {
+	if !ok || ref.ownsStream() {
 		return ""
 	}
 	return UserID(ref.Key)
+}
+
+// ownsStream reports whether the id is of something that has a stream of its
+// own and is not a user.
+func (r Ref) ownsStream() bool {
+	return r.Prefix == PrefixClient || r.Prefix == PrefixInstallation || r.Prefix == PrefixDevice
 }
 
 func validKey(k string) bool {

@@ -22,11 +22,36 @@ type RegisterInstallation struct {
 }
 
 // AttestPIN says that the app applied this version of the PIN policy and that
-// both entries matched. The PIN never leaves the phone (R-14).
+// both entries matched, or which of the two they did not do. The PIN never
+// leaves the phone (R-14).
 type AttestPIN struct {
 	InstallationID   string
 	PINPolicyVersion int
+	Violation        Code // empty, PIN_POLICY or PIN_MISMATCH
 }
+
+// ReportPINBlocked says that too many wrong PINs in a row were typed (D-25).
+type ReportPINBlocked struct {
+	InstallationID string
+	WrongEntries   int
+}
+
+// UnblockInstallation is the reaction to a completed recovery.
+type UnblockInstallation struct{ InstallationID, RecoveryID string }
+
+// RetireInstallation says that an app was replaced by another on the same
+// phone. It changes nothing while somebody's authenticator lives there.
+type RetireInstallation struct {
+	InstallationID string
+	Reason         string // unified, recovered
+	SuccessorID    string
+}
+
+// BindToInstallation records that a user's IB Key lives here.
+type BindToInstallation struct{ InstallationID, UserID, AuthenticatorID string }
+
+// UnbindFromInstallation records that it no longer does.
+type UnbindFromInstallation struct{ InstallationID, UserID, AuthenticatorID string }
 
 // RegisterPushToken records that the app can be reached again. The token is
 // kept in the keyring; the event holds a MAC.
@@ -67,6 +92,29 @@ type AppPINChanged struct {
 	PINPolicyVersion int `json:"pin_policy_version"`
 }
 
+// AppPINRefused records a PIN that was not set: it broke the policy, or the
+// second entry differed from the first.
+type AppPINRefused struct {
+	PINPolicyVersion int  `json:"pin_policy_version"`
+	Reason           Code `json:"reason"`
+}
+
+// AppPINBlocked records that the PIN cannot be tried any more.
+type AppPINBlocked struct {
+	WrongEntries int `json:"wrong_entries"`
+}
+
+// AppPINUnblocked records the end of it, by a recovery.
+type AppPINUnblocked struct {
+	RecoveryID string `json:"recovery_id"`
+}
+
+// InstallationRetired records that another app took this one's place.
+type InstallationRetired struct {
+	Reason      string `json:"reason"`
+	SuccessorID string `json:"successor_id,omitempty"`
+}
+
 // PushTokenRegistered records that the installation can be pushed to.
 type PushTokenRegistered struct {
 	InstallationID string `json:"installation_id"`
@@ -82,8 +130,12 @@ type Installation struct {
 	HandsetID        string
 	KeyAlgorithm     KeyAlgorithm
 	PublicKey        string
-	PINPolicyVersion int // 0: none attested
+	PINPolicyVersion int  // 0: none attested
+	PINViolation     Code // of the last PIN that was not set
+	Blocked          bool
+	Retired          bool
 	Reachable        bool
+	Bindings         []Binding // authenticators that live here, in order
 	first            InstallationRegistered
 	registered       bool
 }
@@ -98,15 +150,27 @@ func (i *Installation) Apply(e Event, _ time.Time) {
 		i.registered, i.first = true, e
 		i.App, i.OS, i.HandsetID, i.KeyAlgorithm, i.PublicKey = e.App, e.OS, e.PhoneHandsetID, e.KeyAlgorithm, e.PublicKey
 	case AppPINSet:
-		i.PINPolicyVersion = e.PINPolicyVersion
+		i.PINPolicyVersion, i.PINViolation = e.PINPolicyVersion, ""
 	case AppPINChanged:
-		i.PINPolicyVersion = e.PINPolicyVersion
+		i.PINPolicyVersion, i.PINViolation = e.PINPolicyVersion, ""
+	case AppPINRefused:
+		i.PINViolation = e.Reason
+	case AppPINBlocked:
+		i.Blocked = true
+	case AppPINUnblocked:
+		i.Blocked = false
+	case InstallationRetired:
+		i.Retired = true
+	case AuthenticatorBound:
+		i.Bindings = bound(i.Bindings, e)
+	case AuthenticatorUnbound:
+		i.Bindings = unbound(i.Bindings, e)
 	case PushTokenRegistered:
 		i.Reachable = true
 	}
 }
 
-func decideInstallation(i *Installation, c Command) ([]Event, error) {
+func decideInstallation(i *Installation, c Command, now time.Time, p *Policy) ([]Event, error) {
 	if c, ok := c.(RegisterInstallation); ok {
 		return i.register(c)
 	}
@@ -121,12 +185,50 @@ func decideInstallation(i *Installation, c Command) ([]Event, error) {
 		if c.PINPolicyVersion < 1 {
 			return nil, invalid("pinPolicyVersion", "give the version of the PIN policy the app applied, from 1")
 		}
+		if c.Violation != "" {
+			if c.Violation != ReasonPINPolicy && c.Violation != ReasonPINMismatch {
+				return nil, invalid("violation", "want PIN_POLICY or PIN_MISMATCH, or none")
+			}
+			return []Event{AppPINRefused{PINPolicyVersion: c.PINPolicyVersion, Reason: c.Violation}}, nil
+		}
 		if i.PINPolicyVersion == 0 {
 			return []Event{AppPINSet{PINPolicyVersion: c.PINPolicyVersion}}, nil
 		}
 		return []Event{AppPINChanged{PINPolicyVersion: c.PINPolicyVersion}}, nil
 	case RegisterPushToken:
 		return []Event{PushTokenRegistered{InstallationID: i.ID, Service: c.Service, TokenMAC: c.TokenMAC}}, nil
+	}
+	return i.decideHost(c, now, p)
+}
+
+// decideHost answers what happens to an installation as the host of
+// authenticators.
+func (i *Installation) decideHost(c Command, now time.Time, p *Policy) ([]Event, error) {
+	switch c := c.(type) {
+	case ReportPINBlocked:
+		switch {
+		case i.OS != Android:
+			return nil, invalid("wrongEntries", "only Android installations have an app PIN")
+		case int64(c.WrongEntries) < p.Int(pPINMaxWrong, now):
+			return nil, invalid("wrongEntries", "the PIN is blocked after ten wrong entries in a row, not before")
+		case i.Blocked:
+			return nil, nil
+		}
+		return []Event{AppPINBlocked{WrongEntries: c.WrongEntries}}, nil
+	case UnblockInstallation:
+		if !i.Blocked {
+			return nil, nil
+		}
+		return []Event{AppPINUnblocked{RecoveryID: c.RecoveryID}}, nil
+	case RetireInstallation:
+		if i.Retired || len(i.Bindings) > 0 {
+			return nil, nil
+		}
+		return []Event{InstallationRetired{Reason: c.Reason, SuccessorID: c.SuccessorID}}, nil
+	case BindToInstallation:
+		return bindings(i.Bindings, true, c.UserID, c.AuthenticatorID)
+	case UnbindFromInstallation:
+		return bindings(i.Bindings, false, c.UserID, c.AuthenticatorID)
 	}
 	return nil, fmt.Errorf("command %s does not belong to an installation", c.Name())
 }

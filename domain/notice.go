@@ -12,6 +12,7 @@ type RecordNotification struct {
 	Channel    string // email, sms, push, portal
 	TemplateID string
 	Locale     string
+	RuleID     string // that demands it, if one does
 	NoticeOf   string
 	Failed     bool
 }
@@ -60,7 +61,8 @@ func (d *decision) notify(c RecordNotification) ([]Event, error) {
 		return []Event{SecurityNotificationFailed{NotificationID: id, Topic: c.Topic, Channel: c.Channel, NoticeOf: c.NoticeOf}}, nil
 	}
 	return []Event{SecurityNotificationSent{
-		NotificationID: id, Topic: c.Topic, Channel: c.Channel, TemplateID: c.TemplateID, Locale: c.Locale, NoticeOf: c.NoticeOf,
+		NotificationID: id, Topic: c.Topic, Channel: c.Channel, TemplateID: c.TemplateID, Locale: c.Locale, RuleID: c.RuleID,
+		NoticeOf: c.NoticeOf,
 	}}, nil
 }
 

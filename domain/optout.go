@@ -79,7 +79,7 @@ func (d *decision) requestOptOut(c RequestOptOut) ([]Event, error) {
 	d.emit(OptOutRequested{
 		OptOutID: id, UserID: d.u.ID, RequestedBy: c.RequestedBy, AgreementVersion: c.AgreementVersion, Acknowledged: c.Acknowledged,
 	})
-	verdict := d.p.Evaluate(d.u.facts(d.f.Clients, d.now, d.p), d.now)
+	verdict := d.p.Evaluate(d.u.Facts(d.f.Clients, d.now, d.p), d.now)
 	if reason := d.optOutRefusal(c, verdict); reason != "" {
 		d.emit(OptOutDenied{OptOutID: id, Reason: reason, Decision: verdict})
 		return d.events, nil
@@ -102,12 +102,17 @@ func (d *decision) optOutRefusal(c RequestOptOut, verdict Decision) Code {
 		return ReasonOptOutAuthority
 	case !c.Acknowledged || c.AgreementVersion == "":
 		return ReasonAgreementMissing
-	case len(d.u.authenticators) == 0:
-		return ReasonNoPortalAuth
 	case d.now.Before(d.u.lockedUntil):
 		return ReasonUserLocked
+	case d.u.openMigration(d.now) != nil || d.u.openRecovery(d.now) != nil:
+		return ReasonProcessOpen
+	case d.u.active(d.now, func(a *Authenticator) bool { return !a.Kind.Temporary() }):
+		return ""
+	case len(d.u.Authenticators(d.now)) > 0:
+		return ReasonTemporaryAccess
+	default:
+		return ReasonNoPortalAuth
 	}
-	return ""
 }
 
 // mayOptOut: the owner; at an organisation also a security officer (K-11).

@@ -116,7 +116,7 @@ func (d *decision) startVerification(c StartPhoneVerification) ([]Event, error) 
 	if p.Verified {
 		return nil, &Error{Code: Exists, Detail: "this phone is verified already"}
 	}
-	if refusal := d.smsRefusal(p, PurposePhoneVerification); refusal != nil {
+	if refusal := d.smsRefusal(p, PurposePhoneVerification, ""); refusal != nil {
 		return []Event{*refusal}, nil
 	}
 	id := d.newID(PrefixVerification)
@@ -137,7 +137,7 @@ func (d *decision) resendConfirmCode(c ResendConfirmCode) ([]Event, error) {
 	if v.Done || v.Replaced {
 		return nil, &Error{Code: Invalid, Detail: "this verification has ended; start a new one"}
 	}
-	if refusal := d.smsRefusal(p, PurposePhoneVerification); refusal != nil {
+	if refusal := d.smsRefusal(p, PurposePhoneVerification, v.ID); refusal != nil {
 		return []Event{*refusal}, nil
 	}
 	d.issueConfirmCode(p, v.ID, nextSeq(v.Codes))
@@ -241,7 +241,7 @@ func (d *decision) removePhone(c RemovePhone) ([]Event, error) {
 		return d.events, nil
 	}
 	revoked := AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "client_request"}
-	if len(d.u.authenticators) > 1 {
+	if d.u.active(d.now, func(other *Authenticator) bool { return other.ID != a.ID }) {
 		d.emit(revoked)
 		return d.events, nil
 	}

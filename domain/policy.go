@@ -15,17 +15,29 @@ import (
 var policyFiles embed.FS
 
 // Policy is the dated data decisions are taken by: the rules of jurisdictions
-// (domain.md 9.2) and every number that may change (D-1). It is immutable.
+// (domain.md 9.2) and every number that may change (D-1), as known at one
+// moment. It is immutable; changes to the rule book make another one
+// (PolicyBook).
 type Policy struct {
 	Version    uint64
-	Rules      []Rule
+	Rules      []Rule // all versions, in the order in which they became known
 	parameters map[string][]Parameter
 	zones      map[string]*time.Location // by country
 }
 
-// Rule is one version of one jurisdiction rule, with the fields of
-// PolicyRulePublished.
+// Rule is one version of one jurisdiction rule.
 type Rule struct {
+	RuleRow
+	// KnownSince is when this version entered the ledger; zero for one that is
+	// built into the program.
+	KnownSince time.Time
+
+	from, to time.Time
+}
+
+// RuleRow is a row of the rule table (domain.md 9.2), as PolicyRulePublished
+// records it.
+type RuleRow struct {
 	ID            string   `json:"rule_id"`
 	Version       int      `json:"version"`
 	CC            string   `json:"cc"` // "*" for every country
@@ -38,8 +50,15 @@ type Rule struct {
 	EffectiveTo   string   `json:"effective_to,omitempty"` // exclusive
 	Tests         []string `json:"tests"`
 	BasisOfDate   string   `json:"basis_of_date"`
+}
 
-	from, to time.Time
+// period is when the row is in force: from midnight to midnight in its zone.
+func (r RuleRow) period() (from, to time.Time, err error) {
+	zone, err := time.LoadLocation(r.Zone)
+	if err != nil {
+		return from, to, err
+	}
+	return period(r.EffectiveFrom, r.EffectiveTo, zone)
 }
 
 // Statuses of a rule: active ones decide, proposed ones are reported beside the
@@ -63,6 +82,15 @@ const (
 	EffectDeny   = "deny_opt_out"
 	EffectUntil  = "opt_out_until"
 	EffectPermit = "permit_opt_out"
+	// EffectTempRecovery narrows temporary passcodes to recovery (D-56).
+	EffectTempRecovery = "temp_code_recovery_only"
+	// EffectNotify demands notices about the topics in its values.
+	EffectNotify = "notify"
+	// EffectOTPChannels demands that a login code goes out by every channel in
+	// its values.
+	EffectOTPChannels = "otp_channels"
+	// EffectSenderPrefix demands that a sender's name begins with its value.
+	EffectSenderPrefix = "sender_prefix"
 	// OutcomeIncomplete is a decision that a mandatory fact was missing for.
 	OutcomeIncomplete = "incomplete"
 )
@@ -77,12 +105,16 @@ type Parameter struct {
 	Source        string `json:"source"`
 	Confidence    string `json:"confidence"` // seed, public_page, decision
 
+	// KnownSince is when this value entered the ledger; zero for one that is
+	// built into the program.
+	KnownSince time.Time `json:"-"`
+
 	from, to time.Time
 }
 
 type policyFile struct {
 	Version    uint64      `json:"policy_version"`
-	Rules      []Rule      `json:"rules"`
+	Rules      []RuleRow   `json:"rules"`
 	Parameters []Parameter `json:"parameters"`
 }
 
@@ -113,11 +145,16 @@ func ReadPolicy(files fs.FS) (*Policy, error) {
 		all.Rules = append(all.Rules, one.Rules...)
 		all.Parameters = append(all.Parameters, one.Parameters...)
 	}
-	return newPolicy(all)
+	rules := make([]Rule, len(all.Rules))
+	for i, row := range all.Rules {
+		rules[i] = Rule{RuleRow: row}
+	}
+	return newPolicy(all.Version, rules, all.Parameters)
 }
 
-func newPolicy(file policyFile) (*Policy, error) {
-	p := &Policy{Version: file.Version, Rules: file.Rules, parameters: map[string][]Parameter{}, zones: map[string]*time.Location{}}
+// newPolicy takes rules and parameters; both slices become its own.
+func newPolicy(version uint64, rules []Rule, parameters []Parameter) (*Policy, error) {
+	p := &Policy{Version: version, Rules: rules, parameters: map[string][]Parameter{}, zones: map[string]*time.Location{}}
 	for i := range p.Rules {
 		r := &p.Rules[i]
 		if r.Status != statusActive && r.Status != statusProposed && r.Status != statusInformative {
@@ -141,7 +178,7 @@ func newPolicy(file policyFile) (*Policy, error) {
 			}
 		}
 	}
-	for _, v := range file.Parameters {
+	for _, v := range parameters {
 		var err error
 		if v.from, v.to, err = period(v.EffectiveFrom, v.EffectiveTo, time.UTC); err != nil {
 			return nil, fmt.Errorf("parameter %s: %w", v.Name, err)
@@ -189,12 +226,36 @@ const (
 	pIDVTTL         = "idv.ttl_s"
 	pPINPolicy      = "pin.policy_version"
 	pNumberMatching = "push.number_matching"
+
+	pPINMaxWrong     = "pin.max_wrong"
+	pVoiceCooldown   = "voice.cooldown_s"
+	pVoicePerTxn     = "voice.max_per_txn"
+	pVoiceSLA        = "voice.sla_s"
+	pM2FSMinTWS      = "m2fs.tws_min_version"
+	pEquityThreshold = "dsc_plus.equity_threshold"
+	pDeviceWindow    = "device.activation_window_d"
+	pTempTTL         = "temp_code.ttl_s"
+	pTempFull        = "temp_code.full_s"
+	pInAppTTL        = "temp_code.in_app_ttl_s"
+	pOSCCTTL         = "oscc.ttl_s"
+	pPortalSession   = "portal.session_s"
+	pCardCells       = "code_card.cells"
+	pSCCIssue        = "scc.issue"
+	pMigrationTTL    = "migration.ttl_s"
+	pCompletionTTL   = "process.completion_ttl_s"
+	pSharingReview   = "sharing.compliance_review"
+
+	// ParameterNotifyLogin says whether every login leads to a notice (D-58);
+	// where a rule demands one it is sent whatever this says.
+	ParameterNotifyLogin = "notify.login"
 )
 
 var parameterNames = []string{
 	pSMSCooldown, pSMSMaxPerHour, pSMSLen, pSMSTTL, pActivationLen, pActivationTTL, pEnrollmentTTL, pChallengeTTL,
 	pChallengeLen, pResponseLen, pPushTTL, pPushPerTxn, pPushPerHour, pTxnTTL, pMaxAttempts, pLockThreshold,
-	pLockWindow, pLockDuration, pIDVTTL, pPINPolicy, pNumberMatching,
+	pLockWindow, pLockDuration, pIDVTTL, pPINPolicy, pNumberMatching, pPINMaxWrong, pVoiceCooldown, pVoicePerTxn, pVoiceSLA,
+	pM2FSMinTWS, pEquityThreshold, pDeviceWindow, pTempTTL, pTempFull, pInAppTTL, pOSCCTTL, pPortalSession, pCardCells,
+	pSCCIssue, pMigrationTTL, pCompletionTTL, pSharingReview, ParameterNotifyLogin,
 }
 
 // Int is the value of a parameter in effect at a moment. ReadPolicy makes sure
@@ -219,6 +280,58 @@ func (p *Policy) Parameters() []Parameter {
 	}
 	sort.SliceStable(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
+}
+
+// Matching lists the active rules with an effect that are in force at a moment
+// and match the facts, in order of their ids.
+func (p *Policy) Matching(f DecisionFacts, at time.Time, effect string) []Rule {
+	var out []Rule
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		if r.Status == statusActive && r.effect(effect) != nil && r.inForce(at) && r.matches(f) {
+			out = append(out, *r)
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return out
+}
+
+// Values are those of an effect of the rule; nil when it has no such effect.
+func (r Rule) Values(effect string) []string {
+	if e := r.effect(effect); e != nil {
+		return e.Values
+	}
+	return nil
+}
+
+// InForce lists the rules in force at a moment, of any status, in order of
+// their ids.
+func (p *Policy) InForce(at time.Time) []Rule {
+	var out []Rule
+	for i := range p.Rules {
+		if p.Rules[i].inForce(at) {
+			out = append(out, p.Rules[i])
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return out
+}
+
+// WithProposed is the policy as it would be if a proposed rule were active; no
+// such rule is an UNKNOWN error. It shows what a proposal would change.
+func (p *Policy) WithProposed(ruleID string) (*Policy, error) {
+	q := *p
+	q.Rules = slices.Clone(p.Rules)
+	found := false
+	for i := range q.Rules {
+		if r := &q.Rules[i]; r.ID == ruleID && r.Status == statusProposed {
+			r.Status, found = statusActive, true
+		}
+	}
+	if !found {
+		return nil, unknown("proposed rule")
+	}
+	return &q, nil
 }
 
 // Rule returns the newest version of a rule.

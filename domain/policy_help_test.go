@@ -1,28 +1,31 @@
 package domain
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // withParameter is the policy with another value for one parameter.
 func withParameter(t testing.TB, p *Policy, name string, value int64) *Policy {
 	t.Helper()
-	file := policyFile{Version: p.Version, Rules: append([]Rule(nil), p.Rules...), Parameters: p.Parameters()}
-	for i := range file.Parameters {
-		if file.Parameters[i].Name == name {
-			file.Parameters[i].Value = value
+	parameters := p.Parameters()
+	for i := range parameters {
+		if parameters[i].Name == name {
+			parameters[i].Value = value
 		}
 	}
-	return buildPolicy(t, file)
+	return buildPolicy(t, p.Version, slices.Clone(p.Rules), parameters)
 }
 
 // withRule is the policy with one more rule.
 func withRule(t testing.TB, p *Policy, r Rule) *Policy {
 	t.Helper()
-	return buildPolicy(t, policyFile{Version: p.Version + 1, Rules: append(append([]Rule(nil), p.Rules...), r), Parameters: p.Parameters()})
+	return buildPolicy(t, p.Version+1, append(slices.Clone(p.Rules), r), p.Parameters())
 }
 
-func buildPolicy(t testing.TB, file policyFile) *Policy {
+func buildPolicy(t testing.TB, version uint64, rules []Rule, parameters []Parameter) *Policy {
 	t.Helper()
-	p, err := newPolicy(file)
+	p, err := newPolicy(version, rules, parameters)
 	if err != nil {
 		t.Fatalf("build a policy: %v", err)
 	}

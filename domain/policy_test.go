@@ -178,7 +178,7 @@ func TestInformativeRuleIsNeitherMatchedNorReported(t *testing.T) {
 func TestDecisiveRuleIsTheStrictestThenTheEarliestThenTheLowestID(t *testing.T) {
 	t.Parallel()
 	rule := func(id, effect, from string) Rule {
-		r := Rule{ID: id, Version: 1, CC: "DE", Zone: "Europe/Berlin", Status: statusActive, EffectiveFrom: from, Tests: []string{"residence"}, Effects: []Effect{{Name: effect}}}
+		r := Rule{RuleRow: RuleRow{ID: id, Version: 1, CC: "DE", Zone: "Europe/Berlin", Status: statusActive, EffectiveFrom: from, Tests: []string{"residence"}, Effects: []Effect{{Name: effect}}}}
 		if effect == EffectUntil {
 			r.Effects[0].Until = "2030-01-01"
 		}
@@ -213,10 +213,10 @@ func TestBackDatedRuleRevokesExistingOptOutsAndLeavesDecisionsAlone(t *testing.T
 	t.Parallel()
 	s := given(t, alice, sms, optedOut)
 	before := the[OptOutGranted](s).Decision
-	newer := withRule(t, s.policy, Rule{
+	newer := withRule(t, s.policy, Rule{RuleRow: RuleRow{
 		ID: "DE-2FA-1", Version: 1, CC: "DE", Zone: "Europe/Berlin", Status: statusActive, EffectiveFrom: "2024-01-01",
 		Tests: []string{"residence"}, Effects: []Effect{{Name: EffectDeny}},
-	})
+	}})
 	// A log that two policies wrote is audited under each by replay; here the
 	// second half is decided apart.
 	state, now := s.user(), s.now.Add(time.Hour)
@@ -240,6 +240,12 @@ func TestParametersAreThoseOfTheRuleBookWithTheirSource(t *testing.T) {
 		"code.activation.ttl_s": 600, "enrollment.ttl_s": 1800, "challenge.cr.ttl_s": 300, "challenge.len": 6, "response.len": 8,
 		"challenge.push.ttl_s": 180, "push.max_per_txn": 3, "push.max_per_hour": 10, "txn.ttl_s": 600, "challenge.max_attempts": 3,
 		"lock.threshold": 10, "lock.window_s": 86400, "lock.duration_s": 86400, "idv.ttl_s": 1800, "pin.policy_version": 1, "push.number_matching": 1,
+		"pin.max_wrong": 10, "voice.cooldown_s": 60, "voice.max_per_txn": 3, "voice.sla_s": 60, "m2fs.tws_min_version": 966,
+		"dsc_plus.equity_threshold": 100_000_000, "device.activation_window_d": 14, "temp_code.ttl_s": 288 * 3600,
+		"temp_code.full_s": 48 * 3600, "temp_code.in_app_ttl_s": 86400, "oscc.ttl_s": 504 * 3600, "portal.session_s": 3600,
+		"code_card.cells": 224, "scc.issue": 0, "migration.ttl_s": 600, "process.completion_ttl_s": 1800,
+		"sharing.compliance_review": 0, "notify.login": 1, "fee.dsc_plus": 2000, "fee.scc": 0, "withdrawal.none_per_day": 5_000_000,
+		"withdrawal.sms_per_day": 20_000_000, "withdrawal.scc_per_day": 20_000_000, "withdrawal.ibkey_per_day": 100_000_000,
 	}
 	p, got := builtIn(t), map[string]int64{}
 	for _, v := range p.Parameters() {
@@ -247,8 +253,8 @@ func TestParametersAreThoseOfTheRuleBookWithTheirSource(t *testing.T) {
 		if v.Source == "" || v.Unit == "" || v.Confidence != "seed" && v.Confidence != "public_page" && v.Confidence != "decision" {
 			t.Errorf("%s lacks its source, unit or confidence: %+v", v.Name, v)
 		}
-		if now := p.Int(v.Name, moment(t, "2024-03-01T00:00:00Z")); now != v.Value {
-			t.Errorf("%s is %d in effect, %d in the file", v.Name, now, v.Value)
+		if at := p.Start(v.EffectiveFrom, ""); p.Int(v.Name, at) != v.Value {
+			t.Errorf("%s is %d on %s, %d in the file", v.Name, p.Int(v.Name, at), v.EffectiveFrom, v.Value)
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -258,14 +264,14 @@ func TestParametersAreThoseOfTheRuleBookWithTheirSource(t *testing.T) {
 
 func TestParameterChangesOnItsDate(t *testing.T) {
 	t.Parallel()
-	file := policyFile{Version: 2, Rules: builtIn(t).Rules, Parameters: builtIn(t).Parameters()}
-	for i := range file.Parameters {
-		if file.Parameters[i].Name == pSMSCooldown {
-			file.Parameters[i].EffectiveTo = "2024-03-02"
+	parameters := builtIn(t).Parameters()
+	for i := range parameters {
+		if parameters[i].Name == pSMSCooldown {
+			parameters[i].EffectiveTo = "2024-03-02"
 		}
 	}
-	file.Parameters = append(file.Parameters, Parameter{Name: pSMSCooldown, Value: 60, EffectiveFrom: "2024-03-02"})
-	p := buildPolicy(t, file)
+	parameters = append(parameters, Parameter{Name: pSMSCooldown, Value: 60, EffectiveFrom: "2024-03-02"})
+	p := buildPolicy(t, 2, builtIn(t).Rules, parameters)
 	for clock, want := range map[string]int64{"1999-01-01T00:00:00Z": 120, "2024-03-01T23:59:59.999Z": 120, "2024-03-02T00:00:00Z": 60, "2030-01-01T00:00:00Z": 60} {
 		if got := p.Int(pSMSCooldown, moment(t, clock)); got != want {
 			t.Errorf("at %s the cooldown is %d, want %d", clock, got, want)

@@ -1,5 +1,7 @@
 package domain
 
+import "slices"
+
 // recent keeps the newest things of one kind, so that a state stays small
 // however long its history is. What falls out is old: its id is below the
 // stream's counter, and it is answered as closed.
@@ -24,6 +26,14 @@ func (r *recent[T]) add(id string, item *T) {
 		delete(r.items, r.order[0])
 		r.order = append(r.order[:0], r.order[1:]...)
 	}
+}
+
+func (r *recent[T]) remove(id string) {
+	if _, ok := r.items[id]; !ok {
+		return
+	}
+	delete(r.items, id)
+	r.order = slices.DeleteFunc(slices.Clone(r.order), func(o string) bool { return o == id })
 }
 
 func (r *recent[T]) get(id string) *T { return r.items[id] }

@@ -10,7 +10,7 @@ import (
 
 // ReevaluateRegime is the process that checks an opt-out against the rules in
 // force now. Cause is residence_change, rule_in_force, carrying_entity_change,
-// holder_added or access_granted. It appends nothing when the opt-out stands.
+// domicile_change, holder_added or access_granted. It appends nothing when the opt-out stands.
 type ReevaluateRegime struct{ UserID, Cause string }
 
 // OptOutRevoked ends an opt-out that the rules no longer allow. ExposedS is
@@ -28,7 +28,7 @@ func (d *decision) reevaluateRegime(c ReevaluateRegime) ([]Event, error) {
 	if !d.u.optOut.inForce(d.now) {
 		return nil, nil
 	}
-	verdict := d.p.Evaluate(d.u.facts(d.f.Clients, d.now, d.p), d.now)
+	verdict := d.p.Evaluate(d.u.Facts(d.f.Clients, d.now, d.p), d.now)
 	if verdict.Outcome != EffectDeny {
 		return nil, nil
 	}
@@ -67,7 +67,7 @@ func (d *decision) deniedSince() (since time.Time, cause string) {
 	since, cause = d.now, causeRule
 	for i := len(turns) - 1; i >= 0; i-- {
 		at := turns[i].at
-		if d.p.Evaluate(d.u.facts(d.f.Clients, at, d.p), at).Outcome != EffectDeny {
+		if d.p.Evaluate(d.u.Facts(d.f.Clients, at, d.p), at).Outcome != EffectDeny {
 			break
 		}
 		since, cause = at, turns[i].cause
@@ -79,6 +79,7 @@ const (
 	causeRule      = "rule_in_force"
 	causeResidence = "residence_change"
 	causeCarrying  = "carrying_entity_change"
+	causeDomicile  = "domicile_change"
 	causeHolder    = "holder_added"
 	causeAccess    = "access_granted"
 )
@@ -110,9 +111,16 @@ func (d *decision) turns() []turn {
 		}
 	}
 	if c := d.f.Clients[d.u.ClientID]; c != nil {
+		for _, r := range c.domicile {
+			add(d.p.Start(r.on, r.cc), causeDomicile)
+		}
 		for _, person := range c.order {
 			for _, h := range c.holders[person] {
-				add(d.p.Start(h.on, h.cc), causeHolder)
+				cause := causeHolder
+				if h.moved {
+					cause = causeResidence
+				}
+				add(d.p.Start(h.on, h.cc), cause)
 			}
 		}
 	}
@@ -127,7 +135,7 @@ func (d *decision) waive(t *Transaction) bool {
 	if t.Platform.Class() != Trading || !d.u.optOut.inForce(d.now) {
 		return false
 	}
-	verdict := d.p.Evaluate(d.u.facts(d.f.Clients, d.now, d.p), d.now)
+	verdict := d.p.Evaluate(d.u.Facts(d.f.Clients, d.now, d.p), d.now)
 	switch verdict.Outcome {
 	case EffectDeny:
 		d.revokeOptOut("", verdict)
@@ -142,12 +150,12 @@ func (d *decision) waive(t *Transaction) bool {
 	return true
 }
 
-// facts gathers what the rules ask about (D-70), from this stream and from the
+// Facts gathers what the rules ask about (D-70), from this stream and from the
 // clients' streams.
-func (u *User) facts(clients map[string]*Client, at time.Time, p *Policy) DecisionFacts {
+func (u *User) Facts(clients map[string]*Client, at time.Time, p *Policy) DecisionFacts {
 	f := DecisionFacts{Residence: u.ResidenceAt(at, p), HolderResidences: []string{}, AccessibleCarryingCCs: []string{}}
 	if c := clients[u.ClientID]; c != nil && c.registered {
-		f.ClientKind, f.Domicile, f.CarryingCC = c.Kind, c.Domicile, c.CarryingCC(at, p)
+		f.ClientKind, f.Domicile, f.CarryingCC = c.Kind, c.Domicile(at, p), c.CarryingCC(at, p)
 		f.HolderResidences = c.HolderResidences(at, p)
 	}
 	for _, id := range u.AccessibleClients(at, p) {

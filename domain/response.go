@@ -33,7 +33,9 @@ type ResponseVerified struct {
 	AnsweringInstallationID string   `json:"answering_installation_id,omitempty"`
 	NumberMatched           bool     `json:"number_matched,omitempty"`
 	OOBClass                string   `json:"oob_class,omitempty"`
-	OCRAStep                uint64   `json:"ocra_step,omitempty"` // minutes since 1970, RFC 6287 T1M
+	OCRAStep                uint64   `json:"ocra_step,omitempty"`    // minutes since 1970, RFC 6287 T1M
+	NextCounter             uint64   `json:"next_counter,omitempty"` // OCRA counter expected next, RFC 6287 C
+	DeviceID                string   `json:"device_id,omitempty"`    // physical unit that answered
 	Document                Personal `json:"document,omitzero"`
 	Signature               string   `json:"signature,omitempty"`
 }
@@ -68,7 +70,6 @@ type AnomalyFlagged struct {
 // answerable is why an answer comes too late or at the wrong place; "" when it
 // may be judged. ends reports whether the transaction ends with it.
 func (d *decision) answerable(c *Challenge, t *Transaction, txnID string) (reason Code, ends bool) {
-	_, active := d.u.Authenticator(c.AuthenticatorID)
 	switch {
 	case txnID != "" && txnID != c.TxnID:
 		return ReasonTxnMismatch, false
@@ -80,16 +81,32 @@ func (d *decision) answerable(c *Challenge, t *Transaction, txnID string) (reaso
 		return ReasonChallengeSpent, false
 	case c.Cancelled != "":
 		return ReasonChallengeOld, false
+	case c.SubjectID != "":
+		return d.answerableForProcess(c), false
 	case t == nil || t.Closed:
 		return ReasonTxnClosed, false
 	case !d.now.Before(c.ExpiresAt):
-		return ReasonChallengeExpired, c.Mode == ModeChallengeResponse
+		return ReasonChallengeExpired, c.Mode.endsLogin()
 	case !d.now.Before(t.ExpiresAt):
 		return ReasonTxnExpired, true
-	case !active:
+	}
+	if a := d.u.bound(c.AuthenticatorID); a == nil || !a.Active(d.now) {
 		return ReasonNotActive, true
 	}
 	return "", false
+}
+
+// answerableForProcess judges a challenge that proves something to a process;
+// the authenticator need not be bound or active yet, and the transaction it
+// began in may be over.
+func (d *decision) answerableForProcess(c *Challenge) Code {
+	switch {
+	case !d.now.Before(c.ExpiresAt):
+		return ReasonChallengeExpired
+	case !d.processOpen(c):
+		return ReasonProcessClosed
+	}
+	return ""
 }
 
 // reject records an answer that was not judged right. Counted rejections use
@@ -118,7 +135,9 @@ func (d *decision) reject(c *Challenge, r ResponseRejected, ends bool) []Event {
 			d.emit(ChallengeCancelled{ChallengeID: c.ID, Reason: "locked"})
 		}
 	}
+	t := d.u.transactions.get(c.TxnID)
 	switch {
+	case t == nil || t.Closed: // nothing left to end
 	case r.Reason == ReasonDeclined || ends:
 		d.emit(AuthenticationFailed{TxnID: c.TxnID, Reason: r.Reason})
 	case lock != nil:
@@ -129,15 +148,84 @@ func (d *decision) reject(c *Challenge, r ResponseRejected, ends bool) []Event {
 	return d.events
 }
 
-func (d *decision) accept(c *Challenge, v ResponseVerified) []Event {
-	v.ChallengeID, v.TxnID, v.AuthenticatorID, v.Mode = c.ID, c.TxnID, c.AuthenticatorID, c.Mode
+// accept records the right answer and what follows from it: the login, a proof
+// for the process the transaction was begun for, or the next step of the
+// process the challenge belongs to.
+func (d *decision) accept(c *Challenge, t *Transaction, v ResponseVerified) []Event {
+	v.ChallengeID, v.TxnID, v.AuthenticatorID, v.DeviceID = c.ID, c.TxnID, c.AuthenticatorID, c.DeviceID
+	if v.Mode == "" {
+		v.Mode = c.Mode
+	}
 	v.AttemptNo = c.Attempts + 1
 	v.ElapsedMS = d.now.Sub(c.IssuedAt).Milliseconds()
-	d.emit(v, AuthenticationSucceeded{
-		TxnID: c.TxnID, Scope: "full", AuthenticatorKind: c.Kind, ProtectionRank: c.Kind.Rank(), Factors: 2,
-		SessionRef: d.newID(PrefixSession),
-	})
+	d.emit(v)
+	switch {
+	case c.SubjectID != "":
+		d.proved(c, v)
+	case t.Purpose.asks():
+		d.emit(AuthenticationSucceeded{
+			TxnID: c.TxnID, Scope: d.scope(c, t), AuthenticatorKind: c.Kind, ProtectionRank: c.Kind.Rank(), Factors: 2,
+			SessionRef: d.newID(PrefixSession), Platform: t.Platform, InitiatingDeviceRef: t.DeviceRef,
+		})
+	}
 	return d.events
+}
+
+// Scopes of a session.
+const (
+	scopeFull     = "full"
+	scopeRecovery = "recovery_only"
+	scopeStepUp   = "step_up"
+)
+
+func (d *decision) scope(c *Challenge, t *Transaction) string {
+	switch {
+	case c.Kind == KindTempCode && !d.fullScope(d.u.bound(c.AuthenticatorID)):
+		return scopeRecovery
+	case t.Purpose == PurposeStepUp:
+		return scopeStepUp
+	}
+	return scopeFull
+}
+
+// proved does what the answer to a process's challenge was asked for.
+func (d *decision) proved(c *Challenge, v ResponseVerified) {
+	ref, _ := ParseRef(c.SubjectID)
+	switch ref.Prefix {
+	case PrefixEnrollment:
+		d.activateDevice(d.u.enrollments.get(c.SubjectID), c.AuthenticatorID, v.NextCounter)
+	case PrefixMigration:
+		d.proveMigration(d.u.migrations.get(c.SubjectID), proofPhysical)
+	case PrefixRecovery:
+		d.emit(RecoveryProofAccepted{RecoveryID: c.SubjectID, Proof: proofPhysical})
+	case PrefixSharing:
+		d.deviceProved(d.u.sharings.get(c.SubjectID), c.AuthenticatorID, v.NextCounter)
+	case PrefixAuthenticator:
+		d.authenticatorProved(c)
+	}
+}
+
+// processOpen reports whether the process a challenge belongs to still waits
+// for its answer.
+func (d *decision) processOpen(c *Challenge) bool {
+	ref, _ := ParseRef(c.SubjectID)
+	switch ref.Prefix {
+	case PrefixEnrollment:
+		_, err := d.openEnrollment(c.SubjectID)
+		return err == nil
+	case PrefixMigration:
+		m := d.u.migrations.get(c.SubjectID)
+		return m != nil && m.open(d.now)
+	case PrefixRecovery:
+		r := d.u.recoveries.get(c.SubjectID)
+		return r != nil && r.open(d.now)
+	case PrefixSharing:
+		s := d.u.sharings.get(c.SubjectID)
+		return s != nil && s.Status == sharingRequested
+	case PrefixAuthenticator:
+		return d.u.cards.get(c.SubjectID) != nil || d.u.bound(c.SubjectID) != nil
+	}
+	return false
 }
 
 func (d *decision) submitResponse(cmd SubmitResponse) ([]Event, error) {
@@ -155,12 +243,12 @@ func (d *decision) submitResponse(cmd SubmitResponse) ([]Event, error) {
 		r.Reason = reason
 		return d.reject(c, r, ends), nil
 	}
+	if c.Kind == KindTempCode && !d.admits(d.u.bound(c.AuthenticatorID), t) {
+		r.Reason = ReasonScopeRecovery // its full scope ended between question and answer
+		return d.reject(c, r, true), nil
+	}
 	if c.Mode == ModeSMSCode {
-		r.Reason, r.Counted = d.judgeCode(c.Codes, c.Attempts, c.MaxAttempts, false, false)
-		if r.Reason == "" {
-			return d.accept(c, ResponseVerified{UV: UVNone, OOBClass: oobPSTN}), nil
-		}
-		return d.reject(c, r, false), nil
+		return d.submitCode(c, t, r), nil
 	}
 	switch {
 	case !e.LenOK || !e.CharsetOK:
@@ -168,9 +256,37 @@ func (d *decision) submitResponse(cmd SubmitResponse) ([]Event, error) {
 	case !e.Matched:
 		r.Reason, r.Counted = ReasonResponseWrong, true
 	default:
-		return d.accept(c, ResponseVerified{UV: UVNone, AnsweringInstallationID: c.InstallationID, OCRAStep: e.OCRAStep}), nil
+		return d.accept(c, t, ResponseVerified{
+			UV: d.unlockedBy(c), AnsweringInstallationID: c.InstallationID, OCRAStep: e.OCRAStep, NextCounter: e.NextCounter,
+		}), nil
 	}
 	return d.reject(c, r, false), nil
+}
+
+// submitCode judges the code of an SMS or a call.
+func (d *decision) submitCode(c *Challenge, t *Transaction, r ResponseRejected) []Event {
+	r.Reason, r.Counted = d.judgeCode(c.Codes, c.Attempts, c.MaxAttempts, false, false)
+	if r.Reason != "" {
+		return d.reject(c, r, false)
+	}
+	v := ResponseVerified{UV: UVNone, OOBClass: oobPSTN}
+	if c.Codes[len(c.Codes)-1].Via == viaVoice {
+		v.Mode = ModeVoiceCode
+	}
+	return d.accept(c, t, v)
+}
+
+// unlockedBy is the local check behind a typed response, where only one is
+// possible (R-13, R-23, R-31); the server cannot see it otherwise.
+func (d *decision) unlockedBy(c *Challenge) UV {
+	a := d.u.bound(c.AuthenticatorID)
+	switch {
+	case c.Kind == KindDSCPlus:
+		return UVDSCPIN
+	case c.Kind == KindIBKey && a != nil && a.OS == Android:
+		return UVAppPIN
+	}
+	return UVNone
 }
 
 func (d *decision) decidePush(cmd DecidePush) ([]Event, error) {
@@ -182,7 +298,7 @@ func (d *decision) decidePush(cmd DecidePush) ([]Event, error) {
 		return nil, invalid("challengeId", "this challenge is answered on the login page")
 	}
 	e := d.f.Push
-	a, _ := d.u.Authenticator(c.AuthenticatorID)
+	a := d.u.bound(c.AuthenticatorID)
 	r := ResponseRejected{LenOK: e.NumberGiven, CharsetOK: e.NumberGiven}
 	signed := Clear(string(cmd.Document))
 	if !e.Authentic || cmd.InstallationID != c.InstallationID {
@@ -193,6 +309,8 @@ func (d *decision) decidePush(cmd DecidePush) ([]Event, error) {
 	switch {
 	case reason != "":
 		r.Reason = reason
+	case e.InstallationBlocked:
+		r.Reason = ReasonInstallBlocked
 	case !e.Approve:
 		r.Reason, r.Counted, r.Document, r.Signature = ReasonDeclined, true, signed, cmd.Signature
 	case c.NumberMatching && !e.NumberGiven:
@@ -212,5 +330,5 @@ func (d *decision) decidePush(cmd DecidePush) ([]Event, error) {
 	if e.NumberMatched {
 		v.OOBClass = oobNumber
 	}
-	return d.accept(c, v), nil
+	return d.accept(c, t, v), nil
 }

@@ -105,7 +105,7 @@ func TestS6EleventhPushOfAnHourBecomesChallengeResponse(t *testing.T) {
 	for range 10 {
 		s.and(login(ClientPortal)).then(AuthenticationStarted{}, PrimaryFactorVerified{}, SecondFactorSelected{}, ChallengeIssued{Mode: ModePush})
 	}
-	s.at("10:59:59.999").and(login(ClientPortal)).then(
+	s.at("10:59:59.999").when(TidyUser{UserID: aliceID}).and(login(ClientPortal)).then(
 		AuthenticationStarted{}, PrimaryFactorVerified{}, SecondFactorSelected{}, ChallengeRefused{Reason: ReasonPushRate}, ChallengeIssued{Mode: ModeChallengeResponse},
 	)
 	s.at("11:00:00.000").and(login(ClientPortal)).then(

@@ -41,6 +41,14 @@ type RecordSMSDeliveryFailed struct {
 	ProviderCode string
 }
 
+// RecordCodeEmailed says that a copy of a code went out by e-mail because a
+// rule demands it (G-9).
+type RecordCodeEmailed struct {
+	SMSID      string
+	AddressRef string // the broker's reference of the address
+	RuleID     string
+}
+
 // RecordSMSSendFailed says that the provider refused the message, which lifts
 // the cooldown (D-10).
 type RecordSMSSendFailed struct{ SMSID, ProviderCode string }
@@ -62,6 +70,7 @@ type SMSRequestRefused struct {
 	Purpose     Purpose `json:"purpose"`
 	Reason      Code    `json:"reason"`
 	RetryAfterS int64   `json:"retry_after_s"`
+	SubjectID   string  `json:"subject_id,omitempty"` // what the message was for, if that exists
 }
 
 // SMSDispatchStarted precedes the hand-over to a gateway.
@@ -102,6 +111,13 @@ type SMSDeliveryFailed struct {
 	ProviderCode string `json:"provider_code"`
 }
 
+// CodeEmailed records the copy of a code that a rule demands by e-mail.
+type CodeEmailed struct {
+	SMSID      string `json:"sms_id"`
+	AddressRef string `json:"address_ref"`
+	RuleID     string `json:"rule_id"`
+}
+
 // SMSSendFailed means that the provider refused the message.
 type SMSSendFailed struct {
 	SMSID        string `json:"sms_id"`
@@ -110,9 +126,9 @@ type SMSSendFailed struct {
 
 // smsRefusal is why no message may go to the phone for this purpose now, or
 // nil. Verification is what an unverified phone may be used for.
-func (d *decision) smsRefusal(p *Phone, purpose Purpose) *SMSRequestRefused {
+func (d *decision) smsRefusal(p *Phone, purpose Purpose, subject string) *SMSRequestRefused {
 	refuse := func(reason Code, retry time.Duration) *SMSRequestRefused {
-		return &SMSRequestRefused{PhoneID: p.ID, Purpose: purpose, Reason: reason, RetryAfterS: ceilSeconds(retry)}
+		return &SMSRequestRefused{PhoneID: p.ID, Purpose: purpose, SubjectID: subject, Reason: reason, RetryAfterS: ceilSeconds(retry)}
 	}
 	if p.Line == LineFixed || p.Line == LineVoIP {
 		return refuse(ReasonPhoneNotMobile, 0)
@@ -191,6 +207,14 @@ func (d *decision) recordSMSDeliveryFailed(c RecordSMSDeliveryFailed) ([]Event, 
 		return nil, err
 	}
 	return []Event{SMSDeliveryFailed(c)}, nil
+}
+
+func (d *decision) recordCodeEmailed(c RecordCodeEmailed) ([]Event, error) {
+	m, err := d.message(c.SMSID)
+	if err != nil || m == nil || m.Emailed {
+		return nil, err
+	}
+	return []Event{CodeEmailed(c)}, nil
 }
 
 func (d *decision) recordSMSSendFailed(c RecordSMSSendFailed) ([]Event, error) {

@@ -1,6 +1,9 @@
 package domain
 
-import "time"
+import (
+	"sort"
+	"time"
+)
 
 // Snapshot is a user's state at a moment in a form for people and JSON. Expiry
 // is computed for that moment (D-4).
@@ -21,6 +24,7 @@ type Snapshot struct {
 	Phones         []PhoneSnapshot         `json:"phones"`
 	Authenticators []AuthenticatorSnapshot `json:"authenticators"`
 	Transactions   []TransactionSnapshot   `json:"open_transactions"`
+	Processes      []ProcessSnapshot       `json:"open_processes"`
 }
 
 // OptOutSnapshot is the opt-out in force.
@@ -40,7 +44,7 @@ type PhoneSnapshot struct {
 	VerifiedAt *time.Time `json:"verified_at,omitempty"`
 }
 
-// AuthenticatorSnapshot is one active authenticator.
+// AuthenticatorSnapshot is one authenticator that was not revoked.
 type AuthenticatorSnapshot struct {
 	AuthenticatorID string    `json:"authenticator_id"`
 	Kind            Kind      `json:"kind"`
@@ -50,6 +54,26 @@ type AuthenticatorSnapshot struct {
 	Restricted      bool      `json:"restricted"`
 	Rank            int       `json:"protection_rank"`
 	EnrolledAt      time.Time `json:"enrolled_at"`
+
+	Status      string     `json:"status"` // active, suspended, expired
+	DeviceID    string     `json:"device_id,omitempty"`
+	Trigger     string     `json:"trigger,omitempty"`
+	Shared      bool       `json:"shared,omitempty"` // the unit is another user's
+	Suspended   string     `json:"suspended,omitempty"`
+	SuspendedAt *time.Time `json:"suspended_at,omitempty"`
+	FullUntil   *time.Time `json:"full_until,omitempty"`
+	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
+}
+
+// ProcessSnapshot is a process that can still go on.
+type ProcessSnapshot struct {
+	ID             string    `json:"id"`
+	Process        string    `json:"process"` // enrollment, migration, recovery, unification, device, device_sharing, code_card
+	Step           string    `json:"step"`
+	Proof          string    `json:"proof,omitempty"`
+	InstallationID string    `json:"installation_id,omitempty"`
+	DeviceID       string    `json:"device_id,omitempty"`
+	ExpiresAt      time.Time `json:"expires_at,omitzero"`
 }
 
 // TransactionSnapshot is one transaction that can still go on.
@@ -79,12 +103,11 @@ func (u *User) Snapshot(at time.Time, p *Policy) Snapshot {
 	for _, ph := range u.Phones() {
 		s.Phones = append(s.Phones, ph.snapshot())
 	}
-	for _, a := range u.Authenticators() {
-		s.Authenticators = append(s.Authenticators, AuthenticatorSnapshot{
-			AuthenticatorID: a.ID, Kind: a.Kind, InstallationID: a.InstallationID, PhoneID: a.PhoneID, OS: a.OS,
-			Restricted: a.Restricted, Rank: a.Kind.Rank(), EnrolledAt: a.EnrolledAt,
-		})
+	for _, a := range u.Bound() {
+		s.Authenticators = append(s.Authenticators, a.snapshot(at))
 	}
+	sort.SliceStable(s.Authenticators, func(i, j int) bool { return s.Authenticators[i].Rank > s.Authenticators[j].Rank })
+	s.Processes = u.processes(at, p)
 	for _, id := range u.transactions.order {
 		t := u.transactions.items[id]
 		if !t.PrimaryOK || t.Closed || !at.Before(t.ExpiresAt) {
@@ -97,6 +120,105 @@ func (u *User) Snapshot(at time.Time, p *Policy) Snapshot {
 		s.Transactions = append(s.Transactions, open)
 	}
 	return s
+}
+
+func (a *Authenticator) snapshot(at time.Time) AuthenticatorSnapshot {
+	return AuthenticatorSnapshot{
+		AuthenticatorID: a.ID, Kind: a.Kind, InstallationID: a.InstallationID, PhoneID: a.PhoneID, OS: a.OS, Restricted: a.Restricted,
+		Rank: a.Kind.Rank(), EnrolledAt: a.EnrolledAt, Status: a.Status(at), DeviceID: a.DeviceID, Trigger: a.Trigger,
+		Shared: a.SharingID != "", Suspended: a.Suspended, SuspendedAt: optional(a.SuspendedAt), FullUntil: optional(a.FullUntil),
+		ExpiresAt: optional(a.ExpiresAt),
+	}
+}
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// processes lists what is under way at a moment, by kind and then in the order
+// of their beginning.
+func (u *User) processes(at time.Time, p *Policy) []ProcessSnapshot {
+	out := []ProcessSnapshot{}
+	for _, id := range u.enrollments.order {
+		e := u.enrollments.items[id]
+		if ends := e.StartedAt.Add(time.Duration(p.Int(pEnrollmentTTL, at)) * time.Second); !e.Done && !e.Closed && at.Before(ends) {
+			out = append(out, ProcessSnapshot{
+				ID: id, Process: "enrollment", Step: e.step(), InstallationID: e.InstallationID, DeviceID: e.DeviceID, ExpiresAt: ends,
+			})
+		}
+	}
+	for _, id := range u.migrations.order {
+		if m := u.migrations.items[id]; m.open(at) {
+			out = append(out, ProcessSnapshot{
+				ID: id, Process: "migration", Step: proofStep(m.Proved), Proof: m.Proof, InstallationID: m.InstallationID, ExpiresAt: m.ExpiresAt,
+			})
+		}
+	}
+	for _, id := range u.recoveries.order {
+		if r := u.recoveries.items[id]; r.open(at) {
+			out = append(out, ProcessSnapshot{
+				ID: id, Process: "recovery", Step: proofStep(r.Proved || r.Proof == proofOriginalUV), Proof: r.Proof,
+				InstallationID: r.InstallationID, ExpiresAt: r.ExpiresAt,
+			})
+		}
+	}
+	return append(out, u.waiting()...)
+}
+
+// waiting lists the processes that do not expire.
+func (u *User) waiting() []ProcessSnapshot {
+	var out []ProcessSnapshot
+	for _, id := range u.unifications.order {
+		if n := u.unifications.items[id]; !n.Done {
+			step := "offered"
+			if n.Deferred {
+				step = "deferred"
+			}
+			out = append(out, ProcessSnapshot{ID: id, Process: "unification", Step: step, InstallationID: n.InstallationID})
+		}
+	}
+	for _, id := range u.requests.order {
+		if r := u.requests.items[id]; !r.Shipped {
+			out = append(out, ProcessSnapshot{ID: id, Process: "device", Step: "requested"})
+		}
+	}
+	shipped := make([]string, 0, len(u.devices))
+	for id := range u.devices {
+		shipped = append(shipped, id)
+	}
+	sort.Strings(shipped)
+	for _, id := range shipped {
+		out = append(out, ProcessSnapshot{ID: u.devices[id].RequestID, Process: "device", Step: "shipped", DeviceID: id})
+	}
+	for _, id := range u.sharings.order {
+		if s := u.sharings.items[id]; s.Status == sharingRequested || s.Status == sharingPending {
+			out = append(out, ProcessSnapshot{ID: id, Process: "device_sharing", Step: s.Status, DeviceID: s.DeviceID})
+		}
+	}
+	for _, id := range u.cards.order {
+		out = append(out, ProcessSnapshot{ID: id, Process: "code_card", Step: "issued"})
+	}
+	return out
+}
+
+func (e *Enrollment) step() string {
+	switch {
+	case e.Accepted:
+		return "awaiting_uv"
+	case e.DeviceID != "":
+		return "awaiting_response"
+	}
+	return "awaiting_code"
+}
+
+func proofStep(proved bool) string {
+	if proved {
+		return "proved"
+	}
+	return "awaiting_proof"
 }
 
 func (p Phone) snapshot() PhoneSnapshot {

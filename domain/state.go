@@ -26,9 +26,19 @@ type User struct {
 	verifications recent[Verification]
 	cooldowns     map[cooldownKey]cooldown
 	messages      recent[SMS]
+	calls         recent[Call]
 
 	enrollments    recent[Enrollment]
-	authenticators []*Authenticator // active ones only
+	authenticators []*Authenticator // bound ones: active, suspended or expired, not revoked
+	cards          recent[CodeCard] // issued and not yet activated
+	requests       recent[DeviceRequest]
+	devices        map[string]*ShippedDevice // on their way to the user, by device id
+	migrations     recent[Migration]
+	recoveries     recent[Recovery]
+	unifications   recent[Unification]
+	sharings       recent[Sharing]
+	deliveries     recent[CredentialDelivery]
+	tempIssued     bool // a temporary passcode was issued and no permanent authenticator answered since (D-55)
 
 	transactions recent[Transaction]
 	challenges   recent[Challenge]
@@ -46,8 +56,9 @@ type User struct {
 
 // datedCountry holds from the start of a day; Policy.Start says when that is.
 type datedCountry struct {
-	cc string
-	on string // ISO 8601 date
+	cc    string
+	on    string // ISO 8601 date
+	moved bool   // of a holder who was one before
 }
 
 type datedAccess struct {
@@ -91,6 +102,8 @@ type Phone struct {
 type Issued struct {
 	Seq       int
 	Kid       string
+	Len       int    // characters
+	Via       string // of a login code: sms or voice
 	ExpiresAt time.Time
 }
 
@@ -136,6 +149,7 @@ type SMS struct {
 	Uncertain   bool
 	Sent        bool
 	Failed      bool
+	Emailed     bool
 	receipts    map[string]bool
 }
 
@@ -145,6 +159,8 @@ type Enrollment struct {
 	Kind           Kind
 	InstallationID string
 	PhoneID        string
+	DeviceID       string
+	Flow           string
 	OS             OS
 	HandsetID      string
 	StartedAt      time.Time
@@ -153,19 +169,48 @@ type Enrollment struct {
 	Accepted       bool
 	Closed         bool
 	Done           bool
+	expired        bool // an event says so
 }
 
-// Authenticator bound to the user and active.
+// Authenticator bound to the user and not revoked.
 type Authenticator struct {
 	ID             string
 	Kind           Kind
 	InstallationID string
+	DeviceID       string // physical unit
+	SharingID      string // the unit belongs to another user's authenticator
 	PhoneID        string
 	ActivationID   string // phone used at activation
 	OS             OS
 	Suite          string // OCRA suite
+	Counter        uint64 // next OCRA counter of this user's answers; other users of the unit have their own
+	Kid            string // temporary passcode: the code key it derives from
+	Cells          int    // code cards
+	Commitment     string // code cards: to their cells
 	Restricted     bool
+	Trigger        string
 	EnrolledAt     time.Time
+	Suspended      string    // why; empty when it is not
+	SuspendedAt    time.Time // zero when it is not
+	ReportedLost   bool
+	FullUntil      time.Time // temporary passcode: end of full scope; zero when it never had it
+	ExpiresAt      time.Time // zero when it does not expire
+}
+
+// Active reports whether the authenticator can answer at a moment.
+func (a *Authenticator) Active(now time.Time) bool {
+	return a.Suspended == "" && (a.ExpiresAt.IsZero() || now.Before(a.ExpiresAt))
+}
+
+// Status is active, suspended or expired at a moment.
+func (a *Authenticator) Status(now time.Time) string {
+	switch {
+	case !a.ExpiresAt.IsZero() && !now.Before(a.ExpiresAt):
+		return "expired"
+	case a.Suspended != "":
+		return "suspended"
+	}
+	return "active"
 }
 
 // Transaction is one authentication.
@@ -173,11 +218,20 @@ type Transaction struct {
 	ID            string
 	Purpose       Purpose
 	Platform      Platform
+	Channel       ReleaseChannel
+	ClientVersion string
+	DeviceRef     string // of the device the login came from
 	PrimaryOK     bool
 	ExpiresAt     time.Time
 	EnrollOnly    bool
 	Closed        bool
 	Succeeded     bool
+	SucceededAt   time.Time
+	SucceededBy   Kind
+	Scope         string
+	Proved        Kind // of the authenticator that answered in a process; empty when none did
+	Calls         int  // voice calls requested
+	LastCallAt    time.Time
 	Factors       int
 	SessionRef    string
 	FailReason    Code
@@ -192,9 +246,12 @@ type Challenge struct {
 	ID              string
 	TxnID           string
 	AuthenticatorID string
+	SubjectID       string // the process the answer is for; empty when it is for the transaction
 	Kind            Kind
 	Mode            Mode
 	InstallationID  string
+	DeviceID        string
+	Cells           [2]int // asked of a card, from 1
 	Kid             string
 	NumberMatching  bool
 	MaxAttempts     int
@@ -211,8 +268,11 @@ type Challenge struct {
 	OpenedAt        time.Time
 	Supersedes      string
 	SupersededBy    string
+	SMSAsked        bool   // an SMS was requested, or refused by the cooldown (D-44)
 	SMSID           string // newest message of an SMS challenge
+	CallID          string // newest voice call of an SMS challenge
 	PushID          string
+	expired         bool // an event says so
 }
 
 // Open reports whether the challenge can still be answered at a moment.
@@ -234,7 +294,9 @@ func (o *OptOut) inForce(now time.Time) bool {
 }
 
 func newUser(id string) *User {
-	return &User{ID: id, seamless: true, phones: map[string]*Phone{}, cooldowns: map[cooldownKey]cooldown{}}
+	return &User{
+		ID: id, seamless: true, phones: map[string]*Phone{}, cooldowns: map[cooldownKey]cooldown{}, devices: map[string]*ShippedDevice{},
+	}
 }
 
 // Registered reports whether the stream holds a user.
@@ -287,24 +349,101 @@ func (u *User) Pending(installationID string, now time.Time) []Challenge {
 	return out
 }
 
-// Authenticators lists the active ones, strongest first, then oldest.
-func (u *User) Authenticators() []Authenticator {
+// Authenticators lists those active at a moment, strongest first, then oldest.
+func (u *User) Authenticators(now time.Time) []Authenticator {
 	out := make([]Authenticator, 0, len(u.authenticators))
 	for _, a := range u.authenticators {
-		out = append(out, *a)
+		if a.Active(now) {
+			out = append(out, *a)
+		}
 	}
 	sort.SliceStable(out, func(i, j int) bool { return out[i].Kind.Rank() > out[j].Kind.Rank() })
 	return out
 }
 
-// Authenticator returns an active authenticator.
-func (u *User) Authenticator(id string) (Authenticator, bool) {
+// Bound lists all that were not revoked, in the order of their binding.
+func (u *User) Bound() []Authenticator {
+	out := make([]Authenticator, 0, len(u.authenticators))
+	for _, a := range u.authenticators {
+		out = append(out, *a)
+	}
+	return out
+}
+
+// Authenticator returns one that was not revoked.
+func (u *User) Authenticator(id string) (Authenticator, bool) { return copied(u.bound(id)) }
+
+func (u *User) bound(id string) *Authenticator {
 	for _, a := range u.authenticators {
 		if a.ID == id {
-			return *a, true
+			return a
 		}
 	}
-	return Authenticator{}, false
+	return nil
+}
+
+// IBKey is the user's IB Key, active or not; there is one at most.
+func (u *User) IBKey() (Authenticator, bool) { return copied(u.ibKey()) }
+
+func (u *User) ibKey() *Authenticator {
+	for _, a := range u.authenticators {
+		if a.Kind == KindIBKey {
+			return a
+		}
+	}
+	return nil
+}
+
+// active reports whether an authenticator that the caller accepts can answer
+// at a moment.
+func (u *User) active(now time.Time, accept func(*Authenticator) bool) bool {
+	for _, a := range u.authenticators {
+		if a.Active(now) && accept(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func permanent(a *Authenticator) bool { return a.Kind.Permanent() }
+
+// Call returns a recent voice call.
+func (u *User) Call(id string) (Call, bool) { return copied(u.calls.get(id)) }
+
+// CodeCard returns a card that was issued and not activated yet.
+func (u *User) CodeCard(id string) (CodeCard, bool) { return copied(u.cards.get(id)) }
+
+// DeviceRequest returns a recent request of a physical device.
+func (u *User) DeviceRequest(id string) (DeviceRequest, bool) { return copied(u.requests.get(id)) }
+
+// ShippedDevice returns a physical device that was sent to the user.
+func (u *User) ShippedDevice(id string) (ShippedDevice, bool) { return copied(u.devices[id]) }
+
+// Migration returns a recent migration.
+func (u *User) Migration(id string) (Migration, bool) { return copied(u.migrations.get(id)) }
+
+// Recovery returns a recent recovery.
+func (u *User) Recovery(id string) (Recovery, bool) { return copied(u.recoveries.get(id)) }
+
+// Unification returns a recent unification.
+func (u *User) Unification(id string) (Unification, bool) { return copied(u.unifications.get(id)) }
+
+// Sharing returns a recent sharing of a device.
+func (u *User) Sharing(id string) (Sharing, bool) { return copied(u.sharings.get(id)) }
+
+// Delivery returns a recent delivery of a temporary credential.
+func (u *User) Delivery(id string) (CredentialDelivery, bool) { return copied(u.deliveries.get(id)) }
+
+// Credentials lists the temporary credentials that wait in the app of an
+// installation, oldest first.
+func (u *User) Credentials(installationID string, now time.Time) []CredentialDelivery {
+	var out []CredentialDelivery
+	for _, id := range u.deliveries.order {
+		if d := u.deliveries.items[id]; d.InstallationID == installationID && d.waiting(now) {
+			out = append(out, *d)
+		}
+	}
+	return out
 }
 
 // LockedUntil is when the lock in force at now ends, and the zero time when

@@ -121,12 +121,25 @@ func (s *story) when(c Command, facts ...evidence) *story {
 		}
 		s.states[stream], s.folded[stream] = state, NewState(stream)
 	}
-	s.got, s.err = Decide(state, c, s.facts(c, facts), s.now, s.policy)
+	s.got, s.err = Decide(state, c, s.facts(c, facts), s.now, s.current())
 	if !reflect.DeepEqual(state, s.folded[stream]) {
 		s.t.Fatalf("deciding %s changed the state:\n%s", c.Name(), cmp.Diff(s.folded[stream], state, everything))
 	}
 	s.record(stream, s.got)
 	return s
+}
+
+// current is the policy with the changes this story published.
+func (s *story) current() *Policy {
+	book, ok := s.states[PolicyStream()].(*PolicyBook)
+	if !ok {
+		return s.policy
+	}
+	p, err := book.Policy(s.policy, time.Time{})
+	if err != nil {
+		s.t.Fatalf("policy of the rule book: %v", err)
+	}
+	return p
 }
 
 // record appends events to a stream and applies them.
@@ -145,18 +158,23 @@ var everything = cmp.Exporter(func(reflect.Type) bool { return true })
 
 // facts gathers what the shell would: other streams' states and the code epoch.
 func (s *story) facts(c Command, adjust []evidence) Facts {
-	f := Facts{Kid: s.now.Format(time.DateOnly), Clients: map[string]*Client{}}
+	f := Facts{
+		Kid: s.now.Format(time.DateOnly), Clients: map[string]*Client{}, Dice: [2]uint32{6, 11}, GridCommitment: "Z3JpZA", PINConforms: true,
+		Actor: Actor{Kind: ActorClient, Ref: "test"},
+	}
 	for _, state := range s.states {
 		if client, ok := state.(*Client); ok && client.Registered() {
 			f.Clients[client.ID] = client
 		}
 	}
-	switch c := c.(type) {
-	case StartEnrollment:
-		f.Installation = s.installation(c.InstallationID)
-	case CompleteEnrollment:
-		if e, ok := s.user().Enrollment(c.EnrollmentID); ok {
-			f.Installation = s.installation(e.InstallationID)
+	if u, ok := s.states[c.Stream()].(*User); ok && u.Registered() {
+		s.gather(&f, u, c)
+	}
+	if c, ok := c.(RecordDeviceShipped); ok {
+		if u, known := s.states[UserStream(c.RequestID)].(*User); known {
+			if r, ok := u.DeviceRequest(c.RequestID); ok {
+				f.Request = &RequestFacts{Model: r.Model, Shipped: r.Shipped}
+			}
 		}
 	}
 	for _, change := range adjust {
@@ -165,12 +183,106 @@ func (s *story) facts(c Command, adjust []evidence) Facts {
 	return f
 }
 
+// gather is what the shell reads of other streams for a command on a user.
+func (s *story) gather(f *Facts, u *User, c Command) {
+	if a, ok := u.IBKey(); ok {
+		f.From = s.installation(a.InstallationID)
+	}
+	target := func(id string) { f.Installation = s.installation(id) }
+	switch c := c.(type) {
+	case StartEnrollment:
+		target(c.InstallationID)
+		f.Device = s.device(c.DeviceID)
+	case CompleteEnrollment:
+		e, _ := u.Enrollment(c.EnrollmentID)
+		target(e.InstallationID)
+	case StartMigration:
+		target(c.InstallationID)
+	case CompleteMigration:
+		m, _ := u.Migration(c.MigrationID)
+		target(m.InstallationID)
+	case StartRecovery:
+		target(c.InstallationID)
+	case CompleteRecovery:
+		r, _ := u.Recovery(c.RecoveryID)
+		target(r.InstallationID)
+	case DetectUnification:
+		target(c.InstallationID)
+		f.From = s.installation(c.StandaloneInstallationID)
+	case CompleteUnification:
+		n, _ := u.Unification(c.UnificationID)
+		target(n.InstallationID)
+	case AutoActivateDevice:
+		f.Device = s.device(c.DeviceID)
+	case SubmitResponse:
+		ch, _ := u.Challenge(c.ChallengeID)
+		f.Device = s.device(ch.DeviceID)
+	case RequestDeviceSharing:
+		f.Owner = s.owner(c.AuthenticatorID)
+		if f.Owner != nil {
+			f.Device = s.device(f.Owner.DeviceID)
+		}
+	case DecideDeviceSharing:
+		sharing, _ := u.Sharing(c.SharingID)
+		f.Device = s.device(sharing.DeviceID)
+	}
+}
+
+// installation is what the shell says of an installation. Unlike the running
+// product, which follows the log, it looks at the users' own states for who
+// lives there.
 func (s *story) installation(id string) *InstallationFacts {
 	i, ok := s.states[InstallationStream(id)].(*Installation)
 	if !ok || !i.Registered() {
 		return nil
 	}
-	return &InstallationFacts{ID: i.ID, OS: i.OS, HandsetID: i.HandsetID, PINPolicyVersion: i.PINPolicyVersion}
+	f := &InstallationFacts{
+		ID: i.ID, App: i.App, OS: i.OS, HandsetID: i.HandsetID, PINPolicyVersion: i.PINPolicyVersion, PINViolation: i.PINViolation,
+		Blocked: i.Blocked, Retired: i.Retired,
+	}
+	for _, state := range s.states {
+		if u, ok := state.(*User); ok {
+			if a, ok := u.IBKey(); ok && a.InstallationID == id && a.Active(s.now) {
+				f.Users = append(f.Users, u.ID)
+			}
+		}
+	}
+	return f
+}
+
+func (s *story) device(id string) *DeviceFacts {
+	v, ok := s.states[DeviceStream(id)].(*Device)
+	if !ok || !v.Registered() {
+		return nil
+	}
+	f := &DeviceFacts{ID: v.ID, Model: v.Model, Suite: v.Suite, NextCounter: v.NextCounter, Returned: v.Returned}
+	for _, state := range s.states {
+		if u, ok := state.(*User); ok {
+			if a := u.onDevice(id); a != nil {
+				f.NextCounter = max(f.NextCounter, a.Counter)
+			}
+		}
+	}
+	return f
+}
+
+func (s *story) owner(authenticatorID string) *OwnerFacts {
+	u, ok := s.states[UserStream(authenticatorID)].(*User)
+	if !ok {
+		return nil
+	}
+	a, ok := u.Authenticator(authenticatorID)
+	if !ok {
+		return nil
+	}
+	f := &OwnerFacts{UserID: u.ID, ClientID: u.ClientID, Kind: a.Kind, DeviceID: a.DeviceID, Active: a.Active(s.now)}
+	for _, other := range u.Authenticators(s.now) {
+		f.Temporary = f.Temporary || other.Kind.Temporary()
+		if other.Kind.Permanent() {
+			f.BestRank = max(f.BestRank, other.Kind.Rank())
+		}
+	}
+	return f
 }
 
 // user is Alice's state.

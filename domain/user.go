@@ -43,9 +43,10 @@ type UserRegistered struct {
 	Locale   string   `json:"locale"`
 }
 
-// ResidenceChanged records a residence from a date on. From is absent the
-// first time.
+// ResidenceChanged records a residence from a date on, of the user or, in a
+// client's stream, of a holder. From is absent the first time.
 type ResidenceChanged struct {
+	PersonRef   string    `json:"person_ref,omitempty"` // of a holder
 	From        string    `json:"from,omitempty"`
 	To          string    `json:"to"`
 	EffectiveOn string    `json:"effective_on"`
@@ -131,7 +132,13 @@ func (d *decision) revokeAccess(c RevokeAccountAccess) ([]Event, error) {
 // close ends the user and everything bound to it, in one append.
 func (d *decision) close(c CloseUser) ([]Event, error) {
 	for _, a := range d.u.authenticators {
-		d.emit(AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "user_closed"})
+		d.endAuthenticator(a, AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "user_closed"})
+	}
+	if m := d.u.openMigration(d.now); m != nil {
+		d.emit(MigrationCancelled{MigrationID: m.ID, Reason: "user_closed"})
+	}
+	if r := d.u.openRecovery(d.now); r != nil {
+		d.emit(RecoveryCancelled{RecoveryID: r.ID, Reason: "user_closed"})
 	}
 	d.emit(UserClosed{Reason: c.Reason})
 	return d.events, nil
@@ -143,7 +150,9 @@ func (u *User) decideClosed(c Command) ([]Event, error) {
 	case StartAuthentication:
 		return []Event{AuthenticationRefused{Purpose: c.Purpose, Platform: c.Platform, Reason: ReasonUserClosed}}, nil
 	case CloseUser, EvaluateAutoSMS, ReevaluateRegime, RecordSMSUncertain, RecordSMSSent, RecordSMSDelivered,
-		RecordSMSDeliveryFailed, RecordSMSSendFailed, RecordPushSent, RecordPushFailed, RecordPushOpened:
+		RecordSMSDeliveryFailed, RecordSMSSendFailed, RecordCodeEmailed, RecordPushSent, RecordPushFailed, RecordPushOpened,
+		RecordVoiceUncertain, RecordVoicePlaced, RecordVoiceAnswered, RecordVoiceFailed, SuspendAuthenticator, RevokeAuthenticator,
+		NoteDeviceShipped, AutoActivateDevice, TidyUser:
 		// Reactions and late reports find nothing left to change; a message is
 		// not dispatched any more.
 		return nil, nil

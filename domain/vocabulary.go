@@ -55,8 +55,25 @@ const (
 	PurposeLogin             Purpose = "login"
 	PurposePhoneVerification Purpose = "phone_verification"
 	PurposeActivation        Purpose = "activation"
+	PurposeMigration         Purpose = "migration"
+	PurposeRecovery          Purpose = "recovery"
 	PurposeStepUp            Purpose = "step_up"
+	PurposeDeviceSharing     Purpose = "device_sharing"
+	PurposePINChange         Purpose = "pin_change"
 )
+
+// transacts reports whether a transaction can be begun for the purpose.
+func (p Purpose) transacts() bool {
+	switch p {
+	case PurposeLogin, PurposeActivation, PurposeMigration, PurposeRecovery, PurposeStepUp, PurposeDeviceSharing, PurposePINChange:
+		return true
+	}
+	return false
+}
+
+// asks reports whether a transaction of the purpose goes on to the second
+// factor by itself. The others are steps of a process that asks when it must.
+func (p Purpose) asks() bool { return p == PurposeLogin || p == PurposeStepUp }
 
 // Mode of a challenge.
 type Mode string
@@ -65,7 +82,16 @@ const (
 	ModePush              Mode = "push"
 	ModeChallengeResponse Mode = "challenge_response"
 	ModeSMSCode           Mode = "sms_code"
+	ModeVoiceCode         Mode = "voice_code" // of a response; the challenge it answers is an sms_code one
+	ModeGrid              Mode = "grid"
+	ModeStaticCode        Mode = "static_code"
 )
+
+// endsLogin reports whether a challenge of this mode takes its transaction
+// along when it expires.
+func (m Mode) endsLogin() bool {
+	return m == ModeChallengeResponse || m == ModeGrid || m == ModeStaticCode
+}
 
 // UV is the local check that unlocked the authenticator.
 type UV string
@@ -76,6 +102,7 @@ const (
 	UVFaceID         UV = "face_id"
 	UVFingerprint    UV = "fingerprint"
 	UVAppPIN         UV = "app_pin"
+	UVDSCPIN         UV = "dsc_pin"
 	UVNone           UV = "none"
 )
 
@@ -83,23 +110,38 @@ const (
 type Kind string
 
 const (
-	KindIBKey Kind = "ibkey"
-	KindSMS   Kind = "sms"
+	KindIBKey    Kind = "ibkey"
+	KindDSCPlus  Kind = "dsc_plus"  // Digital Security Card+
+	KindSCC      Kind = "scc"       // printed security code card
+	KindOSCC     Kind = "oscc"      // temporary online security code card
+	KindSMS      Kind = "sms"       // codes by SMS or voice
+	KindTempCode Kind = "temp_code" // temporary passcode
 )
 
 // Rank is the protection rank of domain.md D-60; 0 for an unknown kind.
 func (k Kind) Rank() int {
 	switch k {
-	case KindSMS:
+	case KindSMS, KindSCC, KindOSCC:
 		return 1
 	case KindIBKey:
 		return 2
+	case KindDSCPlus:
+		return 3
 	}
 	return 0
 }
 
 // Permanent reports whether the kind counts as an SLS device (D-40).
-func (k Kind) Permanent() bool { return k == KindIBKey }
+func (k Kind) Permanent() bool { return k == KindIBKey || k.Physical() }
+
+// Physical reports whether the kind is a physical security device.
+func (k Kind) Physical() bool { return k == KindDSCPlus || k == KindSCC }
+
+// Temporary reports whether the kind only bridges the time without a device.
+func (k Kind) Temporary() bool { return k == KindTempCode || k == KindOSCC }
+
+// Grid reports whether the kind is a card of look-up secrets.
+func (k Kind) Grid() bool { return k == KindSCC || k == KindOSCC }
 
 // OS of an installation.
 type OS string
@@ -113,7 +155,9 @@ const (
 type App string
 
 const (
-	AppIBKRMobile App = "ibkr_mobile"
+	AppIBKRMobile      App = "ibkr_mobile"
+	AppIBKeyStandalone App = "ibkey_standalone" // the former app of IB Key alone
+	AppIBTWS           App = "ib_tws"           // the former app for trading alone
 )
 
 // Line is the kind of line behind a phone number.

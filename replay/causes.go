@@ -140,7 +140,7 @@ func (c causes) parts(u *domain.User, at time.Time) []Part {
 	for _, p := range u.Phones() {
 		keys = append(keys, partKey{PartPhone, p.ID})
 	}
-	for _, a := range u.Authenticators() {
+	for _, a := range u.Bound() {
 		keys = append(keys, partKey{PartAuthenticator, a.ID})
 	}
 	out := []Part{}

@@ -115,7 +115,7 @@ func (p *product) react(ctx context.Context) error {
 	}
 	logger := slog.New(slog.DiscardHandler)
 	d, err := delivery.New(delivery.Config{
-		Journal: p.journal, Log: p.store, Codec: p.codec, Policy: p.policy, Gateway: delivery.NewInbox(time.Now), Texts: texts, Logger: logger,
+		Journal: p.journal, Log: p.store, Codec: p.codec, Gateway: delivery.NewInbox(time.Now), Texts: texts, Logger: logger,
 		OptedOut: func(context.Context, eventstore.Position) ([]string, error) { return nil, nil },
 	})
 	if err != nil {
@@ -139,7 +139,7 @@ func (p *product) react(ctx context.Context) error {
 
 func (p *product) serve() (string, error) {
 	server, err := api.New(api.Config{
-		Journal: p.journal, Views: p.views, Store: p.store, Codec: p.codec, Tokens: p.keys, Access: p.access, Policy: p.policy,
+		Journal: p.journal, Views: p.views, Store: p.store, Codec: p.codec, Tokens: p.keys, Access: p.access,
 		StateAt: func(context.Context, string, time.Time) (api.PastUser, error) { return api.PastUser{}, nil },
 		Limits:  api.Limits{PerSecond: 1_000_000, Burst: 2_000_000, InFlight: 100_000},
 	})

@@ -23,6 +23,7 @@ type Journal interface {
 	UserAt(ctx context.Context, userID string, least eventstore.Revision, read func(u *domain.User, now time.Time) error) error
 	PhoneNumber(ctx context.Context, userID, phoneID string) (string, error)
 	CodeText(ctx context.Context, purpose domain.Purpose, subjectID string, i domain.Issued) (string, error)
+	Policy() *domain.Policy
 	Now() time.Time
 }
 
@@ -36,7 +37,6 @@ type Config struct {
 	Journal Journal
 	Log     Log
 	Codec   *codec.Codec
-	Policy  *domain.Policy
 	Gateway Gateway
 	Texts   *Texts
 	// OptedOut lists the users whose opt-out is in force now, as of a state of
@@ -65,7 +65,7 @@ type Delivery struct {
 
 // New returns the reactions over a journal. It closes nothing.
 func New(c Config) (*Delivery, error) {
-	if c.Journal == nil || c.Log == nil || c.Codec == nil || c.Policy == nil || c.Gateway == nil || c.Texts == nil ||
+	if c.Journal == nil || c.Log == nil || c.Codec == nil || c.Gateway == nil || c.Texts == nil ||
 		c.OptedOut == nil || c.Logger == nil {
 		return nil, errors.New("delivery: every field of Config is required")
 	}

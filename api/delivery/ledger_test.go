@@ -216,7 +216,7 @@ func (l *ledger) start() *process {
 	}
 	p := &process{l: l, journal: &faultyJournal{Journal: l.journal}, at: map[string]eventstore.Sequence{}}
 	p.d, err = New(Config{
-		Journal: p.journal, Log: l.store, Codec: l.codec, Policy: l.policy, Gateway: l.gateway, Texts: texts,
+		Journal: p.journal, Log: l.store, Codec: l.codec, Gateway: l.gateway, Texts: texts,
 		OptedOut: l.optedOut, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

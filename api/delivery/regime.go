@@ -83,7 +83,7 @@ func (r *regime) client(ctx context.Context, d codec.Decoded, category, key, cau
 		concerned := false
 		err := r.c.Journal.User(ctx, userID, func(u *domain.User, now time.Time) error {
 			concerned = u.ClientID == clientID
-			for _, id := range u.AccessibleClients(now, r.c.Policy) {
+			for _, id := range u.AccessibleClients(now, r.c.Journal.Policy()) {
 				concerned = concerned || id == clientID
 			}
 			return nil
@@ -155,7 +155,7 @@ const midnights = 15 * time.Minute
 // since the last check: a rule entered into force, or somewhere a day began on
 // which a fact recorded ahead becomes true.
 func (r *regime) due(now time.Time) bool {
-	return r.since.IsZero() || len(r.c.Policy.Boundaries(r.since, now)) > 0 ||
+	return r.since.IsZero() || len(r.c.Journal.Policy().Boundaries(r.since, now)) > 0 ||
 		!now.Truncate(midnights).Equal(r.since.Truncate(midnights))
 }
 

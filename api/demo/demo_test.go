@@ -42,7 +42,7 @@ func broker(t *testing.T, users int, seed uint64) []codec.Decoded {
 		t.Fatal(err)
 	}
 	reactors, err := delivery.New(delivery.Config{
-		Journal: j, Log: store, Codec: c, Policy: policy, Gateway: delivery.NewInbox(clock.Now), Texts: texts,
+		Journal: j, Log: store, Codec: c, Gateway: delivery.NewInbox(clock.Now), Texts: texts,
 		OptedOut: func(context.Context, eventstore.Position) ([]string, error) { return nil, nil },
 		Logger:   slog.New(slog.DiscardHandler),
 	})

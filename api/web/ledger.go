@@ -27,6 +27,7 @@ type Journal interface {
 	Execute(ctx context.Context, r journal.Request) (journal.Outcome, error)
 	User(ctx context.Context, userID string, read func(u *domain.User, now time.Time) error) error
 	PhoneNumber(ctx context.Context, userID, phoneID string) (string, error)
+	Policy() *domain.Policy
 	Now() time.Time
 }
 
@@ -49,13 +50,12 @@ type Ledger struct {
 	views    Views
 	log      Log
 	codec    *codec.Codec
-	policy   *domain.Policy
 	personal map[string][]string // sealed fields by type
 }
 
 // NewLedger returns the console's data. It closes nothing.
-func NewLedger(j Journal, v Views, log Log, c *codec.Codec, p *domain.Policy) *Ledger {
-	l := &Ledger{journal: j, views: v, log: log, codec: c, policy: p, personal: map[string][]string{}}
+func NewLedger(j Journal, v Views, log Log, c *codec.Codec) *Ledger {
+	l := &Ledger{journal: j, views: v, log: log, codec: c, personal: map[string][]string{}}
 	for _, t := range codec.Types() {
 		l.personal[t.Name] = t.PersonalFields
 	}
@@ -186,10 +186,10 @@ func (l *Ledger) User(ctx context.Context, userID string) (User, error) {
 	var authenticators []domain.Authenticator
 	err := l.journal.User(ctx, userID, func(u *domain.User, now time.Time) error {
 		out = User{
-			ID: u.ID, ClientID: u.ClientID, Role: u.Role, Residence: u.ResidenceAt(now, l.policy), Closed: u.Closed(), Seamless: u.Seamless(),
+			ID: u.ID, ClientID: u.ClientID, Role: u.Role, Residence: u.ResidenceAt(now, l.journal.Policy()), Closed: u.Closed(), Seamless: u.Seamless(),
 			LockedUntil: u.LockedUntil(now), Failures: u.FailureCount(now), OptOut: u.OptedOut(now),
 		}
-		phones, authenticators = u.Phones(), u.Authenticators()
+		phones, authenticators = u.Phones(), u.Authenticators(now)
 		return nil
 	})
 	if unknown(err) {

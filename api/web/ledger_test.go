@@ -60,7 +60,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w.ledger = NewLedger(w.journal, w.views, w.store, c, policy)
+	w.ledger = NewLedger(w.journal, w.views, w.store, c)
 	client := codec.ClientIDOf("C-1")
 	w.user = codec.UserIDOf("U-1")
 	w.do(domain.RegisterClient{ClientID: client, Kind: domain.Individual, CarryingEntity: "IE", CarryingCC: "IE"})
@@ -241,7 +241,7 @@ func TestConsoleOverTheLedger(t *testing.T) {
 	w.see()
 	b := newBench(t, true)
 	handler, err := New(Config{
-		Data: w.ledger, Policy: w.ledger.policy, Keys: b.keys, Record: w.ledger.RecordRead, Demo: true,
+		Data: w.ledger, Policy: w.journal.Policy, Keys: b.keys, Record: w.ledger.RecordRead, Demo: true,
 		Clock: func() time.Time { return noon }, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

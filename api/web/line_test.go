@@ -68,7 +68,7 @@ func TestEveryEventHasALine(t *testing.T) {
 	if err != nil || len(page.Items) != len(all) {
 		t.Fatalf("%d events of %d: %v", len(page.Items), len(all), err)
 	}
-	ledger, tones, reasons := NewLedger(w.journal, w.views, log, codec.New(nil), w.ledger.policy), map[string]int{}, 0
+	ledger, tones, reasons := NewLedger(w.journal, w.views, log, codec.New(nil)), map[string]int{}, 0
 	for _, row := range page.Items {
 		i, err := ledger.item(t.Context(), row)
 		if err != nil {

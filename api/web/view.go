@@ -70,8 +70,9 @@ func decided(e domain.Event) (domain.Decision, bool) {
 
 func (w *console) explain(d domain.Decision) *decision {
 	out := &decision{Decision: d}
-	for i := range w.c.Policy.Rules {
-		if r := &w.c.Policy.Rules[i]; r.ID == d.DecisiveRuleID && r.Version == d.RuleVersion {
+	rules := w.c.Policy().Rules
+	for i := range rules {
+		if r := &rules[i]; r.ID == d.DecisiveRuleID && r.Version == d.RuleVersion {
 			out.Rule = r
 		}
 	}

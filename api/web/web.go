@@ -45,7 +45,7 @@ const DemoReader = "demo"
 // otherwise.
 type Config struct {
 	Data   Data
-	Policy *domain.Policy // explains the rules decisions name
+	Policy func() *domain.Policy // explains the rules decisions name
 	Keys   Keys
 	// Record makes a read part of the record. When it fails, nothing is shown.
 	Record func(ctx context.Context, r Read) error

@@ -153,7 +153,7 @@ func newBench(t *testing.T, demo bool) *bench {
 	}
 	b := &bench{t: t, data: &fakeData{}, keys: &fakeKeys{}, now: noon}
 	b.handler, err = New(Config{
-		Data: b.data, Policy: policy, Keys: b.keys, Demo: demo,
+		Data: b.data, Policy: func() *domain.Policy { return policy }, Keys: b.keys, Demo: demo,
 		Record: func(_ context.Context, r Read) error {
 			if b.readErr == nil {
 				b.reads = append(b.reads, r)

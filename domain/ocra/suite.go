@@ -253,6 +253,17 @@ func (s Suite) UsesTime() bool { return s.step > 0 }
 // size of the suite's PIN hash, or zero when the suite mixes no PIN in.
 func (s Suite) PINHashSize() int { return s.pin.size() }
 
+// HashPIN is the digest of a PIN as Input.PINHash takes it; nil for a suite
+// without a PIN.
+func (s Suite) HashPIN(pin []byte) []byte {
+	if s.pin == none {
+		return nil
+	}
+	h := s.pin.constructor()()
+	h.Write(pin)
+	return h.Sum(nil)
+}
+
 // SessionSize is the greatest length of Input.Session in bytes, zero when the
 // suite has no session.
 func (s Suite) SessionSize() int { return s.session }

@@ -381,7 +381,7 @@ func TestTypesDescribeTheRegistry(t *testing.T) {
 		}
 	}
 	equal(t, "personal fields", personal, map[string][]string{
-		"UserRegistered": {"username"}, "PhoneNumberAdded": {"number"}, "InstallationRegistered": {"device_name"},
+		"UserRegistered": {"username"}, "PhoneNumberAdded": {"number"}, "InstallationRegistered": {"device_name"}, "PhysicalDeviceRequested": {"ship_to"},
 		"ResponseVerified": {"document"}, "ResponseRejected": {"document"},
 	})
 	if got := TypeName(domain.SMSSent{}); got != "SMSSent" {

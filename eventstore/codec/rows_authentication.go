@@ -30,8 +30,8 @@ func authenticationRows() []row {
 		event("SecondFactorSelected", 1, domain.SecondFactorSelected{TxnID: sampleTxn, AuthenticatorID: sampleIBKey, By: "only_one"}),
 		event("SelectionRefused", 1, domain.SelectionRefused{TxnID: sampleTxn, AuthenticatorID: sampleIBKey, Reason: domain.ReasonNotOffered}),
 		event("ChallengeIssued", 1, domain.ChallengeIssued{
-			ChallengeID: sampleChallenge, TxnID: sampleTxn, AuthenticatorID: sampleIBKey, Kind: domain.KindIBKey, Mode: domain.ModePush,
-			InstallationID: sampleInstallation, Kid: sampleKid, ChallengeLen: 6, ResponseLen: 8, NumberMatching: true, MaxAttempts: 3, ExpiresAt: sampleAt(5),
+			ChallengeID: sampleChallenge, TxnID: sampleTxn, AuthenticatorID: sampleIBKey, SubjectID: sampleMigration, Kind: domain.KindIBKey,
+			Mode: domain.ModePush, DeviceID: sampleDevice, GridIndices: []int{17, 203}, InstallationID: sampleInstallation, Kid: sampleKid, ChallengeLen: 6, ResponseLen: 8, NumberMatching: true, MaxAttempts: 3, ExpiresAt: sampleAt(5),
 		}, moment(func(e *domain.ChallengeIssued) *time.Time { return &e.ExpiresAt })),
 		event("ChallengeRefused", 1, domain.ChallengeRefused{TxnID: sampleTxn, Mode: domain.ModePush, Reason: domain.ReasonPushRate}),
 		event("ChallengeFallbackRequested", 1, domain.ChallengeFallbackRequested{ChallengeID: sampleChallenge, Cause: domain.CauseNoInternet}),
@@ -43,7 +43,7 @@ func authenticationRows() []row {
 		event("ResponseVerified", 1, domain.ResponseVerified{
 			ChallengeID: sampleChallenge, TxnID: sampleTxn, AuthenticatorID: sampleIBKey, Mode: domain.ModePush, UV: domain.UVFaceID, AttemptNo: 1,
 			ElapsedMS: 4200, AnsweringInstallationID: sampleInstallation, NumberMatched: true, OOBClass: "number_matching", OCRAStep: 28488573,
-			Document: domain.Sealed(sampleSealed), Signature: "MEUCIQDsample",
+			NextCounter: 18, DeviceID: sampleDevice, Document: domain.Sealed(sampleSealed), Signature: "MEUCIQDsample",
 		}, personal("document", func(e *domain.ResponseVerified) *domain.Personal { return &e.Document })),
 		event("ResponseRejected", 1, domain.ResponseRejected{
 			ChallengeID: sampleChallenge, TxnID: sampleTxn, Reason: domain.ReasonDeclined, AttemptNo: 1, AttemptsLeft: 2, LenOK: true, CharsetOK: true,
@@ -53,6 +53,7 @@ func authenticationRows() []row {
 		event("AnomalyFlagged", 1, domain.AnomalyFlagged{Kind: "push_declined", TxnID: sampleTxn}),
 		event("AuthenticationSucceeded", 1, domain.AuthenticationSucceeded{
 			TxnID: sampleTxn, Scope: "full", AuthenticatorKind: domain.KindIBKey, ProtectionRank: 2, Factors: 2, SessionRef: "ses_" + sampleKey + "_14",
+			Platform: domain.IBKRMobileAndroid, InitiatingDeviceRef: "device-1",
 		}),
 		event("AuthenticationFailed", 1, domain.AuthenticationFailed{TxnID: sampleTxn, Reason: domain.ReasonDeclined}),
 		event("AuthenticationAbandoned", 1, domain.AuthenticationAbandoned{TxnID: sampleTxn}),

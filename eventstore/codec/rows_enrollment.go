@@ -9,6 +9,7 @@ import (
 // enrollmentRows are installations of the app and the binding of
 // authenticators (rule book 6.3).
 func enrollmentRows() []row {
+	fullUntil, expiresAt := sampleAt(48), sampleAt(59)
 	return []row{
 		event("InstallationRegistered", 1, domain.InstallationRegistered{
 			InstallationID: sampleInstallation, App: domain.AppIBKRMobile, OS: domain.IOS, AppVersion: "8.120.1", PhoneHandsetID: "handset-1",
@@ -22,13 +23,14 @@ func enrollmentRows() []row {
 		}),
 		event("EnrollmentStarted", 1, domain.EnrollmentStarted{
 			EnrollmentID: sampleEnrollment, Kind: domain.KindIBKey, Flow: "activate", InstallationID: sampleInstallation,
-			PhoneID: samplePhone, OS: domain.IOS, HandsetID: "handset-1",
+			PhoneID: samplePhone, OS: domain.IOS, HandsetID: "handset-1", DeviceID: sampleDevice,
 		}),
 		event("ActivationCodeIssued", 1, domain.ActivationCodeIssued{
 			SubjectID: sampleEnrollment, Seq: 1, Kid: sampleKid, CodeLen: 8, Channel: "sms", ExpiresAt: sampleAt(15),
 		}, moment(func(e *domain.ActivationCodeIssued) *time.Time { return &e.ExpiresAt })),
 		event("EnrollmentRefused", 1, domain.EnrollmentRefused{
-			EnrollmentID: sampleEnrollment, Flow: "activate", Kind: domain.KindIBKey, InstallationID: sampleInstallation, Reason: domain.ReasonIBKeyElsewhere,
+			EnrollmentID: sampleEnrollment, Flow: "activate", Kind: domain.KindIBKey, InstallationID: sampleInstallation, DeviceID: sampleDevice,
+			Reason: domain.ReasonIBKeyElsewhere,
 		}),
 		event("ActivationCodeAccepted", 1, domain.ActivationCodeAccepted{SubjectID: sampleEnrollment, Seq: 1}),
 		event("ActivationCodeRejected", 1, domain.ActivationCodeRejected{
@@ -40,8 +42,10 @@ func enrollmentRows() []row {
 		event("AuthenticatorEnrolled", 1, domain.AuthenticatorEnrolled{
 			AuthenticatorID: sampleIBKey, Kind: domain.KindIBKey, InstallationID: sampleInstallation, UVMethods: []domain.UV{domain.UVFaceID},
 			PhoneID: samplePhone, ActivationPhoneID: samplePhone, Trigger: "user", Restricted: true, OOBClass: "number_matching",
-			OCRASuite: "OCRA-1:HOTP-SHA256-8:QN06-T1M", OS: domain.IOS,
-		}),
+			OCRASuite: "OCRA-1:HOTP-SHA256-8:QN06-T1M", OS: domain.IOS, DeviceID: sampleDevice, SharingID: sampleSharing, NextCounter: 17,
+			Kid: sampleKid, Cells: 224, GridCommitment: "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU", FullUntil: &fullUntil, ExpiresAt: &expiresAt,
+		}, perhaps(func(e *domain.AuthenticatorEnrolled) **time.Time { return &e.FullUntil }),
+			perhaps(func(e *domain.AuthenticatorEnrolled) **time.Time { return &e.ExpiresAt })),
 		event("AuthenticatorRevoked", 1, domain.AuthenticatorRevoked{
 			AuthenticatorID: "aut_" + sampleKey + "_5", Reason: "superseded_by_stronger", SuccessorID: sampleIBKey,
 		}),

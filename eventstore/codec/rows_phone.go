@@ -27,7 +27,7 @@ func phoneRows() []row {
 			CodeSeq: 1, TemplateID: "confirm_code", Locale: "de-DE",
 		}),
 		event("SMSRequestRefused", 1, domain.SMSRequestRefused{
-			PhoneID: samplePhone, Purpose: domain.PurposeLogin, Reason: domain.ReasonSMSCooldown, RetryAfterS: 90,
+			PhoneID: samplePhone, Purpose: domain.PurposeLogin, Reason: domain.ReasonSMSCooldown, RetryAfterS: 90, SubjectID: sampleChallenge,
 		}),
 		event("SMSDispatchStarted", 1, domain.SMSDispatchStarted{SMSID: sampleSMS, Gateway: "inbox"}),
 		event("SMSDispatchUncertain", 1, domain.SMSDispatchUncertain{SMSID: sampleSMS}),

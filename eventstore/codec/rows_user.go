@@ -14,7 +14,7 @@ func userRows() []row {
 			UserID: sampleUser, ClientID: sampleClient, Role: domain.RoleOwner, Username: domain.Sealed(sampleSealed), Locale: "de-DE",
 		}, personal("username", func(e *domain.UserRegistered) *domain.Personal { return &e.Username })),
 		event("ResidenceChanged", 1, domain.ResidenceChanged{
-			From: "DE", To: "IN", EffectiveOn: "2024-03-01", DetectedAt: sampleAt(0), EvidenceRef: "case-4711",
+			PersonRef: "holder-2", From: "DE", To: "IN", EffectiveOn: "2024-03-01", DetectedAt: sampleAt(0), EvidenceRef: "case-4711",
 		}, moment(func(e *domain.ResidenceChanged) *time.Time { return &e.DetectedAt })),
 		event("AccountAccessGranted", 1, domain.AccountAccessGranted{ClientID: sampleClient, EffectiveOn: "2024-03-01"}),
 		event("AccountAccessRevoked", 1, domain.AccountAccessRevoked{ClientID: sampleClient, EffectiveOn: "2024-06-01"}),

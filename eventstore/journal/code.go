@@ -2,9 +2,7 @@ package journal
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -21,10 +19,14 @@ const (
 	deriveLogin      = "login"      // of an SMS challenge
 	deriveChallenge  = "challenge"  // the question of a challenge/response, seq 1
 	deriveMatch      = "match"      // the number to type into the app, seq 1
+	deriveMigration  = "migration"
+	deriveRecovery   = "recovery"
+	deriveTemporary  = "temporary" // a temporary passcode, by its authenticator, seq 1
 )
 
-// Names of dated parameters this package derives by.
 const (
+	// parameterCodeLength names the dated length of a code that was never
+	// issued.
 	parameterCodeLength = "code.sms.len"
 	// ocraWindow is how many time steps a response may be off (D-49).
 	ocraWindow = 2
@@ -41,7 +43,13 @@ func (g *gathering) code(ctx context.Context, u *domain.User, c domain.Command) 
 		g.facts.Code, err = g.digits(ctx, deriveConfirm, v.ID, v.Codes, string(c.Code))
 	case domain.SubmitActivationCode:
 		e, _ := u.Enrollment(c.EnrollmentID)
-		g.facts.Code, err = g.activation(ctx, e, string(c.Code))
+		g.facts.Code, err = g.activation(ctx, deriveActivation, e.ID, e.Codes, string(c.Code))
+	case domain.ProveMigration:
+		m, _ := u.Migration(c.MigrationID)
+		g.facts.Code, err = g.activation(ctx, deriveMigration, m.ID, m.Codes, string(c.Code))
+	case domain.ProveRecovery:
+		r, _ := u.Recovery(c.RecoveryID)
+		g.facts.Code, err = g.activation(ctx, deriveRecovery, r.ID, r.Codes, string(c.Code))
 	case domain.SubmitResponse:
 		challenge, _ := u.Challenge(c.ChallengeID)
 		switch challenge.Mode {
@@ -49,6 +57,10 @@ func (g *gathering) code(ctx context.Context, u *domain.User, c domain.Command) 
 			g.facts.Code, err = g.digits(ctx, deriveLogin, challenge.ID, challenge.Codes, string(c.Response))
 		case domain.ModeChallengeResponse:
 			g.facts.Code, err = g.response(ctx, u, challenge, string(c.Response))
+		case domain.ModeGrid:
+			g.facts.Code, err = g.gridCells(ctx, u, challenge, string(c.Response))
+		case domain.ModeStaticCode:
+			g.facts.Code, err = g.passcode(ctx, u, challenge, string(c.Response))
 		}
 	}
 	return err
@@ -57,9 +69,9 @@ func (g *gathering) code(ctx context.Context, u *domain.User, c domain.Command) 
 // digits compares a decimal code with every one issued, always all of them, so
 // that the time taken tells nothing.
 func (g *gathering) digits(ctx context.Context, purpose, subject string, issued []domain.Issued, typed string) (domain.CodeEvidence, error) {
-	length := int(g.j.policy.Int(parameterCodeLength, g.now))
+	length := int(g.policy.Int(parameterCodeLength, g.now))
 	if n := len(issued); n > 0 {
-		length = g.j.codeLength(issued[n-1])
+		length = issued[n-1].Len
 	}
 	e := domain.CodeEvidence{LenOK: len(typed) == length, CharsetOK: decimal(typed)}
 	if !e.CharsetOK {
@@ -67,25 +79,19 @@ func (g *gathering) digits(ctx context.Context, purpose, subject string, issued 
 	}
 	var err error
 	e.MatchedSeq, err = match(issued, typed, func(i domain.Issued) (string, error) {
-		return g.j.keys.Digits(ctx, i.Kid, purpose, subject, i.Seq, g.j.codeLength(i))
+		return g.j.keys.Digits(ctx, i.Kid, purpose, subject, i.Seq, i.Len)
 	})
 	return e, err
 }
 
-// codeLength is the length of a code that was issued: the one in force while
-// it was valid.
-func (j *Journal) codeLength(i domain.Issued) int {
-	return int(j.policy.Int(parameterCodeLength, i.ExpiresAt))
-}
-
-func (g *gathering) activation(ctx context.Context, enrollment domain.Enrollment, typed string) (domain.CodeEvidence, error) {
+func (g *gathering) activation(ctx context.Context, purpose, subject string, issued []domain.Issued, typed string) (domain.CodeEvidence, error) {
 	code, ok := keyring.NormalizeActivation(typed)
 	if !ok {
 		bare := len(strings.NewReplacer("-", "", " ", "").Replace(typed))
 		return domain.CodeEvidence{LenOK: bare == 8, CharsetOK: false}, nil
 	}
-	seq, err := match(enrollment.Codes, code, func(i domain.Issued) (string, error) {
-		return g.j.keys.Activation(ctx, i.Kid, deriveActivation, enrollment.ID, i.Seq)
+	seq, err := match(issued, code, func(i domain.Issued) (string, error) {
+		return g.j.keys.Activation(ctx, i.Kid, purpose, subject, i.Seq)
 	})
 	return domain.CodeEvidence{LenOK: true, CharsetOK: true, MatchedSeq: seq}, err
 }
@@ -118,13 +124,13 @@ func decimal(s string) bool {
 
 // response verifies an OCRA response (RFC 6287) to the challenge's question.
 func (g *gathering) response(ctx context.Context, u *domain.User, c domain.Challenge, typed string) (domain.CodeEvidence, error) {
-	a, ok := u.Authenticator(c.AuthenticatorID)
-	if !ok {
+	text := g.suite(u, c)
+	if text == "" {
 		return domain.CodeEvidence{}, nil // revoked since; the rules refuse it
 	}
-	suite, err := ocra.Parse(a.Suite)
+	suite, err := ocra.Parse(text)
 	if err != nil {
-		return domain.CodeEvidence{}, fmt.Errorf("suite of %s: %w", a.ID, err)
+		return domain.CodeEvidence{}, fmt.Errorf("suite of %s: %w", c.AuthenticatorID, err)
 	}
 	e := domain.CodeEvidence{LenOK: len(typed) == suite.Digits(), CharsetOK: decimal(typed)}
 	if !e.LenOK || !e.CharsetOK {
@@ -134,7 +140,10 @@ func (g *gathering) response(ctx context.Context, u *domain.User, c domain.Chall
 	if err != nil || question == "" {
 		return e, err
 	}
-	key, err := g.j.keys.Secret(ctx, g.slot.stream, a.ID)
+	if c.DeviceID != "" {
+		return g.deviceResponse(ctx, u, c, suite, question, typed)
+	}
+	key, err := g.j.keys.Secret(ctx, g.slot.stream, c.AuthenticatorID)
 	if gone(err) {
 		return e, nil
 	}
@@ -145,7 +154,7 @@ func (g *gathering) response(ctx context.Context, u *domain.User, c domain.Chall
 	in := ocra.Input{Question: question, Time: suite.TimeStep(g.now)}
 	m, err := ocra.Verify(suite, key, in, typed, ocra.Window{Steps: ocraWindow})
 	if err != nil {
-		return e, fmt.Errorf("verify response of %s: %w", a.ID, err)
+		return e, fmt.Errorf("verify response of %s: %w", c.AuthenticatorID, err)
 	}
 	if !m.OK {
 		return e, nil
@@ -154,6 +163,18 @@ func (g *gathering) response(ctx context.Context, u *domain.User, c domain.Chall
 	used, err := g.usedBefore(ctx, u, question, e.OCRAStep)
 	e.Matched = !used
 	return e, err
+}
+
+// suite is the OCRA suite fixed at the binding, or that of a unit that is about
+// to be bound.
+func (g *gathering) suite(u *domain.User, c domain.Challenge) string {
+	if a, ok := u.Authenticator(c.AuthenticatorID); ok {
+		return a.Suite
+	}
+	if g.facts.Device != nil {
+		return g.facts.Device.Suite
+	}
+	return ""
 }
 
 // question is the six digits the login page shows; "" when their key is gone.
@@ -186,31 +207,4 @@ func (g *gathering) usedBefore(ctx context.Context, u *domain.User, question str
 		}
 	}
 	return false, nil
-}
-
-// provision makes the OCRA key of an authenticator durable before the event
-// that binds it: an authenticator without its key could never be used. A key
-// that is there already, of an attempt that did not get as far as its event,
-// stays: replacing it could break a binding that did.
-func (j *Journal) provision(ctx context.Context, stream string, events []domain.Event) error {
-	for _, e := range events {
-		bound, ok := e.(domain.AuthenticatorEnrolled)
-		if !ok || bound.Kind != domain.KindIBKey {
-			continue
-		}
-		_, err := j.keys.Secret(ctx, stream, bound.AuthenticatorID)
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, keyring.ErrSecretNotFound) && !errors.Is(err, keyring.ErrKeyNotFound) {
-			return fmt.Errorf("provision %s: %w", bound.AuthenticatorID, err)
-		}
-		secret := make([]byte, ocraSecretSize)
-		_, _ = rand.Read(secret) // never fails; see crypto/rand
-		if err := j.keys.PutSecret(ctx, stream, bound.AuthenticatorID, secret); err != nil {
-			return fmt.Errorf("provision %s: %w", bound.AuthenticatorID, err)
-		}
-		clear(secret)
-	}
-	return nil
 }

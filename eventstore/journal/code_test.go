@@ -83,7 +83,7 @@ func TestActivationCodeForms(t *testing.T) {
 		"abcd efgh":      {LenOK: true, CharsetOK: true},
 		"ABCD-EFGH-0000": {},
 	} {
-		got, err := g.activation(t.Context(), domain.Enrollment{}, typed)
+		got, err := g.activation(t.Context(), deriveActivation, "enr", nil, typed)
 		if err != nil || got != want {
 			t.Errorf("%q: %+v, %v; want %+v", typed, got, err, want)
 		}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"hash"
 	"reflect"
@@ -74,13 +75,18 @@ func fieldText(value any) (text string, ok bool) {
 	v := reflect.ValueOf(value)
 	switch {
 	case v.IsZero():
-		return "", v.Kind() == reflect.String || v.CanInt() || v.Kind() == reflect.Bool
+		return "", v.Kind() == reflect.String || v.CanInt() || v.CanUint() || v.Kind() == reflect.Bool || v.Kind() == reflect.Struct
 	case v.Kind() == reflect.String:
 		return v.String(), true
 	case v.Kind() == reflect.Bool:
 		return "true", true
 	case v.CanInt():
 		return strconv.FormatInt(v.Int(), 10), true
+	case v.CanUint():
+		return strconv.FormatUint(v.Uint(), 10), true
+	case v.Kind() == reflect.Struct: // a row of the rule book, an amount: nothing secret, in one order
+		text, err := json.Marshal(value)
+		return string(text), err == nil
 	}
 	return "", false
 }

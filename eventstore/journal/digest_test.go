@@ -24,6 +24,20 @@ func commands() []domain.Command {
 		domain.CancelChallenge{}, domain.SubmitResponse{}, domain.DecidePush{}, domain.RecordPushSent{}, domain.RecordPushFailed{},
 		domain.RecordPushOpened{}, domain.RegisterClient{}, domain.AssignCarryingEntity{}, domain.AddHolder{}, domain.RemoveHolder{},
 		domain.RegisterInstallation{}, domain.AttestPIN{}, domain.RegisterPushToken{}, domain.RecordAuditQuery{}, domain.RecordCodeEpochDestroyed{},
+		domain.TidyUser{}, domain.NoteDeviceShipped{}, domain.AutoActivateDevice{}, domain.RequestPhysicalDevice{},
+		domain.IssueCodeCard{}, domain.IssueTemporaryPasscode{}, domain.DeliverTemporaryCredential{}, domain.StartMigration{},
+		domain.StartRecovery{}, domain.DetectUnification{}, domain.RequestDeviceSharing{}, domain.RemoveUserFromInstallation{},
+		domain.RequestVoiceCall{}, domain.RecordVoiceDispatch{}, domain.RecordVoiceUncertain{}, domain.RecordVoicePlaced{},
+		domain.RecordVoiceAnswered{}, domain.RecordVoiceFailed{}, domain.RecordCodeEmailed{}, domain.ReportLost{},
+		domain.SuspendAuthenticator{}, domain.ReactivateAuthenticator{}, domain.RevokeAuthenticator{}, domain.ChangeDevicePIN{},
+		domain.ActivateCodeCard{}, domain.CollectTemporaryCredential{}, domain.ResendMigrationCode{}, domain.ProveMigration{},
+		domain.CompleteMigration{}, domain.CancelMigration{}, domain.ResendRecoveryCode{}, domain.ProveRecovery{},
+		domain.CompleteRecovery{}, domain.CancelRecovery{}, domain.DeferUnification{}, domain.CompleteUnification{},
+		domain.DecideDeviceSharing{}, domain.RegisterDevice{}, domain.RecordDeviceShipped{}, domain.RecordDeviceReturned{},
+		domain.RecordDeposit{}, domain.RecordReplacementFee{}, domain.NoteSharingRequested{}, domain.BindToDevice{},
+		domain.UnbindFromDevice{}, domain.ReportPINBlocked{}, domain.UnblockInstallation{}, domain.RetireInstallation{},
+		domain.BindToInstallation{}, domain.UnbindFromInstallation{}, domain.RecordHolderResidence{}, domain.RecordDomicile{},
+		domain.PublishRule{}, domain.AmendRule{}, domain.WithdrawRule{}, domain.SetParameter{},
 	}
 }
 

@@ -18,7 +18,9 @@ type gathering struct {
 	j      *Journal
 	slot   *slot
 	now    time.Time
+	policy *domain.Policy
 	facts  domain.Facts
+	made   made
 	locked []func()
 }
 
@@ -32,6 +34,9 @@ func (g *gathering) release() {
 // gather fills the facts and returns the command as the rules may see it:
 // without what the user typed.
 func (g *gathering) gather(ctx context.Context, c domain.Command) (domain.Command, error) {
+	if ship, ok := c.(domain.RecordDeviceShipped); ok {
+		return c, g.request(ctx, ship)
+	}
 	u, ok := g.slot.state.(*domain.User)
 	if !ok || !u.Registered() || u.Closed() {
 		return withoutSecrets(c), nil // decided without evidence
@@ -43,14 +48,18 @@ func (g *gathering) gather(ctx context.Context, c domain.Command) (domain.Comman
 		}
 		g.facts.Kid = kid
 	}
-	if phoneID := textedPhone(u, c); phoneID != "" {
+	if phoneID := g.textedPhone(u, c); phoneID != "" {
 		g.facts.SMSLastHour = g.smsLastHour(ctx, u, phoneID)
 	}
 	if err := g.others(ctx, u, c); err != nil {
 		return nil, err
 	}
-	if c, ok := c.(domain.DecidePush); ok {
+	g.make(u, c)
+	switch c := c.(type) {
+	case domain.DecidePush:
 		return g.push(ctx, u, c)
+	case domain.CollectTemporaryCredential:
+		return withoutSecrets(c), g.collecting(ctx, c)
 	}
 	return withoutSecrets(c), g.code(ctx, u, c)
 }
@@ -70,6 +79,30 @@ func withoutSecrets(c domain.Command) domain.Command {
 	case domain.DecidePush:
 		c.Document, c.Signature = "", ""
 		return c
+	case domain.ProveMigration:
+		c.Code = ""
+		return c
+	case domain.ProveRecovery:
+		c.Code = ""
+		return c
+	case domain.StartRecovery:
+		c.Handover = ""
+		return c
+	case domain.CompleteUnification:
+		c.Handover = ""
+		return c
+	case domain.RequestPhysicalDevice:
+		c.PIN = ""
+		return c
+	case domain.ChangeDevicePIN:
+		c.PIN = ""
+		return c
+	case domain.DeliverTemporaryCredential:
+		c.Credential = ""
+		return c
+	case domain.CollectTemporaryCredential:
+		c.Proof = ""
+		return c
 	}
 	return c
 }
@@ -79,14 +112,16 @@ func withoutSecrets(c domain.Command) domain.Command {
 func derives(c domain.Command) bool {
 	switch c.(type) {
 	case domain.StartPhoneVerification, domain.ResendConfirmCode, domain.StartEnrollment, domain.ResendActivationCode,
-		domain.StartAuthentication, domain.IssueChallenge, domain.RequestFallback, domain.ResendLoginCode:
+		domain.StartAuthentication, domain.IssueChallenge, domain.RequestFallback, domain.ResendLoginCode, domain.RequestVoiceCall,
+		domain.StartMigration, domain.ResendMigrationCode, domain.StartRecovery, domain.ResendRecoveryCode,
+		domain.IssueTemporaryPasscode, domain.ReactivateAuthenticator, domain.ChangeDevicePIN, domain.RequestDeviceSharing:
 		return true
 	}
 	return false
 }
 
 // textedPhone is the phone a command may ask to send an SMS to, if any.
-func textedPhone(u *domain.User, c domain.Command) string {
+func (g *gathering) textedPhone(u *domain.User, c domain.Command) string {
 	switch c := c.(type) {
 	case domain.StartPhoneVerification:
 		return c.PhoneID
@@ -102,14 +137,23 @@ func textedPhone(u *domain.User, c domain.Command) string {
 		e, _ := u.Enrollment(c.EnrollmentID)
 		return e.PhoneID
 	case domain.StartAuthentication:
-		if a := u.Authenticators(); len(a) == 1 && !c.Defer {
+		if a := u.Authenticators(g.now); len(a) == 1 && !c.Defer {
 			return a[0].PhoneID
 		}
+	case domain.StartMigration, domain.StartRecovery:
+		a, _ := u.IBKey()
+		return a.ActivationID
+	case domain.ResendMigrationCode:
+		m, _ := u.Migration(c.MigrationID)
+		return m.PhoneID
+	case domain.ResendRecoveryCode:
+		r, _ := u.Recovery(c.RecoveryID)
+		return r.PhoneID
 	case domain.IssueChallenge:
 		if a, ok := u.Authenticator(c.AuthenticatorID); ok {
 			return a.PhoneID
 		}
-		if a := u.Authenticators(); len(a) == 1 {
+		if a := u.Authenticators(g.now); len(a) == 1 {
 			return a[0].PhoneID
 		}
 	case domain.ResendLoginCode:
@@ -165,31 +209,54 @@ func (j *Journal) number(ctx context.Context, s *slot, p domain.Phone) (string, 
 func (g *gathering) others(ctx context.Context, u *domain.User, c domain.Command) error {
 	switch c := c.(type) {
 	case domain.StartEnrollment:
-		return g.installation(ctx, c.InstallationID)
-	case domain.CompleteEnrollment:
-		if e, ok := u.Enrollment(c.EnrollmentID); ok {
-			return g.installation(ctx, e.InstallationID)
+		if err := g.installation(ctx, u, c.InstallationID); err != nil {
+			return err
 		}
+		return g.device(ctx, c.DeviceID)
+	case domain.CompleteEnrollment:
+		e, _ := u.Enrollment(c.EnrollmentID)
+		return g.installation(ctx, u, e.InstallationID)
 	case domain.RequestOptOut:
 		if err := g.requester(ctx, u, c.RequestedBy); err != nil {
 			return err
 		}
 		return g.clients(ctx, u)
-	case domain.ReevaluateRegime:
+	case domain.ReevaluateRegime, domain.IssueTemporaryPasscode:
 		return g.clients(ctx, u)
 	case domain.StartAuthentication:
-		if u.OptedOut(g.now) != nil {
+		if u.OptedOut(g.now) != nil || g.bridging(u) {
 			return g.clients(ctx, u)
 		}
+	case domain.IssueChallenge:
+		if g.bridging(u) {
+			return g.clients(ctx, u)
+		}
+	case domain.SubmitResponse:
+		challenge, _ := u.Challenge(c.ChallengeID)
+		if challenge.Mode == domain.ModeStaticCode {
+			return g.clients(ctx, u)
+		}
+		return g.device(ctx, challenge.DeviceID)
+	case domain.AutoActivateDevice:
+		return g.device(ctx, c.DeviceID)
+	case domain.RequestDeviceSharing:
+		return g.owner(ctx, u, c.AuthenticatorID)
+	case domain.DecideDeviceSharing:
+		sharing, _ := u.Sharing(c.SharingID)
+		return g.device(ctx, sharing.DeviceID)
 	}
-	return nil
+	return g.moves(ctx, u, c)
 }
 
-func (g *gathering) installation(ctx context.Context, id string) error {
-	err := g.j.Installation(ctx, id, func(i *domain.Installation) {
-		g.facts.Installation = &domain.InstallationFacts{ID: id, OS: i.OS, HandsetID: i.HandsetID, PINPolicyVersion: i.PINPolicyVersion}
-	})
-	return ignoreUnknown(err)
+// bridging reports whether a temporary passcode may have to answer: its scope
+// is a question of law.
+func (g *gathering) bridging(u *domain.User) bool {
+	for _, a := range u.Authenticators(g.now) {
+		if a.Kind == domain.KindTempCode {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *gathering) requester(ctx context.Context, u *domain.User, id string) error {
@@ -218,7 +285,7 @@ func ignoreUnknown(err error) error {
 // reading. They are taken in the order of their names, so that two gatherings
 // and the commands on those clients cannot wait for each other in a circle.
 func (g *gathering) clients(ctx context.Context, u *domain.User) error {
-	ids := append([]string{u.ClientID}, u.AccessibleClients(g.now, g.j.policy)...)
+	ids := append([]string{u.ClientID}, u.AccessibleClients(g.now, g.policy)...)
 	slices.Sort(ids)
 	g.facts.Clients = map[string]*domain.Client{}
 	for _, id := range slices.Compact(ids) {

@@ -239,8 +239,8 @@ func TestUnavailableStore(t *testing.T) {
 		}
 		w.store.Set(storetest.Faults{})
 		if err := j.User(t.Context(), w.user, func(u *domain.User, _ time.Time) error {
-			if len(u.Authenticators()) != 1 {
-				t.Errorf("state after healing has %d authenticators", len(u.Authenticators()))
+			if len(u.Bound()) != 1 {
+				t.Errorf("state after healing has %d authenticators", len(u.Bound()))
 			}
 			return nil
 		}); err != nil {
@@ -364,7 +364,8 @@ func TestAuthenticatorKeySurvivesFaults(t *testing.T) {
 	}
 	stale := w.journal() // loads now, before the user is bound anew
 	bound := domain.AuthenticatorEnrolled{AuthenticatorID: w.ibkey, Kind: domain.KindIBKey}
-	if err := stale.provision(t.Context(), domain.UserStream(w.user), []domain.Event{bound}); err != nil {
+	g := gathering{j: stale, slot: newSlot(domain.UserStream(w.user))}
+	if err := g.provision(t.Context(), []domain.Event{bound}); err != nil {
 		t.Fatal(err)
 	}
 	second, _, err := w.j.OCRASecret(t.Context(), w.user, w.ibkey)

@@ -45,7 +45,7 @@ type Config struct {
 	Store   eventstore.Store
 	Codec   *codec.Codec
 	Keyring Keyring
-	Policy  *domain.Policy
+	Policy  *domain.Policy // what is built into the program; the log's rule book comes on top
 	Clock   func() time.Time
 	// SMSCounter counts the messages to a number in the last hour, over all
 	// users (D-11). It is a soft limit: without a counter, or when it fails,
@@ -62,7 +62,7 @@ type Journal struct {
 	store   eventstore.Store
 	codec   *codec.Codec
 	keys    Keyring
-	policy  *domain.Policy
+	rules   rules
 	clock   func() time.Time
 	counter func(ctx context.Context, number string) (int, error)
 	log     *slog.Logger
@@ -94,9 +94,13 @@ func New(c Config) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	return &Journal{
-		store: c.Store, codec: c.Codec, keys: c.Keyring, policy: c.Policy, clock: c.Clock, counter: c.SMSCounter, log: c.Logger, slots: s,
-	}, nil
+	j := &Journal{
+		store: c.Store, codec: c.Codec, keys: c.Keyring, clock: c.Clock, counter: c.SMSCounter, log: c.Logger, slots: s,
+	}
+	if err := j.openRules(c.Policy); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return j, nil
 }
 
 // Now is the journal's time: UTC, whole microseconds.
@@ -194,18 +198,19 @@ func newExecution(r Request) (execution, error) {
 // the state was not the newest.
 func (j *Journal) attempt(ctx context.Context, s *slot, x execution) (Outcome, error) {
 	now := j.Now()
-	events, refused, err := j.decide(ctx, s, x, now)
+	g := gathering{j: j, slot: s, now: now, policy: j.Policy(), facts: domain.Facts{Actor: x.Actor}}
+	events, refused, err := g.decide(ctx, x.Command)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("gather evidence for %s on %s: %w", x.Command.Name(), x.stream, err)
 	}
 	if refused != nil || len(events) == 0 {
 		return j.unrecorded(ctx, x, refused)
 	}
-	proposed, events, err := j.encode(ctx, x, events, now)
+	proposed, events, err := j.encode(ctx, x, events, now, g.policy.Version)
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := j.provision(ctx, x.stream, events); err != nil {
+	if err := g.provision(ctx, events); err != nil {
 		return Outcome{}, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -216,24 +221,23 @@ func (j *Journal) attempt(ctx context.Context, s *slot, x execution) (Outcome, e
 
 // decide lets the rules judge. refused is their error; err means that they
 // could not be asked.
-func (j *Journal) decide(ctx context.Context, s *slot, x execution, now time.Time) (events []domain.Event, refused, err error) {
-	g := gathering{j: j, slot: s, now: now}
+func (g *gathering) decide(ctx context.Context, c domain.Command) (events []domain.Event, refused, err error) {
 	defer g.release()
-	command, err := g.gather(ctx, x.Command)
+	command, err := g.gather(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	events, refused = domain.Decide(s.state, command, g.facts, now, j.policy)
+	events, refused = domain.Decide(g.slot.state, command, g.facts, g.now, g.policy)
 	return events, refused, nil
 }
 
 // encode seals and encodes the events. The events it returns are the ones
 // stored: those the state must record and callers may see.
-func (j *Journal) encode(ctx context.Context, x execution, events []domain.Event, now time.Time) ([]eventstore.Proposed, []domain.Event, error) {
+func (j *Journal) encode(ctx context.Context, x execution, events []domain.Event, now time.Time, policyVersion uint64) ([]eventstore.Proposed, []domain.Event, error) {
 	m := codec.Metadata{
 		CommandID: x.CommandID, Command: x.Command.Name(), Digest: x.digest, Count: len(events), OccurredAt: now,
 		CorrelationID: x.CorrelationID, CausationID: x.CausationID, Actor: x.Actor, Source: x.Source,
-		PolicyVersion: j.policy.Version, RequestID: x.RequestID,
+		PolicyVersion: policyVersion, RequestID: x.RequestID,
 	}
 	proposed := make([]eventstore.Proposed, len(events))
 	stored := make([]domain.Event, len(events))
@@ -288,6 +292,6 @@ func (j *Journal) accept(s *slot, proposed []eventstore.Proposed, events []domai
 	}
 	s.doubtful = false // whatever was under way before can no longer land
 	s.mu.Unlock()
-	j.watches.notify(s.stream)
+	j.changed(s)
 	return out
 }

@@ -54,7 +54,7 @@ func TestOlderCodeIsSuperseded(t *testing.T) {
 	challenge, first := w.smsLogin()
 	w.clock.advance(121 * time.Second)
 	i := event[domain.LoginCodeIssued](t, w.do(domain.ResendLoginCode{ChallengeID: challenge}))
-	second := w.code(domain.PurposeLogin, challenge, domain.Issued{Seq: i.Seq, Kid: i.Kid, ExpiresAt: i.ExpiresAt})
+	second := w.code(domain.PurposeLogin, challenge, domain.Issued{Seq: i.Seq, Kid: i.Kid, Len: i.CodeLen, ExpiresAt: i.ExpiresAt})
 	if i.Seq != 2 || first == second {
 		t.Fatalf("second code is seq %d", i.Seq)
 	}

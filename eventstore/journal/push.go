@@ -47,8 +47,9 @@ func (g *gathering) push(ctx context.Context, u *domain.User, c domain.DecidePus
 	if !ok || challenge.Mode != domain.ModePush {
 		return withoutSecrets(c), nil
 	}
-	authentic := false
+	authentic, blocked := false, false
 	err := g.j.Installation(ctx, c.InstallationID, func(i *domain.Installation) {
+		blocked = i.Blocked
 		authentic = verify(i.KeyAlgorithm, i.PublicKey, pushPrefix, []byte(c.Document), c.Signature)
 	})
 	if err := ignoreUnknown(err); err != nil {
@@ -58,7 +59,7 @@ func (g *gathering) push(ctx context.Context, u *domain.User, c domain.DecidePus
 	if !authentic || !ok || d.ChallengeID != challenge.ID || d.TransactionID != challenge.TxnID || d.InstallationID != c.InstallationID {
 		return withoutSecrets(c), nil
 	}
-	g.facts.Push = domain.PushEvidence{Authentic: true, Approve: d.Decision == "approve", NumberGiven: d.MatchedNumber != "", UV: d.UV}
+	g.facts.Push = domain.PushEvidence{Authentic: true, Approve: d.Decision == "approve", NumberGiven: d.MatchedNumber != "", UV: d.UV, InstallationBlocked: blocked}
 	number, err := g.j.keys.Challenge(ctx, challenge.Kid, deriveMatch, challenge.ID, 1)
 	if err != nil && !gone(err) {
 		return nil, fmt.Errorf("derive number of %s: %w", challenge.ID, err)

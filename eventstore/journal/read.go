@@ -125,11 +125,15 @@ func (j *Journal) Shown(ctx context.Context, c domain.Challenge) (string, error)
 func (j *Journal) CodeText(ctx context.Context, purpose domain.Purpose, subjectID string, i domain.Issued) (code string, err error) {
 	switch purpose {
 	case domain.PurposePhoneVerification:
-		code, err = j.keys.Digits(ctx, i.Kid, deriveConfirm, subjectID, i.Seq, j.codeLength(i))
+		code, err = j.keys.Digits(ctx, i.Kid, deriveConfirm, subjectID, i.Seq, i.Len)
 	case domain.PurposeLogin:
-		code, err = j.keys.Digits(ctx, i.Kid, deriveLogin, subjectID, i.Seq, j.codeLength(i))
+		code, err = j.keys.Digits(ctx, i.Kid, deriveLogin, subjectID, i.Seq, i.Len)
 	case domain.PurposeActivation:
 		code, err = j.keys.Activation(ctx, i.Kid, deriveActivation, subjectID, i.Seq)
+	case domain.PurposeMigration:
+		code, err = j.keys.Activation(ctx, i.Kid, deriveMigration, subjectID, i.Seq)
+	case domain.PurposeRecovery:
+		code, err = j.keys.Activation(ctx, i.Kid, deriveRecovery, subjectID, i.Seq)
 	default:
 		return "", fmt.Errorf("derive code of %s: no code has the purpose %s", subjectID, purpose)
 	}
@@ -174,4 +178,45 @@ func (j *Journal) OCRASecret(ctx context.Context, userID, authenticatorID string
 		return nil, "", fmt.Errorf("read key of %s: %w", authenticatorID, err)
 	}
 	return secret, suite, nil
+}
+
+// Decision is what the rules known at a moment say, as of another, about an
+// opt-out of the user on the facts of then: the evidence for "which rule, since
+// when, on what". A zero knownAt means all that is known now. Facts are those
+// the ledger holds now; replay answers for facts known at a moment.
+func (j *Journal) Decision(ctx context.Context, userID string, asOf time.Time, p *domain.Policy) (d domain.Decision, err error) {
+	err = j.withClients(ctx, userID, p, func(u *domain.User, clients map[string]*domain.Client) {
+		d = p.Evaluate(u.Facts(clients, asOf, p), asOf)
+	})
+	return d, err
+}
+
+// Matching lists the active rules with an effect that apply to the user now.
+func (j *Journal) Matching(ctx context.Context, userID, effect string) (rules []domain.Rule, err error) {
+	p, now := j.Policy(), j.Now()
+	err = j.withClients(ctx, userID, p, func(u *domain.User, clients map[string]*domain.Client) {
+		rules = p.Matching(u.Facts(clients, now, p), now, effect)
+	})
+	return rules, err
+}
+
+// withClients shows a user with the clients the rules ask about. read must not
+// keep what it is shown.
+func (j *Journal) withClients(ctx context.Context, userID string, p *domain.Policy, read func(*domain.User, map[string]*domain.Client)) error {
+	s, release, err := j.view(ctx, domain.UserStream(userID))
+	if err != nil {
+		return err
+	}
+	defer release()
+	u, ok := s.state.(*domain.User)
+	if !ok || !u.Registered() {
+		return unknown("user")
+	}
+	g := gathering{j: j, slot: s, now: j.Now(), policy: p}
+	defer g.release()
+	if err := g.clients(ctx, u); err != nil {
+		return err
+	}
+	read(u, g.facts.Clients)
+	return nil
 }

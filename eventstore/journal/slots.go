@@ -147,7 +147,7 @@ func (j *Journal) catchUp(ctx context.Context, s *slot) error {
 	moved := loaded && s.last != before
 	s.mu.Unlock()
 	if moved {
-		j.watches.notify(s.stream)
+		j.changed(s)
 	}
 	return err
 }

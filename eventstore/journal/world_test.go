@@ -173,7 +173,7 @@ func (w *world) register() {
 		UserID: w.user, CC: "DE", Number: domain.Clear(number), Line: domain.LineMobile,
 	})).PhoneID
 	issued := event[domain.ConfirmCodeIssued](w.t, w.do(domain.StartPhoneVerification{PhoneID: w.phone}))
-	code := w.code(domain.PurposePhoneVerification, issued.VerificationID, domain.Issued{Seq: 1, Kid: issued.Kid, ExpiresAt: issued.ExpiresAt})
+	code := w.code(domain.PurposePhoneVerification, issued.VerificationID, domain.Issued{Seq: 1, Kid: issued.Kid, Len: issued.CodeLen, ExpiresAt: issued.ExpiresAt})
 	event[domain.PhoneNumberVerified](w.t, w.do(domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: code}))
 	w.sms = event[domain.AuthenticatorEnrolled](w.t, w.do(domain.EvaluateAutoSMS{UserID: w.user, PhoneID: w.phone})).AuthenticatorID
 }
@@ -205,7 +205,7 @@ func (w *world) bind() {
 
 func (w *world) completeBinding(issued domain.ActivationCodeIssued) {
 	w.t.Helper()
-	code := w.code(domain.PurposeActivation, issued.SubjectID, domain.Issued{Seq: 1, Kid: issued.Kid, ExpiresAt: issued.ExpiresAt})
+	code := w.code(domain.PurposeActivation, issued.SubjectID, domain.Issued{Seq: 1, Kid: issued.Kid, Len: issued.CodeLen, ExpiresAt: issued.ExpiresAt})
 	event[domain.ActivationCodeAccepted](w.t, w.do(domain.SubmitActivationCode{EnrollmentID: issued.SubjectID, Code: " " + code[:4] + "-" + code[4:]}))
 	w.ibkey = event[domain.AuthenticatorEnrolled](w.t, w.do(domain.CompleteEnrollment{EnrollmentID: issued.SubjectID, UV: domain.UVFaceID})).AuthenticatorID
 }
@@ -224,7 +224,7 @@ func (w *world) smsLogin() (challengeID string, code domain.Secret) {
 	w.clock.advance(3 * time.Minute)
 	out := w.do(domain.StartAuthentication{UserID: w.user, Purpose: domain.PurposeLogin, Platform: domain.TWS, PrimaryVerified: true})
 	i := event[domain.LoginCodeIssued](w.t, out)
-	return i.ChallengeID, w.code(domain.PurposeLogin, i.ChallengeID, domain.Issued{Seq: i.Seq, Kid: i.Kid, ExpiresAt: i.ExpiresAt})
+	return i.ChallengeID, w.code(domain.PurposeLogin, i.ChallengeID, domain.Issued{Seq: i.Seq, Kid: i.Kid, Len: i.CodeLen, ExpiresAt: i.ExpiresAt})
 }
 
 // challenge reads a challenge from the user's state.

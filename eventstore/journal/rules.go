@@ -1,0 +1,82 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/authledger/authledger/domain"
+)
+
+// rules is the policy decisions are taken by: the base, and on top of it the
+// changes of the log's rule book.
+type rules struct {
+	base    *domain.Policy
+	current atomic.Pointer[domain.Policy]
+}
+
+// openTimeout bounds the reading of the rule book at the start.
+const openTimeout = 30 * time.Second
+
+// openRules reads the rule book.
+func (j *Journal) openRules(base *domain.Policy) error {
+	j.rules.base = base
+	j.rules.current.Store(base)
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	_, err := j.PolicyKnownAt(ctx, time.Time{})
+	return err
+}
+
+// Policy is the policy decisions are taken by now. It is immutable; ask again
+// for each decision.
+func (j *Journal) Policy() *domain.Policy { return j.rules.current.Load() }
+
+// PolicyKnownAt is the policy with every change recorded by a moment; a zero
+// moment means all of them.
+func (j *Journal) PolicyKnownAt(ctx context.Context, knownAt time.Time) (p *domain.Policy, err error) {
+	err = j.book(ctx, func(b *domain.PolicyBook) error {
+		p, err = b.Policy(j.rules.base, knownAt)
+		if err == nil && knownAt.IsZero() {
+			j.rules.current.Store(p)
+		}
+		return err
+	})
+	return p, err
+}
+
+// PolicyVersion is the policy of a version, to repeat a decision by. It is an
+// UNKNOWN error for one that never was.
+func (j *Journal) PolicyVersion(ctx context.Context, version uint64) (p *domain.Policy, err error) {
+	err = j.book(ctx, func(b *domain.PolicyBook) error {
+		p, err = b.Version(j.rules.base, version)
+		return err
+	})
+	return p, err
+}
+
+func (j *Journal) book(ctx context.Context, read func(*domain.PolicyBook) error) error {
+	s, release, err := j.view(ctx, domain.PolicyStream())
+	if err != nil {
+		return fmt.Errorf("read the rule book: %w", err)
+	}
+	defer release()
+	return read(s.state.(*domain.PolicyBook)) // by the stream's category
+}
+
+// changed tells those who wait for a stream, and takes over what happened to
+// the rule book. The caller holds the turn, and not mu.
+func (j *Journal) changed(s *slot) {
+	if b, ok := s.state.(*domain.PolicyBook); ok {
+		p, err := b.Policy(j.rules.base, time.Time{})
+		if err != nil {
+			// The rules checked the change before it was recorded, so this is a
+			// rule book of another program; the last good one stays in force.
+			j.log.Error("the rule book cannot be read; the policy before stays in force", "error", err)
+		} else {
+			j.rules.current.Store(p)
+		}
+	}
+	j.watches.notify(s.stream)
+}
