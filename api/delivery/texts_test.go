@@ -150,7 +150,7 @@ func TestLintRefusesBadTexts(t *testing.T) {
 		"not name":            {"en", "login_code@1", "{code} is your code. Never share it."},
 		"one text message":    {"en", "login_code@1", "{code} is your {app} code. Never share it." + strings.Repeat("x", 110)},
 		"into one text":       {"de", "login_code@1", "{code} ist Ihr {app}-Code – niemals weitergeben. Wir fragen nicht danach, nie."},
-		"fit into":            {"ja", "login_code@1", "{code} は{app}のコードです。誰にも教えないでください。" + strings.Repeat("あ", 27)},
+		"fit into":            {"ja", "login_code@1", "{code} は{app}のコードです。誰にも教えないでください。" + strings.Repeat("あ", 29)},
 		"must not be shared":  {"en", "login_code@1", "{code} is your {app} code."},
 		"be shared":           {"ja", "login_voice@1", "{app}です。{digits}。{digits}。"},
 		"exactly twice":       {"zh-Hant", "login_voice@1", "{app}：{digits}。切勿向任何人透露。"},
