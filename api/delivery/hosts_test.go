@@ -389,3 +389,24 @@ func TestStreamsMayBeServedInAnyOrder(t *testing.T) {
 		}
 	}
 }
+
+// A PIN blocked on the app that IB Key has left concerns it no more, even
+// before the app knows.
+func TestBlockOfALeftAppConcernsNobody(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, noon)
+	p := l.start()
+	l.verifiedPhone(p)
+	from, to := l.app(domain.AppIBKeyStandalone, domain.Android, "h"), l.app(domain.AppIBKRMobile, domain.Android, "h")
+	id := l.activates(p, from)
+	offered := only[domain.UnificationOffered](t, l.do(domain.DetectUnification{
+		UserID: l.user, InstallationID: to, Case: "auth_only", StandaloneInstallationID: from,
+	}))
+	l.do(domain.CompleteUnification{UnificationID: offered.UnificationID, Handover: l.handover(from, to)})
+	l.do(domain.ReportPINBlocked{InstallationID: from, WrongEntries: 10})
+	p.sees("hosts", l.records("AppPINBlocked")[0])
+	p.run()
+	l.expectSuspended(id, "")
+	l.expectLivesAt("new app", l.installation(to).Bindings, id)
+	l.expectQuiet()
+}
