@@ -3,7 +3,8 @@ package domain
 import "time"
 
 // Authentication transactions (domain.md 6.5): from the verdict on the
-// password to the verdict on the second factor.
+// password to the verdict on the second factor, on whichever device the
+// user logs in, with the authenticator the user picks.
 
 // StartAuthentication opens a transaction with the verdict on the primary
 // factor. When exactly one authenticator can answer, its challenge is issued

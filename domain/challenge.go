@@ -2,8 +2,11 @@ package domain
 
 import "time"
 
-// Challenges (domain.md 6.5): which authenticator is asked and how, falling back
-// from a push, sending a code again, giving up.
+// Challenges (domain.md 6.5): which authenticator is asked and how, always after
+// the password: IB Key by push while its prerequisites hold, a
+// Digital Security Card+ by six digits that become eight, SMS
+// users by code; falling back from a push, sending a code again, giving
+// up.
 
 // IssueChallenge asks an authenticator in an open transaction. Without an
 // authenticator the only active one is meant.

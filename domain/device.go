@@ -101,7 +101,7 @@ type DeviceReplacementFeeCharged struct {
 }
 
 // AuthenticatorBound stands in the stream of a unit or an installation: a
-// user's authenticator lives there.
+// user's authenticator lives there. One app serves several users (R-6).
 type AuthenticatorBound struct {
 	UserID          string `json:"user_id"`
 	AuthenticatorID string `json:"authenticator_id"`

@@ -3,7 +3,9 @@ package domain
 import "time"
 
 // Binding an authenticator to a user (domain.md 6.3): IB Key by activation
-// code, a physical device by a response it made, SMS by reaction.
+// code, also for a further user of an app, a physical device by a
+// response it made, SMS by reaction. The articles have many names for the
+// activation code; it is one thing here.
 
 // StartEnrollment begins the activation of IB Key on an installation, or of a
 // physical device that was sent to the user. It needs a transaction whose

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Installations of the app (domain.md 6.3) and their push tokens. An
-// installation is one app on one phone and may serve several users.
+// Installations of the app (domain.md 6.3) on iOS and Android, and their
+// push tokens, which an app that is online renews. An installation is one
+// app on one phone and may serve several users.
 
 // RegisterInstallation creates an installation's stream.
 type RegisterInstallation struct {

@@ -2,9 +2,10 @@ package domain
 
 import "time"
 
-// Migration of IB Key to another phone (domain.md 6.6, R-50 to R-54, D-50,
-// D-51): everything happens on the new phone, and until it is complete the old
-// one keeps answering.
+// Migration of IB Key to another phone without support (domain.md 6.6, R-50,
+// D-50, D-51): everything happens on the new phone, and until
+// it is complete the old one keeps answering, afterwards the new one alone
+//
 
 // StartMigration begins to move the user's IB Key to another installation. It
 // needs a transaction begun with the password.

@@ -3,7 +3,7 @@ package domain
 import "time"
 
 // Opting out of the second factor on trading platforms, and back in
-// (domain.md 6.7), decided by the dated rules of section 9.
+// (domain.md 6.7, R-63), decided by the dated rules of section 9.
 
 // RequestOptOut asks for an opt-out.
 type RequestOptOut struct {

@@ -2,7 +2,7 @@ package domain
 
 import "time"
 
-// Phone numbers and their verification (domain.md 6.2).
+// Phone numbers and their verification (domain.md 6.2, R-42).
 
 // AddPhone adds a number to the user; it is not usable before verification.
 type AddPhone struct {

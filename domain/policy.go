@@ -15,7 +15,7 @@ import (
 var policyFiles embed.FS
 
 // Policy is the dated data decisions are taken by: the rules of jurisdictions
-// (domain.md 9.2) and every number that may change (D-1), as known at one
+// (domain.md 9.2), some of which demand a second factor, and every number that may change (D-1), as known at one
 // moment. It is immutable; changes to the rule book make another one
 // (PolicyBook).
 type Policy struct {

@@ -1,7 +1,8 @@
 package domain
 
-// Answers to challenges (domain.md 6.5): what counts, what comes too late, and
-// what a right or wrong answer leads to.
+// Answers to challenges (domain.md 6.5): what counts, what comes too late or on
+// another device than the one that showed the challenge, and what a
+// right or wrong answer leads to.
 
 // SubmitResponse answers with what the user typed; evidence in Facts.Code.
 type SubmitResponse struct {

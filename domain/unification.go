@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Unification (domain.md 6.6, R-55 to R-58, D-62): the standalone apps become
-// one. IB Key moves into IBKR Mobile on the same phone; the enrolment stays
-// what it is, and no code is sent.
+// Unification (domain.md 6.6, R-55, D-62): the standalone apps become one. IB
+// Key moves into IBKR Mobile on the same phone, by itself, after an update or
+// later; the enrolment stays what it is, and no code is sent.
 
 // DetectUnification says what the app found on the phone.
 type DetectUnification struct {
