@@ -41,7 +41,8 @@ type ReportPINBlocked struct {
 type UnblockInstallation struct{ InstallationID, RecoveryID string }
 
 // RetireInstallation says that an app was replaced by another on the same
-// phone. It changes nothing while somebody's authenticator lives there.
+// phone. It changes nothing while somebody's authenticator lives there, or when
+// the app is its own successor.
 type RetireInstallation struct {
 	InstallationID string
 	Reason         string // unified, recovered
@@ -222,7 +223,7 @@ func (i *Installation) decideHost(c Command, now time.Time, p *Policy) ([]Event,
 		}
 		return []Event{AppPINUnblocked{RecoveryID: c.RecoveryID}}, nil
 	case RetireInstallation:
-		if i.Retired || len(i.Bindings) > 0 {
+		if i.Retired || len(i.Bindings) > 0 || c.SuccessorID == i.ID {
 			return nil, nil
 		}
 		return []Event{InstallationRetired{Reason: c.Reason, SuccessorID: c.SuccessorID}}, nil

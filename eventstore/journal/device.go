@@ -53,7 +53,9 @@ func (g *gathering) device(ctx context.Context, id string) error {
 	var f domain.DeviceFacts
 	var users []domain.Binding
 	err := g.j.Device(ctx, id, func(v *domain.Device) {
-		f = domain.DeviceFacts{ID: v.ID, Model: v.Model, Suite: v.Suite, NextCounter: v.NextCounter, Returned: v.Returned}
+		f = domain.DeviceFacts{
+			ID: v.ID, Model: v.Model, Suite: v.Suite, NextCounter: v.NextCounter, RequestID: v.RequestID, Returned: v.Returned,
+		}
 		users = v.Bindings
 	})
 	if err != nil {
@@ -63,7 +65,7 @@ func (g *gathering) device(ctx context.Context, id string) error {
 	for _, b := range users {
 		seen := func(u *domain.User) {
 			if a, ok := u.Authenticator(b.AuthenticatorID); ok {
-				f.NextCounter = max(f.NextCounter, a.Counter)
+				f.NextCounter, f.InUse = max(f.NextCounter, a.Counter), f.InUse || a.Active(g.now)
 			}
 		}
 		if own != nil && b.UserID == own.ID {
