@@ -303,7 +303,7 @@ func TestCachedStateEqualsFreshFold(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, stream, cached.state, fresh.state)
-		equal(t, stream+" numbers", cached.numbers, fresh.numbers)
+		equal(t, stream+" notes", cached.notes, fresh.notes)
 		if cached.last != fresh.last {
 			t.Errorf("%s ends at %s, want %s", stream, cached.last, fresh.last)
 		}
