@@ -16,7 +16,7 @@ import (
 	"github.com/authledger/authledger/eventstore/codec"
 )
 
-func code(t *testing.T, err error) domain.Code {
+func code(t testing.TB, err error) domain.Code {
 	t.Helper()
 	var e *domain.Error
 	if !errors.As(err, &e) {
