@@ -85,7 +85,7 @@ func writeEntries(out *bufio.Writer, f Format, entries iter.Seq2[Entry, error]) 
 
 // columns have fixed widths but for the last: a timeline is printed as it is
 // read, before the widest cell is known.
-const columns = "%-24s  %9s  %-26s  %-28s  %s\n"
+const columns = "%-24s  %9s  %-28s  %-28s  %s\n"
 
 func (f Format) head() string {
 	switch f {

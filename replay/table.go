@@ -17,7 +17,7 @@ func WriteTable(w io.Writer, r Result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := rows(t)
 	row("User", r.UserID)
-	row("At", r.AsOf.UTC().Format("2006-01-02T15:04:05.000000Z")+asked(r))
+	row("At", r.AsOf.UTC().Format("2006-01-02T15:04:05.000000Z")+askedFor(r))
 	if r.Last == nil {
 		row("Applied", "no events")
 	} else {
@@ -35,7 +35,7 @@ func WriteTable(w io.Writer, r Result) error {
 	return nil
 }
 
-func asked(r Result) string {
+func askedFor(r Result) string {
 	if !strings.HasPrefix(r.Point, "@") {
 		return ""
 	}
