@@ -35,6 +35,17 @@ func ParseFormat(text string) (Format, error) {
 // WriteJSON writes the result as one indented object and a line feed.
 func WriteJSON(w io.Writer, r Result) error { return encode(w, r, "  ") }
 
+// write answers with one object in a format.
+func write[T any](w io.Writer, f Format, v T, asTable func(io.Writer, T) error) error {
+	switch f {
+	case JSON:
+		return encode(w, v, "  ")
+	case JSONLines:
+		return encode(w, v, "")
+	}
+	return asTable(w, v)
+}
+
 func encode(w io.Writer, v any, indent string) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
