@@ -23,7 +23,8 @@ func newRootCommand() *cobra.Command {
 		Version: version, SilenceUsage: true, SilenceErrors: true, PersistentPreRunE: fromEnvironment,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand())
+	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand(),
+		newCardCommand(), newDeviceCommand())
 	return root
 }
 
