@@ -192,10 +192,16 @@ func (j *Journal) Decision(ctx context.Context, userID string, asOf time.Time, p
 }
 
 // Matching lists the active rules with an effect that apply to the user now.
-func (j *Journal) Matching(ctx context.Context, userID, effect string) (rules []domain.Rule, err error) {
-	p, now := j.Policy(), j.Now()
+func (j *Journal) Matching(ctx context.Context, userID, effect string) ([]domain.Rule, error) {
+	return j.MatchingAt(ctx, userID, effect, j.Now())
+}
+
+// MatchingAt is Matching at a moment, of what is known now: rules and facts
+// that were recorded since count as well.
+func (j *Journal) MatchingAt(ctx context.Context, userID, effect string, at time.Time) (rules []domain.Rule, err error) {
+	p := j.Policy()
 	err = j.withClients(ctx, userID, p, func(u *domain.User, clients map[string]*domain.Client) {
-		rules = p.Matching(u.Facts(clients, now, p), now, effect)
+		rules = p.Matching(u.Facts(clients, at, p), at, effect)
 	})
 	return rules, err
 }

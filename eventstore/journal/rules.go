@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore"
 )
 
 // rules is the policy decisions are taken by: the base, and on top of it the
@@ -44,6 +45,16 @@ func (j *Journal) PolicyKnownAt(ctx context.Context, knownAt time.Time) (p *doma
 		return err
 	})
 	return p, err
+}
+
+// PolicyAt is Policy for those who follow the log, like UserAt: from then on
+// decisions are taken by a policy that includes the rule book's record at
+// least.
+func (j *Journal) PolicyAt(ctx context.Context, least eventstore.Revision) (*domain.Policy, error) {
+	if err := j.reach(ctx, domain.PolicyStream(), least); err != nil {
+		return nil, fmt.Errorf("read the rule book: %w", err)
+	}
+	return j.PolicyKnownAt(ctx, time.Time{})
 }
 
 // PolicyVersion is the policy of a version, to repeat a decision by. It is an
