@@ -14,7 +14,7 @@ var platforms = []domain.Platform{
 // visit is one login out of habit: the password, sometimes mistyped, then
 // whatever second factor the ledger asks for, sometimes answered wrong first.
 func (t *tale) visit(p *person) {
-	if p.busy {
+	if p.busy || p.gone {
 		return
 	}
 	platform := pick(t.world, platforms)

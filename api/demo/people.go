@@ -54,6 +54,7 @@ type person struct {
 	passcodes map[string]domain.Secret
 	choice    domain.Kind // what they take when several are offered; empty for the strongest
 	busy      bool        // in a story: no logins beside it
+	gone      bool        // closed; does not come back
 }
 
 // role is a user's part: who they are for the broker.

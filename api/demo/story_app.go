@@ -132,6 +132,7 @@ func tellBlockedPIN(t *tale, cast []*person) {
 	}
 	t.sleep(3 * time.Hour)
 	for _, p := range cast {
+		t.as(app, domain.AttestPIN{InstallationID: i.id, PINPolicyVersion: 1}) // a new one
 		t.recover(p, i, "os_upgraded", "")
 		t.login(p, domain.ClientPortal)
 	}

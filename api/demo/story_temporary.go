@@ -91,13 +91,16 @@ func tellInApp(t *tale, cast []*person) {
 	p := cast[0]
 	i := t.getIBKey(p, domain.Android)
 	id := t.getUnit(p, "1618", true)
+	card := p.unit
 	t.sleep(3 * day)
 	p.unit = nil
 	passcode := t.getPasscode(p, id)
 	delivered := need[domain.TemporaryCredentialDelivered](t, t.deliver(p, passcode, "in_app"))
 	t.pause(time.Minute, 9*time.Minute)
 	t.collect(i, delivered.DeliveryID)
-	t.login(p, domain.ClientPortal) // by IB Key
+	p.choice = domain.KindTempCode
+	t.login(p, domain.ClientPortal)
+	p.choice = domain.KindIBKey
 	t.sleep(2 * day)
 
 	t.identify(p)
@@ -108,4 +111,5 @@ func tellInApp(t *tale, cast []*person) {
 	t.collect(i, delivered.DeliveryID)
 	t.identify(p)
 	need[domain.AuthenticatorReactivated](t, t.as(agent, domain.ReactivateAuthenticator{AuthenticatorID: id, Proof: "agent"}))
+	p.unit = card // found
 }

@@ -37,6 +37,7 @@ func tellClosed(t *tale, cast []*person) {
 	t.sleep(20 * day)
 	need[domain.UserClosed](t, t.do(domain.CloseUser{UserID: p.userID, Reason: "client_request"}))
 	need[domain.AuthenticationRefused](t, t.open(p, domain.ClientPortal, true))
+	p.gone = true
 }
 
 // tellLast: the last authenticator cannot be given up.
