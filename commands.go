@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/api/delivery"
 	"github.com/authledger/authledger/api/demo"
+	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/spf13/cobra"
 )
@@ -23,7 +26,8 @@ func newRootCommand() *cobra.Command {
 		Version: version, SilenceUsage: true, SilenceErrors: true, PersistentPreRunE: fromEnvironment,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand())
+	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand(),
+		newCardCommand(), newDeviceCommand())
 	return root
 }
 
@@ -168,17 +172,19 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 	if err != nil {
 		return err
 	}
+	pump := &pump{s: s, sent: map[string]domain.PhysicalDeviceShipped{}}
+	network := demo.NewNetwork()
 	d, err := delivery.New(delivery.Config{
-		Journal: s.journal, Log: s.log, Codec: s.codec, Gateway: delivery.NewInbox(clock.Now), Texts: texts,
-		OptedOut: s.optedOut, Logger: logger,
+		Journal: s.journal, Log: s.log, Codec: s.codec, Gateway: network, Texts: texts, OptedOut: s.optedOut, DueDevices: pump.due,
+		Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
-	pump := &pump{s: s, reactions: d}
+	pump.reactions = d
 	err = demo.Populate(ctx, demo.Config{
-		Journal: s.journal, Clock: clock, Pump: pump.run, Users: users, Seed: seed, From: from, To: now,
-		Progress: progressTo(progress, "three months of logins"),
+		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Pump: pump.run, Users: users, Seed: seed,
+		From: from, To: now, Progress: progressTo(progress, "three months of logins"),
 	})
 	if err != nil {
 		return err
@@ -193,18 +199,49 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 }
 
 // pump hands new records to the views and the reactors, one after the other,
-// as the router does while the product runs.
+// as the router does while the product runs, and looks at the calendar once a
+// day.
 type pump struct {
 	s         *stores
 	reactions *delivery.Delivery
 	at        eventstore.Sequence
-	day       string // of the last look at the code epochs
+	day       string                                  // of the last look
+	sent      map[string]domain.PhysicalDeviceShipped // by device
+}
+
+// due lists the devices whose activation window has ended; some of them were
+// activated meanwhile.
+func (p *pump) due(_ context.Context, now time.Time) ([]delivery.Due, error) {
+	var out []delivery.Due
+	for _, id := range slices.Sorted(maps.Keys(p.sent)) {
+		if e := p.sent[id]; e.ActivationDueOn <= now.Format(time.DateOnly) {
+			out = append(out, delivery.Due{UserID: e.UserID, DeviceID: id})
+		}
+	}
+	return out, nil
+}
+
+func (p *pump) daily(ctx context.Context) error {
+	return errors.Join(p.s.expireCodes(ctx), p.reactions.CheckRegime(ctx), p.reactions.CheckDeadlines(ctx))
+}
+
+// note remembers the devices on their way.
+func (p *pump) note(r eventstore.Record) error {
+	if r.Type != "PhysicalDeviceShipped" {
+		return nil
+	}
+	d, err := p.s.codec.Decode(r)
+	if err == nil {
+		e := d.Event.(domain.PhysicalDeviceShipped) // by the record's type
+		p.sent[e.DeviceID] = e
+	}
+	return err
 }
 
 func (p *pump) run(ctx context.Context) error {
 	if day := p.s.journal.Now().Format(time.DateOnly); day != p.day {
 		p.day = day
-		if err := p.s.expireCodes(ctx); err != nil {
+		if err := p.daily(ctx); err != nil {
 			return err
 		}
 	}
@@ -224,6 +261,9 @@ func (p *pump) run(ctx context.Context) error {
 			return err
 		}
 		for _, r := range batch {
+			if err := p.note(r); err != nil {
+				return err
+			}
 			for _, reaction := range p.reactions.Reactions() {
 				if err := p.reactions.Act(reaction)(ctx, r); err != nil {
 					return err

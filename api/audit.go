@@ -109,6 +109,9 @@ var timelinePrefixes = map[gen.TimelineKind]string{
 	"phone": domain.PrefixPhone, "verification": domain.PrefixVerification, "enrollment": domain.PrefixEnrollment,
 	"authenticator": domain.PrefixAuthenticator, "authentication": domain.PrefixTransaction,
 	"challenge": domain.PrefixChallenge, "message": domain.PrefixSMS, "opt_out": domain.PrefixOptOut,
+	"device": domain.PrefixDevice, "voice_call": domain.PrefixCall, "migration": domain.PrefixMigration,
+	"recovery": domain.PrefixRecovery, "unification": domain.PrefixUnification, "device_request": domain.PrefixRequest,
+	"device_sharing": domain.PrefixSharing, "credential_delivery": domain.PrefixDelivery,
 }
 
 func (s *Server) GetTimeline(ctx context.Context, r gen.GetTimelineRequestObject) (gen.GetTimelineResponseObject, error) {
@@ -285,6 +288,12 @@ func (s *Server) pastState(ctx context.Context, past PastUser, asOf time.Time) (
 		state.Authentications = append(state.Authentications, gen.OpenAuthentication{
 			AuthenticationId: t.TxnID, Purpose: gen.OpenAuthenticationPurpose(t.Purpose), Platform: gen.Platform(t.Platform),
 			ExpiresAt: t.ExpiresAt, ChallengeId: t.ChallengeID, Mode: gen.Mode(t.Mode),
+		})
+	}
+	for _, p := range snap.Processes {
+		state.Processes = append(state.Processes, gen.OpenProcess{
+			Id: p.ID, Process: gen.ProcessKind(p.Process), Step: p.Step, Proof: p.Proof, InstallationId: p.InstallationID,
+			DeviceId: p.DeviceID, ExpiresAt: p.ExpiresAt,
 		})
 	}
 	return state, nil

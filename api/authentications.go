@@ -27,7 +27,8 @@ func (s *Server) StartAuthentication(ctx context.Context, r gen.StartAuthenticat
 	out, err := s.executeFrom(ctx, domain.StartAuthentication{
 		UserID: b.UserId, Purpose: domain.Purpose(b.Purpose), Platform: from.Platform, ClientVersion: b.ClientVersion,
 		ReleaseChannel: from.ReleaseChannel, InitiatingDeviceRef: b.DeviceRef,
-		PrimaryVerified: b.PrimaryFactor == gen.StartAuthenticationRequestPrimaryFactorVerified, Defer: b.Challenge == gen.Defer,
+		PrimaryVerified: b.PrimaryFactor == gen.StartAuthenticationRequestPrimaryFactorVerified,
+		Defer:           b.Challenge == gen.StartAuthenticationRequestChallengeDefer, WaiverOnly: b.Challenge == gen.StartAuthenticationRequestChallengeNone,
 	}, "", from)
 	if err != nil {
 		return nil, err
@@ -44,12 +45,12 @@ func (s *Server) authentication(ctx context.Context, userID string, out journal.
 		a.AuthenticationId = e.TxnID
 	}
 	e, ok := find[domain.PrimaryFactorVerified](out)
-	if !ok {
+	if _, failed := find[domain.AuthenticationFailed](out); !ok || failed {
 		return a, nil
 	}
 	a.ExpiresAt = e.ExpiresAt
 	if e, ok := find[domain.AuthenticationSucceeded](out); ok {
-		a.Decision, a.Result, a.SessionRef = gen.AuthenticationDecisionAllow, gen.ResultAllow, e.SessionRef
+		a.Decision, a.Result, a.SessionRef, a.Scope = gen.AuthenticationDecisionAllow, gen.ResultAllow, e.SessionRef, gen.Scope(e.Scope)
 		if w, ok := find[domain.SecondFactorWaived](out); ok {
 			a.Waiver = gen.Waiver{OptOutId: w.OptOutID, RuleIds: w.RuleIDs}
 		}
@@ -75,7 +76,11 @@ func (s *Server) authentication(ctx context.Context, userID string, out journal.
 		a.ReasonCode, a.RetryAfterS = a.Challenge.ReasonCode, a.Challenge.RetryAfterS
 		return a, nil
 	}
-	a.Decision = gen.AuthenticationDecisionEnroll
+	a.Decision = gen.AuthenticationDecisionProceed
+	started, _ := find[domain.AuthenticationStarted](out)
+	if _, nothing := find[domain.EnrollmentRequired](out); nothing || started.Purpose == domain.PurposeActivation {
+		a.Decision = gen.AuthenticationDecisionEnroll
+	}
 	return a, nil
 }
 

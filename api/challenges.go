@@ -27,8 +27,10 @@ type sight struct {
 	challenge  domain.Challenge
 	txn        domain.Transaction
 	txnKnown   bool
+	process    gen.ProcessStep // zero when the challenge is for a login
 	message    domain.SMS
 	hasMessage bool
+	call       domain.Call
 	phoneID    string
 	now        time.Time
 }
@@ -43,7 +45,9 @@ func (s *Server) look(ctx context.Context, challengeID string) (sight, error) {
 		}
 		v.now = now
 		v.txn, v.txnKnown = u.Transaction(v.challenge.TxnID)
+		v.process = processOf(u, v.challenge, v.txn, now)
 		v.message, v.hasMessage = u.Message(v.challenge.SMSID)
+		v.call, _ = u.Call(v.challenge.CallID)
 		v.phoneID = v.message.PhoneID
 		if a, ok := u.Authenticator(v.challenge.AuthenticatorID); ok && v.phoneID == "" {
 			v.phoneID = a.PhoneID
@@ -58,8 +62,16 @@ func (s *Server) challenge(ctx context.Context, id string) (domain.Challenge, er
 	return v.challenge, err
 }
 
-// alive reports whether the login around the challenge can still go on.
+// alive reports whether the login or process around the challenge can still go
+// on. A process may outlive the transaction it was begun in.
 func (v *sight) alive() bool {
+	if v.challenge.SubjectID != "" {
+		return v.process.Step == gen.ProcessStepStepAwaitingProof
+	}
+	return v.txnAlive()
+}
+
+func (v *sight) txnAlive() bool {
 	return v.txnKnown && !v.txn.Closed && v.now.Before(v.txn.ExpiresAt)
 }
 
@@ -78,9 +90,9 @@ func (v *sight) status() gen.ChallengeStatus {
 		return gen.ChallengeStatusCanceled
 	case c.Cancelled != "":
 		return gen.ChallengeStatusDenied
-	case !c.Open(v.now) || v.txnKnown && !v.now.Before(v.txn.ExpiresAt):
+	case !c.Open(v.now) || c.SubjectID == "" && v.txnKnown && !v.now.Before(v.txn.ExpiresAt):
 		return gen.ChallengeStatusExpired
-	case !v.txnKnown || v.txn.Closed:
+	case !v.alive():
 		return gen.ChallengeStatusDenied
 	}
 	return v.progress()
@@ -92,6 +104,12 @@ func (v *sight) progress() gen.ChallengeStatus {
 	switch {
 	case !c.OpenedAt.IsZero():
 		return gen.ChallengeStatusOpened
+	case v.spoken() && v.call.Failed:
+		return gen.ChallengeStatusUndeliverable
+	case v.spoken() && v.call.Placed:
+		return gen.ChallengeStatusDispatched
+	case v.spoken():
+		return gen.ChallengeStatusCreated
 	case c.PushFailed, v.hasMessage && v.message.Failed:
 		return gen.ChallengeStatusUndeliverable
 	case !c.PushSentAt.IsZero(), v.hasMessage && v.message.Sent:
@@ -105,11 +123,35 @@ func (v *sight) result() gen.Result {
 	case gen.ChallengeStatusCreated, gen.ChallengeStatusDispatched, gen.ChallengeStatusOpened, gen.ChallengeStatusUndeliverable:
 		return gen.ResultWaiting
 	case gen.ChallengeStatusApproved:
-		if v.txn.Succeeded {
+		switch {
+		case v.process.Id != "":
+			return gen.ResultProved
+		case v.txn.Succeeded:
 			return gen.ResultAllow
 		}
 	}
 	return gen.ResultDeny
+}
+
+// spoken reports whether the newest code of the challenge went by a call.
+func (v *sight) spoken() bool {
+	n := len(v.challenge.Codes)
+	return n > 0 && v.challenge.Codes[n-1].Via == "voice"
+}
+
+// voice reports whether a call may be asked for, as far as it does not depend
+// on how many there were.
+func (v *sight) voice() bool {
+	if v.challenge.Mode != domain.ModeSMSCode || v.txn.Purpose != domain.PurposeLogin || !v.challenge.SMSAsked {
+		return false
+	}
+	switch v.txn.Platform {
+	case domain.WebTrader:
+		return false
+	case domain.TWS:
+		return v.txn.Channel == domain.Latest || v.txn.Channel == domain.Beta
+	}
+	return true
 }
 
 func (v *sight) actions() []gen.ChallengeActions {
@@ -120,15 +162,21 @@ func (v *sight) actions() []gen.ChallengeActions {
 	}
 	open := c.Open(v.now)
 	if open && c.Mode != domain.ModePush {
-		out = append(out, gen.Respond)
+		out = append(out, gen.ChallengeActionsRespond)
 	}
 	if open && c.Mode == domain.ModeSMSCode {
-		out = append(out, gen.Resend)
+		out = append(out, gen.ChallengeActionsResend)
+	}
+	if open && v.voice() {
+		out = append(out, gen.ChallengeActionsVoice)
 	}
 	if c.Mode == domain.ModePush { // also when it expired: R-22
-		out = append(out, gen.Fallback)
+		out = append(out, gen.ChallengeActionsFallback)
 	}
-	return append(out, gen.Cancel)
+	if v.txnAlive() {
+		out = append(out, gen.ChallengeActionsCancel)
+	}
+	return out
 }
 
 func (v *sight) delivery() gen.Delivery {
@@ -142,6 +190,8 @@ func (v *sight) delivery() gen.Delivery {
 			d.Status = gen.DeliveryStatusSent
 		}
 		return d
+	case v.spoken():
+		return gen.Delivery{Channel: gen.DeliveryChannelVoice, Status: callStatus(v.call), CallId: c.CallID}
 	case c.Mode == domain.ModeSMSCode && v.hasMessage:
 		return gen.Delivery{Channel: gen.DeliveryChannelSms, Status: smsStatus(v.message), MessageId: v.message.ID}
 	}
@@ -162,6 +212,22 @@ func smsStatus(m domain.SMS) gen.DeliveryStatus {
 	return gen.DeliveryStatusRequested
 }
 
+func callStatus(c domain.Call) gen.DeliveryStatus {
+	switch {
+	case c.Answered:
+		return gen.DeliveryStatusAnswered
+	case c.Failed:
+		return gen.DeliveryStatusFailed
+	case c.Placed:
+		return gen.DeliveryStatusPlaced
+	case c.Uncertain:
+		return gen.DeliveryStatusUncertain
+	case c.Dispatched:
+		return gen.DeliveryStatusDispatching
+	}
+	return gen.DeliveryStatusRequested
+}
+
 // resource is the challenge as answered, without what must be derived or
 // opened for it.
 func (v *sight) resource() gen.Challenge {
@@ -170,29 +236,32 @@ func (v *sight) resource() gen.Challenge {
 		Id: c.ID, AuthenticationId: c.TxnID, UserId: v.userID, AuthenticatorId: c.AuthenticatorID, Kind: gen.Kind(c.Kind), Mode: gen.Mode(c.Mode),
 		Status: v.status(), Result: v.result(), CreatedAt: c.IssuedAt, ExpiresAt: c.ExpiresAt,
 		Attempts: c.Attempts, AttemptsLeft: max(0, c.MaxAttempts-c.Attempts), Delivery: v.delivery(),
-		Supersedes: c.Supersedes, SupersededBy: c.SupersededBy, Actions: v.actions(),
+		Supersedes: c.Supersedes, SupersededBy: c.SupersededBy, Actions: v.actions(), SubjectId: c.SubjectID, Process: v.process,
 	}
 	if out.Status == gen.ChallengeStatusExpired {
 		out.ReasonCode = gen.ReasonCode(domain.ReasonChallengeExpired)
 	}
 	if out.Result == gen.ResultAllow {
-		out.SessionRef = v.txn.SessionRef
+		out.SessionRef, out.Scope = v.txn.SessionRef, gen.Scope(v.txn.Scope)
 	}
 	return out
 }
 
 // complete adds the masked number and, while the challenge waits, the digits
-// to show.
+// or cells to show.
 func (s *Server) complete(ctx context.Context, v sight) (gen.Challenge, error) {
 	out := v.resource()
 	var err error
-	if out.Delivery.Channel == gen.DeliveryChannelSms {
+	if out.Delivery.Channel == gen.DeliveryChannelSms || out.Delivery.Channel == gen.DeliveryChannelVoice {
 		if out.Delivery.MaskedTo, err = s.masked(ctx, v.phoneID); err != nil {
 			return out, err
 		}
 	}
 	if out.Result != gen.ResultWaiting {
 		return out, nil
+	}
+	if v.challenge.Mode == domain.ModeGrid {
+		out.GridIndices = v.challenge.Cells[:]
 	}
 	digits, err := s.journal.Shown(ctx, v.challenge)
 	if errors.Is(err, keyring.ErrKeyDestroyed) {
@@ -316,8 +385,8 @@ func (s *Server) SubmitResponse(ctx context.Context, r gen.SubmitResponseRequest
 	}
 	if e, ok := find[domain.ResponseRejected](out); ok {
 		c.LastAttempt, c.ReasonCode = gen.Incorrect, shownAtLogin(e.Reason)
-		if c.Result == gen.ResultAllow { // an earlier answer was right; this one lets nobody in
-			c.Result, c.SessionRef = gen.ResultDeny, ""
+		if c.Result == gen.ResultAllow || c.Result == gen.ResultProved { // an earlier answer was right; this one lets nobody in
+			c.Result, c.SessionRef, c.Scope = gen.ResultDeny, "", ""
 		}
 	} else {
 		c.LastAttempt = gen.Correct

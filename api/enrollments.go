@@ -17,13 +17,21 @@ import (
 
 // StartEnrollment implements gen.StrictServerInterface, as do all methods here.
 func (s *Server) StartEnrollment(ctx context.Context, r gen.StartEnrollmentRequestObject) (gen.StartEnrollmentResponseObject, error) {
+	b := r.Body
+	switch {
+	case b.Kind == gen.StartEnrollmentRequestKindIbkey && b.InstallationId == "":
+		return nil, faultAt("/installationId", "required", ruleText["required"])
+	case b.Kind == gen.StartEnrollmentRequestKindDscPlus && b.DeviceId == "":
+		return nil, faultAt("/deviceId", "required", ruleText["required"])
+	}
 	out, err := s.execute(ctx, domain.StartEnrollment{
-		UserID: r.UserId, Kind: domain.Kind(r.Body.Kind), InstallationID: r.Body.InstallationId, TxnID: r.Body.AuthenticationId, PhoneID: r.Body.PhoneId,
-	}, r.Body.AuthenticationId)
+		UserID: r.UserId, Kind: domain.Kind(b.Kind), Flow: string(b.Flow), InstallationID: b.InstallationId, DeviceID: b.DeviceId,
+		TxnID: b.AuthenticationId, PhoneID: b.PhoneId,
+	}, b.AuthenticationId)
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.codeSent(ctx, out)
+	e, err := s.asked(ctx, out)
 	if err != nil {
 		return nil, err
 	}
@@ -38,27 +46,48 @@ func (s *Server) ResendActivationCode(ctx context.Context, r gen.ResendActivatio
 	if err != nil {
 		return nil, err
 	}
-	e, err := s.codeSent(ctx, out)
+	e, err := s.asked(ctx, out)
 	e.EnrollmentId = r.EnrollmentId
 	return gen.ResendActivationCode200JSONResponse(e), err
 }
 
-// codeSent is the answer to a request for an activation code.
-func (s *Server) codeSent(ctx context.Context, out journal.Outcome) (gen.Enrollment, error) {
+// asked is the answer to the request for an activation code, or for a card's
+// question.
+func (s *Server) asked(ctx context.Context, out journal.Outcome) (gen.Enrollment, error) {
 	a := gen.Enrollment{Status: gen.EnrollmentStatusCodeSent, EventIds: eventIDs(out)}
 	if no, ok := refused(out); ok {
 		a.Status, a.ReasonCode, a.RetryAfterS = gen.EnrollmentStatusRefused, gen.ReasonCode(no.reason), no.retryAfter
 		return a, nil
 	}
-	if e, ok := find[domain.ActivationCodeIssued](out); ok {
-		a.EnrollmentId, a.ExpiresAt = e.SubjectID, e.ExpiresAt
+	if e, ok := find[domain.EnrollmentStarted](out); ok {
+		a.EnrollmentId = e.EnrollmentID
 	}
-	var err error
-	if e, ok := find[domain.SMSRequested](out); ok {
-		a.MessageId = e.SMSID
-		a.MaskedTo, err = s.masked(ctx, e.PhoneID)
+	if e, ok := find[domain.ChallengeIssued](out); ok {
+		var err error
+		a.Status, a.ExpiresAt = gen.EnrollmentStatusChallenged, e.ExpiresAt
+		a.Challenge, err = s.written(ctx, e.ChallengeID, out)
+		return a, err
 	}
+	code, err := s.codeSent(ctx, out)
+	a.ExpiresAt, a.MessageId, a.MaskedTo = code.expiresAt, code.messageID, code.maskedTo
 	return a, err
+}
+
+// sentCode is an activation code on its way.
+type sentCode struct {
+	expiresAt           time.Time
+	messageID, maskedTo string
+}
+
+func (s *Server) codeSent(ctx context.Context, out journal.Outcome) (c sentCode, err error) {
+	if e, ok := find[domain.ActivationCodeIssued](out); ok {
+		c.expiresAt = e.ExpiresAt
+	}
+	if e, ok := find[domain.SMSRequested](out); ok {
+		c.messageID = e.SMSID
+		c.maskedTo, err = s.masked(ctx, e.PhoneID)
+	}
+	return c, err
 }
 
 func (s *Server) SubmitActivationCode(ctx context.Context, r gen.SubmitActivationCodeRequestObject) (gen.SubmitActivationCodeResponseObject, error) {
@@ -87,14 +116,20 @@ func (s *Server) CompleteEnrollment(ctx context.Context, r gen.CompleteEnrollmen
 	if !ok {
 		return nil, fmt.Errorf("complete enrollment %s: no event says so", r.EnrollmentId)
 	}
-	a.Status, a.AuthenticatorId = gen.EnrollmentCompletionStatusEnrolled, e.AuthenticatorID
-	for _, r := range out.Events {
-		if e, ok := r.Event.(domain.AuthenticatorRevoked); ok {
-			a.Revoked = append(a.Revoked, e.AuthenticatorID)
-		}
-	}
+	a.Status, a.AuthenticatorId, a.Revoked = gen.EnrollmentCompletionStatusEnrolled, e.AuthenticatorID, revoked(out)
 	a.Ocra, err = s.secret(ctx, domain.UserOf(r.EnrollmentId), e.AuthenticatorID)
 	return gen.CompleteEnrollment200JSONResponse(a), err
+}
+
+// revoked lists the authenticators that an outcome ended.
+func revoked(out journal.Outcome) []gen.AuthenticatorId {
+	var ids []gen.AuthenticatorId
+	for _, r := range out.Events {
+		if e, ok := r.Event.(domain.AuthenticatorRevoked); ok {
+			ids = append(ids, e.AuthenticatorID)
+		}
+	}
+	return ids
 }
 
 // secret reads the key for the app. The repeat of a request gets it again,
@@ -154,9 +189,10 @@ func (s *Server) authenticators(ctx context.Context, list []domain.Authenticator
 			return nil, err
 		}
 		items = append(items, gen.Authenticator{
-			AuthenticatorId: a.AuthenticatorID, Kind: gen.Kind(a.Kind), Rank: a.Rank, Status: gen.Active,
-			Restricted: a.Restricted, InstallationId: a.InstallationID, PhoneId: a.PhoneID, MaskedTo: masked,
-			Os: gen.OS(a.OS), EnrolledAt: a.EnrolledAt,
+			AuthenticatorId: a.AuthenticatorID, Kind: gen.Kind(a.Kind), Rank: a.Rank, Status: gen.AuthenticatorStatus(a.Status),
+			Restricted: a.Restricted, InstallationId: a.InstallationID, DeviceId: a.DeviceID, PhoneId: a.PhoneID, MaskedTo: masked,
+			Os: gen.OS(a.OS), EnrolledAt: a.EnrolledAt, Trigger: a.Trigger, Shared: a.Shared, Suspended: a.Suspended,
+			SuspendedAt: at(a.SuspendedAt), FullUntil: at(a.FullUntil), ExpiresAt: at(a.ExpiresAt),
 		})
 	}
 	return items, nil

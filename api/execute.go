@@ -150,6 +150,8 @@ func refused(out journal.Outcome) (refusal, bool) {
 		switch e := r.Event.(type) {
 		case domain.SMSRequestRefused:
 			return refusal{e.Reason, e.RetryAfterS}, true
+		case domain.VoiceCallRefused:
+			return refusal{e.Reason, e.RetryAfterS}, true
 		case domain.EnrollmentRefused:
 			return refusal{e.Reason, 0}, true
 		case domain.RevocationRefused:
@@ -163,6 +165,9 @@ func refused(out journal.Outcome) (refusal, bool) {
 		case domain.FallbackRefused:
 			return refusal{e.Reason, 0}, true
 		}
+		if reason := processRefusal(r.Event); reason != "" {
+			return refusal{reason, 0}, true
+		}
 	}
 	// A refused push is followed by challenge and response (K-22): only a
 	// ChallengeRefused that stands alone refuses.
@@ -172,6 +177,39 @@ func refused(out journal.Outcome) (refusal, bool) {
 		}
 	}
 	return refusal{}, false
+}
+
+// processRefusal is why a process was refused, or a step of one.
+func processRefusal(e domain.Event) domain.Code {
+	switch e := e.(type) {
+	case domain.AppPINRefused:
+		return e.Reason
+	case domain.SuspensionRefused:
+		return e.Reason
+	case domain.ReactivationRefused:
+		return e.Reason
+	case domain.PhysicalDeviceRequestRefused:
+		return e.Reason
+	case domain.DevicePINChangeRefused:
+		return e.Reason
+	case domain.DeviceSharingDenied:
+		return e.Reason
+	case domain.OnlineCodeCardRefused:
+		return e.Reason
+	case domain.SecurityCodeCardRefused:
+		return e.Reason
+	case domain.TemporaryPasscodeRefused:
+		return e.Reason
+	case domain.TemporaryCredentialRefused:
+		return e.Reason
+	case domain.MigrationRefused:
+		return e.Reason
+	case domain.RecoveryRefused:
+		return e.Reason
+	case domain.UnificationRefused:
+		return e.Reason
+	}
+	return ""
 }
 
 // shownAtLogin is the reason as the caller of a login may see it (D-6).

@@ -47,6 +47,20 @@ func (s *Server) AssignCarryingEntity(ctx context.Context, r gen.AssignCarryingE
 	return gen.AssignCarryingEntity200JSONResponse{ActionJSONResponse: a}, err
 }
 
+func (s *Server) RecordHolderResidence(ctx context.Context, r gen.RecordHolderResidenceRequestObject) (gen.RecordHolderResidenceResponseObject, error) {
+	a, err := s.act(ctx, domain.RecordHolderResidence{
+		ClientID: r.ClientId, PersonRef: r.Body.PersonRef, To: r.Body.Residence, EffectiveOn: r.Body.EffectiveOn, EvidenceRef: r.Body.EvidenceRef,
+	}, "")
+	return gen.RecordHolderResidence200JSONResponse{ActionJSONResponse: a}, err
+}
+
+func (s *Server) RecordDomicile(ctx context.Context, r gen.RecordDomicileRequestObject) (gen.RecordDomicileResponseObject, error) {
+	a, err := s.act(ctx, domain.RecordDomicile{
+		ClientID: r.ClientId, To: r.Body.Domicile, EffectiveOn: r.Body.EffectiveOn, EvidenceRef: r.Body.EvidenceRef,
+	}, "")
+	return gen.RecordDomicile200JSONResponse{ActionJSONResponse: a}, err
+}
+
 func (s *Server) RegisterUser(ctx context.Context, r gen.RegisterUserRequestObject) (gen.RegisterUserResponseObject, error) {
 	id := codec.UserIDOf(r.Body.Reference)
 	out, err := s.execute(ctx, domain.RegisterUser{

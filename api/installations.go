@@ -75,8 +75,20 @@ func (s *Server) RegisterInstallation(ctx context.Context, r gen.RegisterInstall
 }
 
 func (s *Server) AttestPin(ctx context.Context, r gen.AttestPinRequestObject) (gen.AttestPinResponseObject, error) {
-	a, err := s.act(ctx, domain.AttestPIN{InstallationID: r.InstallationId, PINPolicyVersion: r.Body.PinPolicyVersion}, "")
+	a, err := s.act(ctx, domain.AttestPIN{
+		InstallationID: r.InstallationId, PINPolicyVersion: r.Body.PinPolicyVersion, Violation: domain.Code(r.Body.Violation),
+	}, "")
 	return gen.AttestPin200JSONResponse{ActionJSONResponse: a}, err
+}
+
+func (s *Server) ReportPinBlocked(ctx context.Context, r gen.ReportPinBlockedRequestObject) (gen.ReportPinBlockedResponseObject, error) {
+	a, err := s.act(ctx, domain.ReportPINBlocked{InstallationID: r.InstallationId, WrongEntries: r.Body.WrongEntries}, "")
+	return gen.ReportPinBlocked200JSONResponse{ActionJSONResponse: a}, err
+}
+
+func (s *Server) RemoveUserFromInstallation(ctx context.Context, r gen.RemoveUserFromInstallationRequestObject) (gen.RemoveUserFromInstallationResponseObject, error) {
+	a, err := s.act(ctx, domain.RemoveUserFromInstallation{UserID: r.UserId, InstallationID: r.InstallationId}, "")
+	return gen.RemoveUserFromInstallation200JSONResponse{ActionJSONResponse: a}, err
 }
 
 // pushTokenSecret is the id under which the keyring keeps an installation's
@@ -110,15 +122,21 @@ const proofWindow = 60 * time.Second
 // proven checks an installation's proof over a GET of a path. A proof can be
 // repeated within the window; it authorises a read that shows no secret.
 func (s *Server) proven(ctx context.Context, installationID, path, proof string) error {
+	return s.signedNow(ctx, installationID, proof, func(at string) string {
+		return "authledger/request/v1\n" + http.MethodGet + "\n" + path + "\n" + at
+	})
+}
+
+// signedNow checks "<unix ms>.<signature>" of an installation over a text that
+// holds that time.
+func (s *Server) signedNow(ctx context.Context, installationID, proof string, text func(at string) string) error {
 	at, signature, ok := strings.Cut(proof, ".")
 	ms, err := strconv.ParseInt(at, 10, 64)
 	if !ok || err != nil || s.journal.Now().Sub(time.UnixMilli(ms)).Abs() > proofWindow {
 		return fault("signature_invalid")
 	}
 	good := false
-	err = s.journal.Installation(ctx, installationID, func(i *domain.Installation) {
-		good = signed(i, "authledger/request/v1\n"+http.MethodGet+"\n"+path+"\n"+at, signature)
-	})
+	err = s.journal.Installation(ctx, installationID, func(i *domain.Installation) { good = signed(i, text(at), signature) })
 	var d *domain.Error
 	if errors.As(err, &d) || err == nil && !good {
 		return fault("signature_invalid") // the same for an unknown installation
@@ -224,7 +242,7 @@ func (s *Server) DecidePush(ctx context.Context, r gen.DecidePushRequestObject) 
 	}
 	if e, ok := find[domain.ResponseRejected](out); ok {
 		a.ReasonCode, a.AttemptsLeft = shownAtLogin(e.Reason), &e.AttemptsLeft
-		if e.Reason != domain.ReasonDeclined && a.Result == gen.ResultAllow {
+		if e.Reason != domain.ReasonDeclined && (a.Result == gen.ResultAllow || a.Result == gen.ResultProved) {
 			a.Result = gen.ResultDeny // somebody else's answer was right, not this one
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // GetHealth implements gen.StrictServerInterface, as do all methods here.
 func (s *Server) GetHealth(context.Context, gen.GetHealthRequestObject) (gen.GetHealthResponseObject, error) {
-	return gen.GetHealth200JSONResponse{Status: gen.Ok}, nil
+	return gen.GetHealth200JSONResponse{Status: gen.HealthStatusOk}, nil
 }
 
 func (s *Server) GetReadiness(ctx context.Context, _ gen.GetReadinessRequestObject) (gen.GetReadinessResponseObject, error) {
@@ -27,9 +27,9 @@ func (s *Server) GetReadiness(ctx context.Context, _ gen.GetReadinessRequestObje
 	default:
 	}
 	if len(failing) > 0 {
-		return gen.GetReadiness503JSONResponse{Status: gen.Unavailable, Failing: failing}, nil
+		return gen.GetReadiness503JSONResponse{Status: gen.HealthStatusUnavailable, Failing: failing}, nil
 	}
-	return gen.GetReadiness200JSONResponse{Status: gen.Ok}, nil
+	return gen.GetReadiness200JSONResponse{Status: gen.HealthStatusOk}, nil
 }
 
 func (s *Server) ListEventTypes(context.Context, gen.ListEventTypesRequestObject) (gen.ListEventTypesResponseObject, error) {

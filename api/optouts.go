@@ -21,14 +21,14 @@ func (s *Server) RequestOptOut(ctx context.Context, r gen.RequestOptOutRequestOb
 	}
 	a := gen.OptOutAnswer{EventIds: eventIDs(out)}
 	if e, ok := find[domain.OptOutDenied](out); ok {
-		a.Decision, a.OptOutId, a.ReasonCode, a.Basis = gen.OptOutAnswerDecisionDenied, e.OptOutID, gen.ReasonCode(e.Reason), s.basis(e.Decision)
+		a.Decision, a.OptOutId, a.ReasonCode, a.Basis = gen.OptOutAnswerDecisionDenied, e.OptOutID, gen.ReasonCode(e.Reason), basis(e.Decision, s.journal.Policy())
 		return gen.RequestOptOut200JSONResponse(a), nil
 	}
 	e, ok := find[domain.OptOutGranted](out)
 	if !ok {
 		return nil, fmt.Errorf("request opt-out of %s: no event says so", r.UserId)
 	}
-	a.Decision, a.OptOutId, a.Scope, a.Basis = gen.OptOutAnswerDecisionGranted, e.OptOutID, gen.OptOutAnswerScope(e.Scope), s.basis(e.Decision)
+	a.Decision, a.OptOutId, a.Scope, a.Basis = gen.OptOutAnswerDecisionGranted, e.OptOutID, gen.OptOutAnswerScope(e.Scope), basis(e.Decision, s.journal.Policy())
 	if e.EndsAt != nil {
 		a.EndsAt = *e.EndsAt
 	}
@@ -36,7 +36,7 @@ func (s *Server) RequestOptOut(ctx context.Context, r gen.RequestOptOutRequestOb
 }
 
 // basis translates a decision; the provisions come from the rules it names.
-func (s *Server) basis(d domain.Decision) gen.LegalBasis {
+func basis(d domain.Decision, p *domain.Policy) gen.LegalBasis {
 	b := gen.LegalBasis{
 		Outcome: gen.LegalBasisOutcome(d.Outcome), DecisiveRuleId: d.DecisiveRuleID, RuleVersion: d.RuleVersion,
 		MatchedRuleIds: d.MatchedRuleIDs, PolicyVersion: int64(d.PolicyVersion), AsOf: d.AsOf,
@@ -46,7 +46,7 @@ func (s *Server) basis(d domain.Decision) gen.LegalBasis {
 		ids = []string{d.DecisiveRuleID}
 	}
 	for _, id := range ids {
-		if rule, ok := s.journal.Policy().Rule(id); ok {
+		if rule, ok := p.Rule(id); ok {
 			b.Citations = append(b.Citations, rule.LegalBasis)
 		}
 	}

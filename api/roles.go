@@ -22,6 +22,8 @@ var (
 	device   = []access.Role{access.Device}
 	gateway  = []access.Role{access.Gateway}
 	operator = []access.Role{access.Operator}
+	lawyers  = []access.Role{access.Compliance}
+	guards   = []access.Role{access.Operator, access.Incident}
 	facts    = []access.Role{access.Frontend, access.Operator}
 	app      = []access.Role{access.Frontend, access.Device}
 	readers  = []access.Role{access.Auditor, access.Incident, access.Compliance}
@@ -82,6 +84,55 @@ var rules = map[string]rule{
 	"POST /v1/phones/:phoneId/verifications/:verificationId/resend":           {roles: frontend, appends: true},
 	"POST /v1/installations/:installationId/challenges/:challengeId/opened":   {roles: device, appends: true},
 	"POST /v1/installations/:installationId/challenges/:challengeId/decision": {roles: device, appends: true},
+
+	"POST /v1/clients/:clientId/holders/residence":      {roles: facts, appends: true},
+	"POST /v1/clients/:clientId/domicile":               {roles: facts, appends: true},
+	"POST /v1/challenges/:challengeId/voice-calls":      {roles: frontend, appends: true},
+	"POST /v1/users/:userId/migrations":                 {roles: app, appends: true},
+	"POST /v1/migrations/:migrationId/proof":            {roles: app, appends: true},
+	"POST /v1/migrations/:migrationId/resend":           {roles: app, appends: true},
+	"POST /v1/migrations/:migrationId/complete":         {roles: app, appends: true},
+	"POST /v1/migrations/:migrationId/cancel":           {roles: app, appends: true},
+	"POST /v1/users/:userId/recoveries":                 {roles: app, appends: true},
+	"POST /v1/recoveries/:recoveryId/proof":             {roles: app, appends: true},
+	"POST /v1/recoveries/:recoveryId/resend":            {roles: app, appends: true},
+	"POST /v1/recoveries/:recoveryId/complete":          {roles: app, appends: true},
+	"POST /v1/recoveries/:recoveryId/cancel":            {roles: app, appends: true},
+	"POST /v1/users/:userId/unifications":               {roles: app, appends: true},
+	"POST /v1/unifications/:unificationId/defer":        {roles: app, appends: true},
+	"POST /v1/unifications/:unificationId/complete":     {roles: app, appends: true},
+	"POST /v1/installations/:installationId/pin-block":  {roles: device, appends: true},
+	"GET /v1/installations/:installationId/credentials": {roles: device},
+
+	"POST /v1/installations/:installationId/users/:userId/removal":              {roles: app, appends: true},
+	"POST /v1/installations/:installationId/credentials/:deliveryId/collection": {roles: device, appends: true},
+
+	"POST /v1/authenticators/:authenticatorId/loss":         {roles: facts, appends: true},
+	"POST /v1/authenticators/:authenticatorId/suspension":   {roles: guards, appends: true},
+	"POST /v1/authenticators/:authenticatorId/reactivation": {roles: facts, appends: true},
+	"POST /v1/authenticators/:authenticatorId/revocation":   {roles: facts, appends: true},
+	"POST /v1/authenticators/:authenticatorId/pin-change":   {roles: frontend, appends: true},
+	"POST /v1/users/:userId/device-requests":                {roles: frontend, appends: true},
+	"POST /v1/devices/imports":                              {roles: operator, appends: true},
+	"POST /v1/devices/:deviceId/shipment":                   {roles: operator, appends: true},
+	"POST /v1/devices/:deviceId/return":                     {roles: operator, appends: true},
+	"POST /v1/devices/:deviceId/deposits":                   {roles: operator, appends: true},
+	"POST /v1/devices/:deviceId/fees":                       {roles: operator, appends: true},
+	"POST /v1/users/:userId/device-sharings":                {roles: frontend, appends: true},
+	"POST /v1/device-sharings/:sharingId/decision":          {roles: lawyers, appends: true},
+	"POST /v1/users/:userId/code-cards":                     {roles: frontend, appends: true},
+	"POST /v1/code-cards/:authenticatorId/activation":       {roles: frontend, appends: true},
+	"POST /v1/users/:userId/temporary-passcodes":            {roles: operator, appends: true},
+	"POST /v1/users/:userId/credential-deliveries":          {roles: operator, appends: true},
+
+	"POST /v1/policy/rules":                    {roles: lawyers, appends: true},
+	"POST /v1/policy/rules/:ruleId/amendments": {roles: lawyers, appends: true},
+	"POST /v1/policy/rules/:ruleId/withdrawal": {roles: lawyers, appends: true},
+	"POST /v1/policy/parameters/:name":         {roles: lawyers, appends: true},
+	"GET /v1/policy/rules":                     {roles: readers},
+	"GET /v1/policy/parameters":                {roles: readers},
+	"GET /v1/policy/impact":                    {roles: readers},
+	"GET /v1/users/:userId/decision":           {roles: readers},
 
 	"GET /v1/events":              {roles: readers},
 	"GET /v1/events/:eventId":     {roles: readers},

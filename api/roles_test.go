@@ -87,6 +87,24 @@ func example(route string) string {
 			return "txn_" + key + "_1"
 		case ":challengeId":
 			return "chl_" + key + "_1"
+		case ":authenticatorId":
+			return "aut_" + key + "_1"
+		case ":migrationId":
+			return "mig_" + key + "_1"
+		case ":recoveryId":
+			return "rec_" + key + "_1"
+		case ":unificationId":
+			return "uni_" + key + "_1"
+		case ":sharingId":
+			return "shr_" + key + "_1"
+		case ":deliveryId":
+			return "dlv_" + key + "_1"
+		case ":deviceId":
+			return "dev_" + key
+		case ":ruleId":
+			return "HK-2FA-1"
+		case ":name":
+			return "sms.cooldown_s"
 		case ":kind":
 			return "user"
 		case ":id":
@@ -131,7 +149,7 @@ func TestRoleMatrix(t *testing.T) {
 // mayAnswer401 is true where being admitted is not enough: the installation
 // proves itself too.
 func mayAnswer401(name string, role access.Role) bool {
-	return name == "GET /v1/installations/:installationId/challenges" && role == access.Device
+	return strings.HasPrefix(name, "GET /v1/installations/:installationId/c") && role == access.Device
 }
 
 func TestDevelopmentRoutesExistInDemoOnly(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,11 +31,17 @@ type Journal interface {
 	Execute(ctx context.Context, r journal.Request) (journal.Outcome, error)
 	User(ctx context.Context, userID string, read func(u *domain.User, now time.Time) error) error
 	Installation(ctx context.Context, id string, read func(*domain.Installation)) error
+	Device(ctx context.Context, id string, read func(*domain.Device)) error
 	Watch(stream string) (changed <-chan struct{}, stop func())
 	Shown(ctx context.Context, c domain.Challenge) (string, error)
 	PhoneNumber(ctx context.Context, userID, phoneID string) (string, error)
 	OCRASecret(ctx context.Context, userID, authenticatorID string) (keyring.Secret, string, error)
+	CodeCard(ctx context.Context, userID, authenticatorID string) ([]string, error)
+	TemporaryPasscode(ctx context.Context, userID, authenticatorID string) (string, error)
+	Credential(ctx context.Context, deliveryID string) (domain.Secret, error)
 	Policy() *domain.Policy
+	PolicyKnownAt(ctx context.Context, knownAt time.Time) (*domain.Policy, error)
+	Decision(ctx context.Context, userID string, asOf time.Time, p *domain.Policy) (domain.Decision, error)
 	Now() time.Time
 }
 
@@ -43,6 +50,7 @@ type Views interface {
 	WaitFor(ctx context.Context, position eventstore.Position) error
 	Position() eventstore.Position
 	Events(ctx context.Context, f projections.EventFilter) (projections.Page[projections.EventRow], error)
+	OptedOut(ctx context.Context, at time.Time) ([]projections.OptOut, error)
 	OptOuts(ctx context.Context, f projections.OptOutFilter) (projections.Page[projections.OptOut], error)
 	Messages(ctx context.Context, f projections.SMSFilter) (projections.Page[projections.SMS], error)
 	Installation(ctx context.Context, id string) (projections.Installation, error)
@@ -93,6 +101,15 @@ type Config struct {
 	// StateAt folds a user's stream up to a moment of recording.
 	StateAt func(ctx context.Context, userID string, asOf time.Time) (PastUser, error)
 
+	// DecisionAt is what the rules and facts known at a moment say, as of
+	// another, about a user's opt-out. Without it the facts are those known now.
+	DecisionAt func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
+
+	// TransportKey opens the seeds of a manufacturer's file, and ReadPSKC reads
+	// one, all units or none. Without them no physical device can be imported.
+	TransportKey []byte
+	ReadPSKC     func(r io.Reader, transportKey []byte) ([]ImportedToken, error)
+
 	Demo  bool           // serve /dev
 	Inbox Inbox          // required with Demo
 	Clock SimulatedClock // required with Demo
@@ -121,6 +138,7 @@ type Server struct {
 	tokens   Tokens
 	access   *access.Store
 	stateAt  func(ctx context.Context, userID string, asOf time.Time) (PastUser, error)
+	decision func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
 	demo     bool
 	inbox    Inbox
 	clock    SimulatedClock
@@ -129,6 +147,9 @@ type Server struct {
 	maxLag   uint64
 	viewWait time.Duration // viewWait, shorter in tests
 	log      *slog.Logger
+
+	transportKey []byte
+	readPSKC     func(r io.Reader, transportKey []byte) ([]ImportedToken, error)
 
 	echo       *echo.Echo
 	operations map[string]*operation
@@ -157,6 +178,7 @@ func New(c Config) (*Server, error) {
 		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, access: c.Access,
 		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag, viewWait: viewWait,
 		log: c.Logger, operations: operations(doc), registry: c.Registry, stopping: make(chan struct{}),
+		decision: c.DecisionAt, transportKey: c.TransportKey, readPSKC: c.ReadPSKC,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -189,6 +211,8 @@ func (c Config) check() error {
 	switch {
 	case c.Journal == nil, c.Views == nil, c.Store == nil, c.Codec == nil, c.Tokens == nil, c.Access == nil, c.StateAt == nil:
 		return errors.New("journal, views, store, codec, tokens, access and state-at are required")
+	case len(c.TransportKey) > 0 && c.ReadPSKC == nil:
+		return errors.New("a transport key needs a reader of files")
 	case c.Demo && (c.Inbox == nil || c.Clock == nil):
 		return errors.New("demo mode needs an inbox and a simulated clock")
 	}

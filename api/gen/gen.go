@@ -76,13 +76,37 @@ func (e ActorKind) Valid() bool {
 
 // Defines values for App.
 const (
-	IbkrMobile App = "ibkr_mobile"
+	IbTws           App = "ib_tws"
+	IbkeyStandalone App = "ibkey_standalone"
+	IbkrMobile      App = "ibkr_mobile"
 )
 
 // Valid indicates whether the value is a known member of the App enum.
 func (e App) Valid() bool {
 	switch e {
+	case IbTws:
+		return true
+	case IbkeyStandalone:
+		return true
 	case IbkrMobile:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AttestPinRequestViolation.
+const (
+	PINMISMATCH AttestPinRequestViolation = "PIN_MISMATCH"
+	PINPOLICY   AttestPinRequestViolation = "PIN_POLICY"
+)
+
+// Valid indicates whether the value is a known member of the AttestPinRequestViolation enum.
+func (e AttestPinRequestViolation) Valid() bool {
+	switch e {
+	case PINMISMATCH:
+		return true
+	case PINPOLICY:
 		return true
 	default:
 		return false
@@ -95,6 +119,7 @@ const (
 	AuthenticationDecisionChallenge AuthenticationDecision = "challenge"
 	AuthenticationDecisionDeny      AuthenticationDecision = "deny"
 	AuthenticationDecisionEnroll    AuthenticationDecision = "enroll"
+	AuthenticationDecisionProceed   AuthenticationDecision = "proceed"
 )
 
 // Valid indicates whether the value is a known member of the AuthenticationDecision enum.
@@ -108,6 +133,8 @@ func (e AuthenticationDecision) Valid() bool {
 		return true
 	case AuthenticationDecisionEnroll:
 		return true
+	case AuthenticationDecisionProceed:
+		return true
 	default:
 		return false
 	}
@@ -115,13 +142,19 @@ func (e AuthenticationDecision) Valid() bool {
 
 // Defines values for AuthenticatorStatus.
 const (
-	Active AuthenticatorStatus = "active"
+	AuthenticatorStatusActive    AuthenticatorStatus = "active"
+	AuthenticatorStatusExpired   AuthenticatorStatus = "expired"
+	AuthenticatorStatusSuspended AuthenticatorStatus = "suspended"
 )
 
 // Valid indicates whether the value is a known member of the AuthenticatorStatus enum.
 func (e AuthenticatorStatus) Valid() bool {
 	switch e {
-	case Active:
+	case AuthenticatorStatusActive:
+		return true
+	case AuthenticatorStatusExpired:
+		return true
+	case AuthenticatorStatusSuspended:
 		return true
 	default:
 		return false
@@ -130,22 +163,25 @@ func (e AuthenticatorStatus) Valid() bool {
 
 // Defines values for ChallengeActions.
 const (
-	Cancel   ChallengeActions = "cancel"
-	Fallback ChallengeActions = "fallback"
-	Resend   ChallengeActions = "resend"
-	Respond  ChallengeActions = "respond"
+	ChallengeActionsCancel   ChallengeActions = "cancel"
+	ChallengeActionsFallback ChallengeActions = "fallback"
+	ChallengeActionsResend   ChallengeActions = "resend"
+	ChallengeActionsRespond  ChallengeActions = "respond"
+	ChallengeActionsVoice    ChallengeActions = "voice"
 )
 
 // Valid indicates whether the value is a known member of the ChallengeActions enum.
 func (e ChallengeActions) Valid() bool {
 	switch e {
-	case Cancel:
+	case ChallengeActionsCancel:
 		return true
-	case Fallback:
+	case ChallengeActionsFallback:
 		return true
-	case Resend:
+	case ChallengeActionsResend:
 		return true
-	case Respond:
+	case ChallengeActionsRespond:
+		return true
+	case ChallengeActionsVoice:
 		return true
 	default:
 		return false
@@ -239,10 +275,137 @@ func (e ClientKind) Valid() bool {
 	}
 }
 
+// Defines values for CodeCardKind.
+const (
+	CodeCardKindOscc CodeCardKind = "oscc"
+	CodeCardKindScc  CodeCardKind = "scc"
+)
+
+// Valid indicates whether the value is a known member of the CodeCardKind enum.
+func (e CodeCardKind) Valid() bool {
+	switch e {
+	case CodeCardKindOscc:
+		return true
+	case CodeCardKindScc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CodeCardStatus.
+const (
+	CodeCardStatusIssued  CodeCardStatus = "issued"
+	CodeCardStatusRefused CodeCardStatus = "refused"
+)
+
+// Valid indicates whether the value is a known member of the CodeCardStatus enum.
+func (e CodeCardStatus) Valid() bool {
+	switch e {
+	case CodeCardStatusIssued:
+		return true
+	case CodeCardStatusRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CodeCardRequestKind.
+const (
+	CodeCardRequestKindOscc CodeCardRequestKind = "oscc"
+	CodeCardRequestKindScc  CodeCardRequestKind = "scc"
+)
+
+// Valid indicates whether the value is a known member of the CodeCardRequestKind enum.
+func (e CodeCardRequestKind) Valid() bool {
+	switch e {
+	case CodeCardRequestKindOscc:
+		return true
+	case CodeCardRequestKindScc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CollectedCredentialWhat.
+const (
+	CollectedCredentialWhatResetPassword CollectedCredentialWhat = "reset_password"
+	CollectedCredentialWhatTempCode      CollectedCredentialWhat = "temp_code"
+)
+
+// Valid indicates whether the value is a known member of the CollectedCredentialWhat enum.
+func (e CollectedCredentialWhat) Valid() bool {
+	switch e {
+	case CollectedCredentialWhatResetPassword:
+		return true
+	case CollectedCredentialWhatTempCode:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CredentialDeliveryStatus.
+const (
+	CredentialDeliveryStatusDelivered CredentialDeliveryStatus = "delivered"
+	CredentialDeliveryStatusRefused   CredentialDeliveryStatus = "refused"
+)
+
+// Valid indicates whether the value is a known member of the CredentialDeliveryStatus enum.
+func (e CredentialDeliveryStatus) Valid() bool {
+	switch e {
+	case CredentialDeliveryStatusDelivered:
+		return true
+	case CredentialDeliveryStatusRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CredentialDeliveryRequestChannel.
+const (
+	AgentVoice CredentialDeliveryRequestChannel = "agent_voice"
+	InApp      CredentialDeliveryRequestChannel = "in_app"
+)
+
+// Valid indicates whether the value is a known member of the CredentialDeliveryRequestChannel enum.
+func (e CredentialDeliveryRequestChannel) Valid() bool {
+	switch e {
+	case AgentVoice:
+		return true
+	case InApp:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CredentialDeliveryRequestWhat.
+const (
+	CredentialDeliveryRequestWhatResetPassword CredentialDeliveryRequestWhat = "reset_password"
+	CredentialDeliveryRequestWhatTempCode      CredentialDeliveryRequestWhat = "temp_code"
+)
+
+// Valid indicates whether the value is a known member of the CredentialDeliveryRequestWhat enum.
+func (e CredentialDeliveryRequestWhat) Valid() bool {
+	switch e {
+	case CredentialDeliveryRequestWhatResetPassword:
+		return true
+	case CredentialDeliveryRequestWhatTempCode:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeliveryChannel.
 const (
-	DeliveryChannelPush DeliveryChannel = "push"
-	DeliveryChannelSms  DeliveryChannel = "sms"
+	DeliveryChannelPush  DeliveryChannel = "push"
+	DeliveryChannelSms   DeliveryChannel = "sms"
+	DeliveryChannelVoice DeliveryChannel = "voice"
 )
 
 // Valid indicates whether the value is a known member of the DeliveryChannel enum.
@@ -252,6 +415,8 @@ func (e DeliveryChannel) Valid() bool {
 		return true
 	case DeliveryChannelSms:
 		return true
+	case DeliveryChannelVoice:
+		return true
 	default:
 		return false
 	}
@@ -259,8 +424,10 @@ func (e DeliveryChannel) Valid() bool {
 
 // Defines values for DeliveryStatus.
 const (
+	DeliveryStatusAnswered    DeliveryStatus = "answered"
 	DeliveryStatusDispatching DeliveryStatus = "dispatching"
 	DeliveryStatusFailed      DeliveryStatus = "failed"
+	DeliveryStatusPlaced      DeliveryStatus = "placed"
 	DeliveryStatusRequested   DeliveryStatus = "requested"
 	DeliveryStatusSent        DeliveryStatus = "sent"
 	DeliveryStatusUncertain   DeliveryStatus = "uncertain"
@@ -269,9 +436,13 @@ const (
 // Valid indicates whether the value is a known member of the DeliveryStatus enum.
 func (e DeliveryStatus) Valid() bool {
 	switch e {
+	case DeliveryStatusAnswered:
+		return true
 	case DeliveryStatusDispatching:
 		return true
 	case DeliveryStatusFailed:
+		return true
+	case DeliveryStatusPlaced:
 		return true
 	case DeliveryStatusRequested:
 		return true
@@ -284,8 +455,69 @@ func (e DeliveryStatus) Valid() bool {
 	}
 }
 
+// Defines values for DeviceRequestModel.
+const (
+	DeviceRequestModelDscPlus DeviceRequestModel = "dsc_plus"
+)
+
+// Valid indicates whether the value is a known member of the DeviceRequestModel enum.
+func (e DeviceRequestModel) Valid() bool {
+	switch e {
+	case DeviceRequestModelDscPlus:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeviceRequestAnswerStatus.
+const (
+	DeviceRequestAnswerStatusRefused   DeviceRequestAnswerStatus = "refused"
+	DeviceRequestAnswerStatusRequested DeviceRequestAnswerStatus = "requested"
+)
+
+// Valid indicates whether the value is a known member of the DeviceRequestAnswerStatus enum.
+func (e DeviceRequestAnswerStatus) Valid() bool {
+	switch e {
+	case DeviceRequestAnswerStatusRefused:
+		return true
+	case DeviceRequestAnswerStatusRequested:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeviceSharingStatus.
+const (
+	DeviceSharingStatusChallenged DeviceSharingStatus = "challenged"
+	DeviceSharingStatusDenied     DeviceSharingStatus = "denied"
+	DeviceSharingStatusGranted    DeviceSharingStatus = "granted"
+	DeviceSharingStatusPending    DeviceSharingStatus = "pending"
+	DeviceSharingStatusUnchanged  DeviceSharingStatus = "unchanged"
+)
+
+// Valid indicates whether the value is a known member of the DeviceSharingStatus enum.
+func (e DeviceSharingStatus) Valid() bool {
+	switch e {
+	case DeviceSharingStatusChallenged:
+		return true
+	case DeviceSharingStatusDenied:
+		return true
+	case DeviceSharingStatusGranted:
+		return true
+	case DeviceSharingStatusPending:
+		return true
+	case DeviceSharingStatusUnchanged:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EnrollmentStatus.
 const (
+	EnrollmentStatusChallenged   EnrollmentStatus = "challenged"
 	EnrollmentStatusCodeAccepted EnrollmentStatus = "code_accepted"
 	EnrollmentStatusCodeRejected EnrollmentStatus = "code_rejected"
 	EnrollmentStatusCodeSent     EnrollmentStatus = "code_sent"
@@ -295,6 +527,8 @@ const (
 // Valid indicates whether the value is a known member of the EnrollmentStatus enum.
 func (e EnrollmentStatus) Valid() bool {
 	switch e {
+	case EnrollmentStatusChallenged:
+		return true
 	case EnrollmentStatusCodeAccepted:
 		return true
 	case EnrollmentStatusCodeRejected:
@@ -353,18 +587,60 @@ func (e FallbackCause) Valid() bool {
 	}
 }
 
+// Defines values for FeeRequestReason.
+const (
+	FeeRequestReasonDamaged     FeeRequestReason = "damaged"
+	FeeRequestReasonLost        FeeRequestReason = "lost"
+	FeeRequestReasonNotReturned FeeRequestReason = "not_returned"
+	FeeRequestReasonStolen      FeeRequestReason = "stolen"
+)
+
+// Valid indicates whether the value is a known member of the FeeRequestReason enum.
+func (e FeeRequestReason) Valid() bool {
+	switch e {
+	case FeeRequestReasonDamaged:
+		return true
+	case FeeRequestReasonLost:
+		return true
+	case FeeRequestReasonNotReturned:
+		return true
+	case FeeRequestReasonStolen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
-	Ok          HealthStatus = "ok"
-	Unavailable HealthStatus = "unavailable"
+	HealthStatusOk          HealthStatus = "ok"
+	HealthStatusUnavailable HealthStatus = "unavailable"
 )
 
 // Valid indicates whether the value is a known member of the HealthStatus enum.
 func (e HealthStatus) Valid() bool {
 	switch e {
-	case Ok:
+	case HealthStatusOk:
 		return true
-	case Unavailable:
+	case HealthStatusUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ImportedDeviceOutcome.
+const (
+	Known      ImportedDeviceOutcome = "known"
+	Registered ImportedDeviceOutcome = "registered"
+)
+
+// Valid indicates whether the value is a known member of the ImportedDeviceOutcome enum.
+func (e ImportedDeviceOutcome) Valid() bool {
+	switch e {
+	case Known:
+		return true
+	case Registered:
 		return true
 	default:
 		return false
@@ -391,16 +667,28 @@ func (e KeyAlgorithm) Valid() bool {
 
 // Defines values for Kind.
 const (
-	KindIbkey Kind = "ibkey"
-	KindSms   Kind = "sms"
+	KindDscPlus  Kind = "dsc_plus"
+	KindIbkey    Kind = "ibkey"
+	KindOscc     Kind = "oscc"
+	KindScc      Kind = "scc"
+	KindSms      Kind = "sms"
+	KindTempCode Kind = "temp_code"
 )
 
 // Valid indicates whether the value is a known member of the Kind enum.
 func (e Kind) Valid() bool {
 	switch e {
+	case KindDscPlus:
+		return true
 	case KindIbkey:
 		return true
+	case KindOscc:
+		return true
+	case KindScc:
+		return true
 	case KindSms:
+		return true
+	case KindTempCode:
 		return true
 	default:
 		return false
@@ -458,6 +746,24 @@ func (e Line) Valid() bool {
 	}
 }
 
+// Defines values for LossRequestBy.
+const (
+	LossRequestByAgent  LossRequestBy = "agent"
+	LossRequestByClient LossRequestBy = "client"
+)
+
+// Valid indicates whether the value is a known member of the LossRequestBy enum.
+func (e LossRequestBy) Valid() bool {
+	switch e {
+	case LossRequestByAgent:
+		return true
+	case LossRequestByClient:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MessageStatus.
 const (
 	MessageStatusDelivered   MessageStatus = "delivered"
@@ -494,11 +800,76 @@ func (e MessageStatus) Valid() bool {
 	}
 }
 
+// Defines values for MigrationProof.
+const (
+	MigrationProofPhysicalDevice MigrationProof = "physical_device"
+	MigrationProofSms            MigrationProof = "sms"
+)
+
+// Valid indicates whether the value is a known member of the MigrationProof enum.
+func (e MigrationProof) Valid() bool {
+	switch e {
+	case MigrationProofPhysicalDevice:
+		return true
+	case MigrationProofSms:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MigrationStatus.
+const (
+	MigrationStatusChallenged   MigrationStatus = "challenged"
+	MigrationStatusCodeRejected MigrationStatus = "code_rejected"
+	MigrationStatusCodeSent     MigrationStatus = "code_sent"
+	MigrationStatusProved       MigrationStatus = "proved"
+	MigrationStatusRefused      MigrationStatus = "refused"
+)
+
+// Valid indicates whether the value is a known member of the MigrationStatus enum.
+func (e MigrationStatus) Valid() bool {
+	switch e {
+	case MigrationStatusChallenged:
+		return true
+	case MigrationStatusCodeRejected:
+		return true
+	case MigrationStatusCodeSent:
+		return true
+	case MigrationStatusProved:
+		return true
+	case MigrationStatusRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MigrationCompletionStatus.
+const (
+	MigrationCompletionStatusCompleted MigrationCompletionStatus = "completed"
+	MigrationCompletionStatusRefused   MigrationCompletionStatus = "refused"
+)
+
+// Valid indicates whether the value is a known member of the MigrationCompletionStatus enum.
+func (e MigrationCompletionStatus) Valid() bool {
+	switch e {
+	case MigrationCompletionStatusCompleted:
+		return true
+	case MigrationCompletionStatusRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Mode.
 const (
 	ModeChallengeResponse Mode = "challenge_response"
+	ModeGrid              Mode = "grid"
 	ModePush              Mode = "push"
 	ModeSmsCode           Mode = "sms_code"
+	ModeStaticCode        Mode = "static_code"
 )
 
 // Valid indicates whether the value is a known member of the Mode enum.
@@ -506,9 +877,13 @@ func (e Mode) Valid() bool {
 	switch e {
 	case ModeChallengeResponse:
 		return true
+	case ModeGrid:
+		return true
 	case ModePush:
 		return true
 	case ModeSmsCode:
+		return true
+	case ModeStaticCode:
 		return true
 	default:
 		return false
@@ -535,8 +910,13 @@ func (e OS) Valid() bool {
 
 // Defines values for OpenAuthenticationPurpose.
 const (
-	OpenAuthenticationPurposeActivation OpenAuthenticationPurpose = "activation"
-	OpenAuthenticationPurposeLogin      OpenAuthenticationPurpose = "login"
+	OpenAuthenticationPurposeActivation    OpenAuthenticationPurpose = "activation"
+	OpenAuthenticationPurposeDeviceSharing OpenAuthenticationPurpose = "device_sharing"
+	OpenAuthenticationPurposeLogin         OpenAuthenticationPurpose = "login"
+	OpenAuthenticationPurposeMigration     OpenAuthenticationPurpose = "migration"
+	OpenAuthenticationPurposePinChange     OpenAuthenticationPurpose = "pin_change"
+	OpenAuthenticationPurposeRecovery      OpenAuthenticationPurpose = "recovery"
+	OpenAuthenticationPurposeStepUp        OpenAuthenticationPurpose = "step_up"
 )
 
 // Valid indicates whether the value is a known member of the OpenAuthenticationPurpose enum.
@@ -544,7 +924,17 @@ func (e OpenAuthenticationPurpose) Valid() bool {
 	switch e {
 	case OpenAuthenticationPurposeActivation:
 		return true
+	case OpenAuthenticationPurposeDeviceSharing:
+		return true
 	case OpenAuthenticationPurposeLogin:
+		return true
+	case OpenAuthenticationPurposeMigration:
+		return true
+	case OpenAuthenticationPurposePinChange:
+		return true
+	case OpenAuthenticationPurposeRecovery:
+		return true
+	case OpenAuthenticationPurposeStepUp:
 		return true
 	default:
 		return false
@@ -640,8 +1030,13 @@ func (e Outcome) Valid() bool {
 
 // Defines values for PendingChallengePurpose.
 const (
-	PendingChallengePurposeActivation PendingChallengePurpose = "activation"
-	PendingChallengePurposeLogin      PendingChallengePurpose = "login"
+	PendingChallengePurposeActivation    PendingChallengePurpose = "activation"
+	PendingChallengePurposeDeviceSharing PendingChallengePurpose = "device_sharing"
+	PendingChallengePurposeLogin         PendingChallengePurpose = "login"
+	PendingChallengePurposeMigration     PendingChallengePurpose = "migration"
+	PendingChallengePurposePinChange     PendingChallengePurpose = "pin_change"
+	PendingChallengePurposeRecovery      PendingChallengePurpose = "recovery"
+	PendingChallengePurposeStepUp        PendingChallengePurpose = "step_up"
 )
 
 // Valid indicates whether the value is a known member of the PendingChallengePurpose enum.
@@ -649,7 +1044,17 @@ func (e PendingChallengePurpose) Valid() bool {
 	switch e {
 	case PendingChallengePurposeActivation:
 		return true
+	case PendingChallengePurposeDeviceSharing:
+		return true
 	case PendingChallengePurposeLogin:
+		return true
+	case PendingChallengePurposeMigration:
+		return true
+	case PendingChallengePurposePinChange:
+		return true
+	case PendingChallengePurposeRecovery:
+		return true
+	case PendingChallengePurposeStepUp:
 		return true
 	default:
 		return false
@@ -725,6 +1130,126 @@ func (e Platform) Valid() bool {
 	}
 }
 
+// Defines values for ProcessKind.
+const (
+	ProcessKindCodeCard      ProcessKind = "code_card"
+	ProcessKindDevice        ProcessKind = "device"
+	ProcessKindDeviceSharing ProcessKind = "device_sharing"
+	ProcessKindEnrollment    ProcessKind = "enrollment"
+	ProcessKindMigration     ProcessKind = "migration"
+	ProcessKindRecovery      ProcessKind = "recovery"
+	ProcessKindUnification   ProcessKind = "unification"
+)
+
+// Valid indicates whether the value is a known member of the ProcessKind enum.
+func (e ProcessKind) Valid() bool {
+	switch e {
+	case ProcessKindCodeCard:
+		return true
+	case ProcessKindDevice:
+		return true
+	case ProcessKindDeviceSharing:
+		return true
+	case ProcessKindEnrollment:
+		return true
+	case ProcessKindMigration:
+		return true
+	case ProcessKindRecovery:
+		return true
+	case ProcessKindUnification:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProcessStepKind.
+const (
+	ProcessStepKindAuthentication ProcessStepKind = "authentication"
+	ProcessStepKindCodeCard       ProcessStepKind = "code_card"
+	ProcessStepKindDeviceSharing  ProcessStepKind = "device_sharing"
+	ProcessStepKindEnrollment     ProcessStepKind = "enrollment"
+	ProcessStepKindMigration      ProcessStepKind = "migration"
+	ProcessStepKindPinChange      ProcessStepKind = "pin_change"
+	ProcessStepKindReactivation   ProcessStepKind = "reactivation"
+	ProcessStepKindRecovery       ProcessStepKind = "recovery"
+)
+
+// Valid indicates whether the value is a known member of the ProcessStepKind enum.
+func (e ProcessStepKind) Valid() bool {
+	switch e {
+	case ProcessStepKindAuthentication:
+		return true
+	case ProcessStepKindCodeCard:
+		return true
+	case ProcessStepKindDeviceSharing:
+		return true
+	case ProcessStepKindEnrollment:
+		return true
+	case ProcessStepKindMigration:
+		return true
+	case ProcessStepKindPinChange:
+		return true
+	case ProcessStepKindReactivation:
+		return true
+	case ProcessStepKindRecovery:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProcessStepStep.
+const (
+	ProcessStepStepAwaitingProof  ProcessStepStep = "awaiting_proof"
+	ProcessStepStepAwaitingReview ProcessStepStep = "awaiting_review"
+	ProcessStepStepClosed         ProcessStepStep = "closed"
+	ProcessStepStepDenied         ProcessStepStep = "denied"
+	ProcessStepStepDone           ProcessStepStep = "done"
+	ProcessStepStepProved         ProcessStepStep = "proved"
+)
+
+// Valid indicates whether the value is a known member of the ProcessStepStep enum.
+func (e ProcessStepStep) Valid() bool {
+	switch e {
+	case ProcessStepStepAwaitingProof:
+		return true
+	case ProcessStepStepAwaitingReview:
+		return true
+	case ProcessStepStepClosed:
+		return true
+	case ProcessStepStepDenied:
+		return true
+	case ProcessStepStepDone:
+		return true
+	case ProcessStepStepProved:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProofAnswerStatus.
+const (
+	ProofAnswerStatusChallenged ProofAnswerStatus = "challenged"
+	ProofAnswerStatusRecorded   ProofAnswerStatus = "recorded"
+	ProofAnswerStatusRefused    ProofAnswerStatus = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ProofAnswerStatus enum.
+func (e ProofAnswerStatus) Valid() bool {
+	switch e {
+	case ProofAnswerStatusChallenged:
+		return true
+	case ProofAnswerStatusRecorded:
+		return true
+	case ProofAnswerStatusRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PushService.
 const (
 	Apns  PushService = "apns"
@@ -740,6 +1265,27 @@ func (e PushService) Valid() bool {
 	case Fcm:
 		return true
 	case Other:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReactivationRequestProof.
+const (
+	ReactivationRequestProofAgent       ReactivationRequestProof = "agent"
+	ReactivationRequestProofOscc        ReactivationRequestProof = "oscc"
+	ReactivationRequestProofOwnResponse ReactivationRequestProof = "own_response"
+)
+
+// Valid indicates whether the value is a known member of the ReactivationRequestProof enum.
+func (e ReactivationRequestProof) Valid() bool {
+	switch e {
+	case ReactivationRequestProofAgent:
+		return true
+	case ReactivationRequestProofOscc:
+		return true
+	case ReactivationRequestProofOwnResponse:
 		return true
 	default:
 		return false
@@ -830,6 +1376,72 @@ func (e ReceiptResultOutcome) Valid() bool {
 	}
 }
 
+// Defines values for RecoveryProof.
+const (
+	RecoveryProofOriginalUv     RecoveryProof = "original_uv"
+	RecoveryProofPhysicalDevice RecoveryProof = "physical_device"
+	RecoveryProofSms            RecoveryProof = "sms"
+)
+
+// Valid indicates whether the value is a known member of the RecoveryProof enum.
+func (e RecoveryProof) Valid() bool {
+	switch e {
+	case RecoveryProofOriginalUv:
+		return true
+	case RecoveryProofPhysicalDevice:
+		return true
+	case RecoveryProofSms:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RecoveryStatus.
+const (
+	RecoveryStatusChallenged   RecoveryStatus = "challenged"
+	RecoveryStatusCodeRejected RecoveryStatus = "code_rejected"
+	RecoveryStatusCodeSent     RecoveryStatus = "code_sent"
+	RecoveryStatusProved       RecoveryStatus = "proved"
+	RecoveryStatusRefused      RecoveryStatus = "refused"
+)
+
+// Valid indicates whether the value is a known member of the RecoveryStatus enum.
+func (e RecoveryStatus) Valid() bool {
+	switch e {
+	case RecoveryStatusChallenged:
+		return true
+	case RecoveryStatusCodeRejected:
+		return true
+	case RecoveryStatusCodeSent:
+		return true
+	case RecoveryStatusProved:
+		return true
+	case RecoveryStatusRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RecoveryCompletionStatus.
+const (
+	RecoveryCompletionStatusCompleted RecoveryCompletionStatus = "completed"
+	RecoveryCompletionStatusRefused   RecoveryCompletionStatus = "refused"
+)
+
+// Valid indicates whether the value is a known member of the RecoveryCompletionStatus enum.
+func (e RecoveryCompletionStatus) Valid() bool {
+	switch e {
+	case RecoveryCompletionStatusCompleted:
+		return true
+	case RecoveryCompletionStatusRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RefusalStatus.
 const (
 	RefusalStatusRefused RefusalStatus = "refused"
@@ -870,6 +1482,7 @@ func (e ReleaseChannel) Valid() bool {
 const (
 	ResultAllow   Result = "allow"
 	ResultDeny    Result = "deny"
+	ResultProved  Result = "proved"
 	ResultWaiting Result = "waiting"
 )
 
@@ -880,7 +1493,129 @@ func (e Result) Valid() bool {
 		return true
 	case ResultDeny:
 		return true
+	case ResultProved:
+		return true
 	case ResultWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReturnRequestCondition.
+const (
+	ReturnRequestConditionBattery ReturnRequestCondition = "battery"
+	ReturnRequestConditionDamaged ReturnRequestCondition = "damaged"
+	ReturnRequestConditionOk      ReturnRequestCondition = "ok"
+)
+
+// Valid indicates whether the value is a known member of the ReturnRequestCondition enum.
+func (e ReturnRequestCondition) Valid() bool {
+	switch e {
+	case ReturnRequestConditionBattery:
+		return true
+	case ReturnRequestConditionDamaged:
+		return true
+	case ReturnRequestConditionOk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RevocationRequestReason.
+const (
+	RevocationRequestReasonClientRequest RevocationRequestReason = "client_request"
+	RevocationRequestReasonCompromise    RevocationRequestReason = "compromise"
+	RevocationRequestReasonDefective     RevocationRequestReason = "defective"
+	RevocationRequestReasonLost          RevocationRequestReason = "lost"
+	RevocationRequestReasonReturned      RevocationRequestReason = "returned"
+	RevocationRequestReasonStolen        RevocationRequestReason = "stolen"
+)
+
+// Valid indicates whether the value is a known member of the RevocationRequestReason enum.
+func (e RevocationRequestReason) Valid() bool {
+	switch e {
+	case RevocationRequestReasonClientRequest:
+		return true
+	case RevocationRequestReasonCompromise:
+		return true
+	case RevocationRequestReasonDefective:
+		return true
+	case RevocationRequestReasonLost:
+		return true
+	case RevocationRequestReasonReturned:
+		return true
+	case RevocationRequestReasonStolen:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RuleStatus.
+const (
+	RuleStatusActive      RuleStatus = "active"
+	RuleStatusInformative RuleStatus = "informative"
+	RuleStatusProposed    RuleStatus = "proposed"
+)
+
+// Valid indicates whether the value is a known member of the RuleStatus enum.
+func (e RuleStatus) Valid() bool {
+	switch e {
+	case RuleStatusActive:
+		return true
+	case RuleStatusInformative:
+		return true
+	case RuleStatusProposed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RuleTest.
+const (
+	AccessibleCarryingCc RuleTest = "accessible_carrying_cc"
+	CarryingCc           RuleTest = "carrying_cc"
+	Domicile             RuleTest = "domicile"
+	HolderResidence      RuleTest = "holder_residence"
+	Residence            RuleTest = "residence"
+)
+
+// Valid indicates whether the value is a known member of the RuleTest enum.
+func (e RuleTest) Valid() bool {
+	switch e {
+	case AccessibleCarryingCc:
+		return true
+	case CarryingCc:
+		return true
+	case Domicile:
+		return true
+	case HolderResidence:
+		return true
+	case Residence:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Scope.
+const (
+	ScopeFull         Scope = "full"
+	ScopeRecoveryOnly Scope = "recovery_only"
+	ScopeStepUp       Scope = "step_up"
+)
+
+// Valid indicates whether the value is a known member of the Scope enum.
+func (e Scope) Valid() bool {
+	switch e {
+	case ScopeFull:
+		return true
+	case ScopeRecoveryOnly:
+		return true
+	case ScopeStepUp:
 		return true
 	default:
 		return false
@@ -889,16 +1624,19 @@ func (e Result) Valid() bool {
 
 // Defines values for StartAuthenticationRequestChallenge.
 const (
-	Auto  StartAuthenticationRequestChallenge = "auto"
-	Defer StartAuthenticationRequestChallenge = "defer"
+	StartAuthenticationRequestChallengeAuto  StartAuthenticationRequestChallenge = "auto"
+	StartAuthenticationRequestChallengeDefer StartAuthenticationRequestChallenge = "defer"
+	StartAuthenticationRequestChallengeNone  StartAuthenticationRequestChallenge = "none"
 )
 
 // Valid indicates whether the value is a known member of the StartAuthenticationRequestChallenge enum.
 func (e StartAuthenticationRequestChallenge) Valid() bool {
 	switch e {
-	case Auto:
+	case StartAuthenticationRequestChallengeAuto:
 		return true
-	case Defer:
+	case StartAuthenticationRequestChallengeDefer:
+		return true
+	case StartAuthenticationRequestChallengeNone:
 		return true
 	default:
 		return false
@@ -925,8 +1663,13 @@ func (e StartAuthenticationRequestPrimaryFactor) Valid() bool {
 
 // Defines values for StartAuthenticationRequestPurpose.
 const (
-	StartAuthenticationRequestPurposeActivation StartAuthenticationRequestPurpose = "activation"
-	StartAuthenticationRequestPurposeLogin      StartAuthenticationRequestPurpose = "login"
+	StartAuthenticationRequestPurposeActivation    StartAuthenticationRequestPurpose = "activation"
+	StartAuthenticationRequestPurposeDeviceSharing StartAuthenticationRequestPurpose = "device_sharing"
+	StartAuthenticationRequestPurposeLogin         StartAuthenticationRequestPurpose = "login"
+	StartAuthenticationRequestPurposeMigration     StartAuthenticationRequestPurpose = "migration"
+	StartAuthenticationRequestPurposePinChange     StartAuthenticationRequestPurpose = "pin_change"
+	StartAuthenticationRequestPurposeRecovery      StartAuthenticationRequestPurpose = "recovery"
+	StartAuthenticationRequestPurposeStepUp        StartAuthenticationRequestPurpose = "step_up"
 )
 
 // Valid indicates whether the value is a known member of the StartAuthenticationRequestPurpose enum.
@@ -934,7 +1677,35 @@ func (e StartAuthenticationRequestPurpose) Valid() bool {
 	switch e {
 	case StartAuthenticationRequestPurposeActivation:
 		return true
+	case StartAuthenticationRequestPurposeDeviceSharing:
+		return true
 	case StartAuthenticationRequestPurposeLogin:
+		return true
+	case StartAuthenticationRequestPurposeMigration:
+		return true
+	case StartAuthenticationRequestPurposePinChange:
+		return true
+	case StartAuthenticationRequestPurposeRecovery:
+		return true
+	case StartAuthenticationRequestPurposeStepUp:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StartEnrollmentRequestFlow.
+const (
+	Activate StartEnrollmentRequestFlow = "activate"
+	AddUser  StartEnrollmentRequestFlow = "add_user"
+)
+
+// Valid indicates whether the value is a known member of the StartEnrollmentRequestFlow enum.
+func (e StartEnrollmentRequestFlow) Valid() bool {
+	switch e {
+	case Activate:
+		return true
+	case AddUser:
 		return true
 	default:
 		return false
@@ -943,13 +1714,76 @@ func (e StartAuthenticationRequestPurpose) Valid() bool {
 
 // Defines values for StartEnrollmentRequestKind.
 const (
-	StartEnrollmentRequestKindIbkey StartEnrollmentRequestKind = "ibkey"
+	StartEnrollmentRequestKindDscPlus StartEnrollmentRequestKind = "dsc_plus"
+	StartEnrollmentRequestKindIbkey   StartEnrollmentRequestKind = "ibkey"
+	StartEnrollmentRequestKindSms     StartEnrollmentRequestKind = "sms"
 )
 
 // Valid indicates whether the value is a known member of the StartEnrollmentRequestKind enum.
 func (e StartEnrollmentRequestKind) Valid() bool {
 	switch e {
+	case StartEnrollmentRequestKindDscPlus:
+		return true
 	case StartEnrollmentRequestKindIbkey:
+		return true
+	case StartEnrollmentRequestKindSms:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StartRecoveryRequestCause.
+const (
+	OsUpgraded  StartRecoveryRequestCause = "os_upgraded"
+	Reinstalled StartRecoveryRequestCause = "reinstalled"
+)
+
+// Valid indicates whether the value is a known member of the StartRecoveryRequestCause enum.
+func (e StartRecoveryRequestCause) Valid() bool {
+	switch e {
+	case OsUpgraded:
+		return true
+	case Reinstalled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SuspensionRequestReason.
+const (
+	CompromiseSuspected SuspensionRequestReason = "compromise_suspected"
+	PinBlocked          SuspensionRequestReason = "pin_blocked"
+	ReportedLost        SuspensionRequestReason = "reported_lost"
+)
+
+// Valid indicates whether the value is a known member of the SuspensionRequestReason enum.
+func (e SuspensionRequestReason) Valid() bool {
+	switch e {
+	case CompromiseSuspected:
+		return true
+	case PinBlocked:
+		return true
+	case ReportedLost:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TemporaryPasscodeStatus.
+const (
+	TemporaryPasscodeStatusIssued  TemporaryPasscodeStatus = "issued"
+	TemporaryPasscodeStatusRefused TemporaryPasscodeStatus = "refused"
+)
+
+// Valid indicates whether the value is a known member of the TemporaryPasscodeStatus enum.
+func (e TemporaryPasscodeStatus) Valid() bool {
+	switch e {
+	case TemporaryPasscodeStatusIssued:
+		return true
+	case TemporaryPasscodeStatusRefused:
 		return true
 	default:
 		return false
@@ -976,17 +1810,25 @@ func (e TimeField) Valid() bool {
 
 // Defines values for TimelineKind.
 const (
-	TimelineKindAuthentication TimelineKind = "authentication"
-	TimelineKindAuthenticator  TimelineKind = "authenticator"
-	TimelineKindChallenge      TimelineKind = "challenge"
-	TimelineKindClient         TimelineKind = "client"
-	TimelineKindEnrollment     TimelineKind = "enrollment"
-	TimelineKindInstallation   TimelineKind = "installation"
-	TimelineKindMessage        TimelineKind = "message"
-	TimelineKindOptOut         TimelineKind = "opt_out"
-	TimelineKindPhone          TimelineKind = "phone"
-	TimelineKindUser           TimelineKind = "user"
-	TimelineKindVerification   TimelineKind = "verification"
+	TimelineKindAuthentication     TimelineKind = "authentication"
+	TimelineKindAuthenticator      TimelineKind = "authenticator"
+	TimelineKindChallenge          TimelineKind = "challenge"
+	TimelineKindClient             TimelineKind = "client"
+	TimelineKindCredentialDelivery TimelineKind = "credential_delivery"
+	TimelineKindDevice             TimelineKind = "device"
+	TimelineKindDeviceRequest      TimelineKind = "device_request"
+	TimelineKindDeviceSharing      TimelineKind = "device_sharing"
+	TimelineKindEnrollment         TimelineKind = "enrollment"
+	TimelineKindInstallation       TimelineKind = "installation"
+	TimelineKindMessage            TimelineKind = "message"
+	TimelineKindMigration          TimelineKind = "migration"
+	TimelineKindOptOut             TimelineKind = "opt_out"
+	TimelineKindPhone              TimelineKind = "phone"
+	TimelineKindRecovery           TimelineKind = "recovery"
+	TimelineKindUnification        TimelineKind = "unification"
+	TimelineKindUser               TimelineKind = "user"
+	TimelineKindVerification       TimelineKind = "verification"
+	TimelineKindVoiceCall          TimelineKind = "voice_call"
 )
 
 // Valid indicates whether the value is a known member of the TimelineKind enum.
@@ -1000,19 +1842,35 @@ func (e TimelineKind) Valid() bool {
 		return true
 	case TimelineKindClient:
 		return true
+	case TimelineKindCredentialDelivery:
+		return true
+	case TimelineKindDevice:
+		return true
+	case TimelineKindDeviceRequest:
+		return true
+	case TimelineKindDeviceSharing:
+		return true
 	case TimelineKindEnrollment:
 		return true
 	case TimelineKindInstallation:
 		return true
 	case TimelineKindMessage:
 		return true
+	case TimelineKindMigration:
+		return true
 	case TimelineKindOptOut:
 		return true
 	case TimelineKindPhone:
 		return true
+	case TimelineKindRecovery:
+		return true
+	case TimelineKindUnification:
+		return true
 	case TimelineKindUser:
 		return true
 	case TimelineKindVerification:
+		return true
+	case TimelineKindVoiceCall:
 		return true
 	default:
 		return false
@@ -1021,28 +1879,115 @@ func (e TimelineKind) Valid() bool {
 
 // Defines values for UV.
 const (
-	AppPin         UV = "app_pin"
-	DevicePasscode UV = "device_passcode"
-	FaceId         UV = "face_id"
-	Fingerprint    UV = "fingerprint"
-	None           UV = "none"
-	TouchId        UV = "touch_id"
+	UVAppPin         UV = "app_pin"
+	UVDevicePasscode UV = "device_passcode"
+	UVFaceId         UV = "face_id"
+	UVFingerprint    UV = "fingerprint"
+	UVNone           UV = "none"
+	UVTouchId        UV = "touch_id"
 )
 
 // Valid indicates whether the value is a known member of the UV enum.
 func (e UV) Valid() bool {
 	switch e {
-	case AppPin:
+	case UVAppPin:
 		return true
-	case DevicePasscode:
+	case UVDevicePasscode:
 		return true
-	case FaceId:
+	case UVFaceId:
 		return true
-	case Fingerprint:
+	case UVFingerprint:
 		return true
-	case None:
+	case UVNone:
 		return true
-	case TouchId:
+	case UVTouchId:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UnificationAction.
+const (
+	UnificationActionAuto           UnificationAction = "auto"
+	UnificationActionManualLater    UnificationAction = "manual_later"
+	UnificationActionUpdateThenAuto UnificationAction = "update_then_auto"
+)
+
+// Valid indicates whether the value is a known member of the UnificationAction enum.
+func (e UnificationAction) Valid() bool {
+	switch e {
+	case UnificationActionAuto:
+		return true
+	case UnificationActionManualLater:
+		return true
+	case UnificationActionUpdateThenAuto:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UnificationStatus.
+const (
+	UnificationStatusOffered   UnificationStatus = "offered"
+	UnificationStatusRefused   UnificationStatus = "refused"
+	UnificationStatusUnchanged UnificationStatus = "unchanged"
+)
+
+// Valid indicates whether the value is a known member of the UnificationStatus enum.
+func (e UnificationStatus) Valid() bool {
+	switch e {
+	case UnificationStatusOffered:
+		return true
+	case UnificationStatusRefused:
+		return true
+	case UnificationStatusUnchanged:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UnificationCompletionStatus.
+const (
+	UnificationCompletionStatusCompleted UnificationCompletionStatus = "completed"
+	UnificationCompletionStatusRefused   UnificationCompletionStatus = "refused"
+	UnificationCompletionStatusUnchanged UnificationCompletionStatus = "unchanged"
+)
+
+// Valid indicates whether the value is a known member of the UnificationCompletionStatus enum.
+func (e UnificationCompletionStatus) Valid() bool {
+	switch e {
+	case UnificationCompletionStatusCompleted:
+		return true
+	case UnificationCompletionStatusRefused:
+		return true
+	case UnificationCompletionStatusUnchanged:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UnificationRequestCase.
+const (
+	AuthOnly    UnificationRequestCase = "auth_only"
+	Both        UnificationRequestCase = "both"
+	DebitCard   UnificationRequestCase = "debit_card"
+	TradingOnly UnificationRequestCase = "trading_only"
+)
+
+// Valid indicates whether the value is a known member of the UnificationRequestCase enum.
+func (e UnificationRequestCase) Valid() bool {
+	switch e {
+	case AuthOnly:
+		return true
+	case Both:
+		return true
+	case DebitCard:
+		return true
+	case TradingOnly:
 		return true
 	default:
 		return false
@@ -1103,6 +2048,42 @@ func (e VerificationCheckStatus) Valid() bool {
 	case VerificationCheckStatusRejected:
 		return true
 	case VerificationCheckStatusVerified:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for VoiceCallStatus.
+const (
+	VoiceCallStatusRefused   VoiceCallStatus = "refused"
+	VoiceCallStatusRequested VoiceCallStatus = "requested"
+)
+
+// Valid indicates whether the value is a known member of the VoiceCallStatus enum.
+func (e VoiceCallStatus) Valid() bool {
+	switch e {
+	case VoiceCallStatusRefused:
+		return true
+	case VoiceCallStatusRequested:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WaitingCredentialWhat.
+const (
+	WaitingCredentialWhatResetPassword WaitingCredentialWhat = "reset_password"
+	WaitingCredentialWhatTempCode      WaitingCredentialWhat = "temp_code"
+)
+
+// Valid indicates whether the value is a known member of the WaitingCredentialWhat enum.
+func (e WaitingCredentialWhat) Valid() bool {
+	switch e {
+	case WaitingCredentialWhatResetPassword:
+		return true
+	case WaitingCredentialWhatTempCode:
 		return true
 	default:
 		return false
@@ -1202,16 +2183,60 @@ type AddPhoneRequest struct {
 	Number string `json:"number"`
 }
 
+// AmendRuleRequest defines model for AmendRuleRequest.
+type AmendRuleRequest struct {
+	// BasisOfDate For people; never a name or a number of a person
+	BasisOfDate Sentence `json:"basisOfDate,omitempty,omitzero"`
+	Cc          string   `json:"cc"`
+
+	// EffectiveFrom ISO 8601 date
+	//
+	// Example: 2026-03-01
+	EffectiveFrom Date `json:"effectiveFrom"`
+
+	// EffectiveTo ISO 8601 date
+	//
+	// Example: 2026-03-01
+	EffectiveTo Date         `json:"effectiveTo,omitempty,omitzero"`
+	Effects     []RuleEffect `json:"effects"`
+
+	// IssuedOn ISO 8601 date
+	//
+	// Example: 2026-03-01
+	IssuedOn Date `json:"issuedOn,omitempty,omitzero"`
+
+	// LegalBasis For people; never a name or a number of a person
+	LegalBasis Sentence `json:"legalBasis"`
+
+	// Status active decides, proposed is reported beside the decision, informative is only listed
+	Status RuleStatus `json:"status"`
+	Tests  []RuleTest `json:"tests"`
+
+	// Tz IANA time zone
+	//
+	// Example: Asia/Singapore
+	Tz TimeZone `json:"tz"`
+
+	// Version The next one
+	Version int `json:"version"`
+}
+
 // AnyId defines model for AnyId.
 type AnyId = string
 
-// App defines model for App.
+// App The last two are the former standalone apps
 type App string
 
 // AttestPinRequest defines model for AttestPinRequest.
 type AttestPinRequest struct {
 	PinPolicyVersion int `json:"pinPolicyVersion"`
+
+	// Violation Why no PIN was set
+	Violation AttestPinRequestViolation `json:"violation,omitempty,omitzero"`
 }
+
+// AttestPinRequestViolation Why no PIN was set
+type AttestPinRequestViolation string
 
 // Authentication defines model for Authentication.
 type Authentication struct {
@@ -1231,9 +2256,12 @@ type Authentication struct {
 	// Example: SMS_COOLDOWN
 	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
 
-	// Result All that is needed to let a user in or not
+	// Result All that is needed to let a user in or not. proved: right, for a process; it lets nobody in
 	Result      Result `json:"result"`
 	RetryAfterS int64  `json:"retryAfterS,omitempty,omitzero"`
+
+	// Scope What the session may do. recovery_only: the portal, and there only to get an authenticator again
+	Scope Scope `json:"scope,omitempty,omitzero"`
 
 	// SessionRef Of the session this login opened; only with result allow
 	SessionRef string `json:"sessionRef,omitempty,omitzero"`
@@ -1256,16 +2284,31 @@ type AuthenticationOption struct {
 
 // Authenticator defines model for Authenticator.
 type Authenticator struct {
-	AuthenticatorId AuthenticatorId     `json:"authenticatorId"`
-	EnrolledAt      time.Time           `json:"enrolledAt"`
-	InstallationId  InstallationId      `json:"installationId,omitempty,omitzero"`
-	Kind            Kind                `json:"kind"`
-	MaskedTo        string              `json:"maskedTo,omitempty,omitzero"`
-	Os              OS                  `json:"os,omitempty,omitzero"`
-	PhoneId         PhoneId             `json:"phoneId,omitempty,omitzero"`
-	Rank            int                 `json:"rank"`
-	Restricted      bool                `json:"restricted"`
-	Status          AuthenticatorStatus `json:"status"`
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	DeviceId        DeviceId        `json:"deviceId,omitempty,omitzero"`
+	EnrolledAt      time.Time       `json:"enrolledAt"`
+	ExpiresAt       time.Time       `json:"expiresAt,omitempty,omitzero"`
+
+	// FullUntil Of a temporary passcode: the end of its full scope
+	FullUntil      time.Time      `json:"fullUntil,omitempty,omitzero"`
+	InstallationId InstallationId `json:"installationId,omitempty,omitzero"`
+	Kind           Kind           `json:"kind"`
+	MaskedTo       string         `json:"maskedTo,omitempty,omitzero"`
+	Os             OS             `json:"os,omitempty,omitzero"`
+	PhoneId        PhoneId        `json:"phoneId,omitempty,omitzero"`
+	Rank           int            `json:"rank"`
+	Restricted     bool           `json:"restricted"`
+
+	// Shared The unit is another user's
+	Shared bool                `json:"shared,omitempty,omitzero"`
+	Status AuthenticatorStatus `json:"status"`
+
+	// Suspended Why: reported_lost, pin_blocked, temp_code_issued or compromise_suspected
+	Suspended   string    `json:"suspended,omitempty,omitzero"`
+	SuspendedAt time.Time `json:"suspendedAt,omitempty,omitzero"`
+
+	// Trigger What it was bound by: user, auto_sms, migration, recovery, auto_14_days, sharing or temporary
+	Trigger string `json:"trigger,omitempty,omitzero"`
 }
 
 // AuthenticatorStatus defines model for Authenticator.Status.
@@ -1278,6 +2321,9 @@ type AuthenticatorId = string
 type AuthenticatorList struct {
 	Items []Authenticator `json:"items"`
 }
+
+// CallId defines model for CallId.
+type CallId = string
 
 // CarryingEntityRequest defines model for CarryingEntityRequest.
 type CarryingEntityRequest struct {
@@ -1300,13 +2346,20 @@ type Challenge struct {
 	Attempts         int                `json:"attempts"`
 	AttemptsLeft     int                `json:"attemptsLeft"`
 	AuthenticationId AuthenticationId   `json:"authenticationId"`
-	AuthenticatorId  AuthenticatorId    `json:"authenticatorId"`
-	CreatedAt        time.Time          `json:"createdAt"`
-	Delivery         Delivery           `json:"delivery,omitempty,omitzero"`
+
+	// AuthenticatorId Of one that is about to be bound, it exists after the right answer
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	CreatedAt       time.Time       `json:"createdAt"`
+	Delivery        Delivery        `json:"delivery,omitempty,omitzero"`
 
 	// EventIds Ids of the events that record the outcome
-	EventIds    EventIds             `json:"eventIds,omitempty,omitzero"`
-	ExpiresAt   time.Time            `json:"expiresAt"`
+	EventIds  EventIds  `json:"eventIds,omitempty,omitzero"`
+	ExpiresAt time.Time `json:"expiresAt"`
+
+	// GridIndices Code card: the numbers of the two cells to ask for
+	//
+	// Example: [17,203]
+	GridIndices []int                `json:"gridIndices,omitempty,omitzero"`
 	Id          ChallengeId          `json:"id"`
 	Kind        Kind                 `json:"kind"`
 	LastAttempt ChallengeLastAttempt `json:"lastAttempt,omitempty,omitzero"`
@@ -1317,19 +2370,25 @@ type Challenge struct {
 	MatchNumber string `json:"matchNumber,omitempty,omitzero"`
 	Mode        Mode   `json:"mode"`
 
-	// OfflineChallenge Challenge and response: the digits to show; the user types them into the app
+	// OfflineChallenge Challenge and response: the digits to show; the user types them into the app or card
 	//
 	// Example: 483921
 	OfflineChallenge string `json:"offlineChallenge,omitempty,omitzero"`
+
+	// Process The process a challenge belongs to, and where it is
+	Process ProcessStep `json:"process,omitempty,omitzero"`
 
 	// ReasonCode See /v1/meta/reason-codes
 	//
 	// Example: SMS_COOLDOWN
 	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
 
-	// Result All that is needed to let a user in or not
+	// Result All that is needed to let a user in or not. proved: right, for a process; it lets nobody in
 	Result      Result `json:"result"`
 	RetryAfterS int64  `json:"retryAfterS,omitempty,omitzero"`
+
+	// Scope What the session may do. recovery_only: the portal, and there only to get an authenticator again
+	Scope Scope `json:"scope,omitempty,omitzero"`
 
 	// SessionRef Of the session this login opened; only with result allow
 	SessionRef string `json:"sessionRef,omitempty,omitzero"`
@@ -1337,10 +2396,13 @@ type Challenge struct {
 	// Status created: issued · dispatched: a provider took the push or SMS · opened:
 	// the app shows it · undeliverable: the provider refused it; resend or
 	// fall back · the rest are final.
-	Status       ChallengeStatus `json:"status"`
-	SupersededBy ChallengeId     `json:"supersededBy,omitempty,omitzero"`
-	Supersedes   ChallengeId     `json:"supersedes,omitempty,omitzero"`
-	UserId       UserId          `json:"userId"`
+	Status ChallengeStatus `json:"status"`
+
+	// SubjectId What the answer is for, when it is not the authentication: a process, or an authenticator
+	SubjectId    AnyId       `json:"subjectId,omitempty,omitzero"`
+	SupersededBy ChallengeId `json:"supersededBy,omitempty,omitzero"`
+	Supersedes   ChallengeId `json:"supersedes,omitempty,omitzero"`
+	UserId       UserId      `json:"userId"`
 }
 
 // ChallengeActions defines model for Challenge.Actions.
@@ -1376,10 +2438,66 @@ type Clock struct {
 	Now time.Time `json:"now"`
 }
 
+// CodeCard defines model for CodeCard.
+type CodeCard struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId,omitempty,omitzero"`
+
+	// Cells Cell 1 first; three characters each
+	Cells []string `json:"cells,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds     `json:"eventIds"`
+	Kind     CodeCardKind `json:"kind"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode     `json:"reasonCode,omitempty,omitzero"`
+	Status     CodeCardStatus `json:"status"`
+}
+
+// CodeCardKind defines model for CodeCard.Kind.
+type CodeCardKind string
+
+// CodeCardStatus defines model for CodeCard.Status.
+type CodeCardStatus string
+
+// CodeCardActivationRequest defines model for CodeCardActivationRequest.
+type CodeCardActivationRequest struct {
+	AuthenticationId AuthenticationId `json:"authenticationId,omitempty,omitzero"`
+}
+
+// CodeCardRequest defines model for CodeCardRequest.
+type CodeCardRequest struct {
+	AuthenticationId AuthenticationId    `json:"authenticationId,omitempty,omitzero"`
+	Kind             CodeCardRequestKind `json:"kind"`
+}
+
+// CodeCardRequestKind defines model for CodeCardRequest.Kind.
+type CodeCardRequestKind string
+
 // CodeRequest defines model for CodeRequest.
 type CodeRequest struct {
 	Code string `json:"code"`
 }
+
+// CollectCredentialRequest defines model for CollectCredentialRequest.
+type CollectCredentialRequest struct {
+	Proof string `json:"proof"`
+}
+
+// CollectedCredential defines model for CollectedCredential.
+type CollectedCredential struct {
+	Credential string     `json:"credential,omitempty,omitzero"`
+	DeliveryId DeliveryId `json:"deliveryId"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds                `json:"eventIds"`
+	What     CollectedCredentialWhat `json:"what"`
+}
+
+// CollectedCredentialWhat defines model for CollectedCredential.What.
+type CollectedCredentialWhat string
 
 // CompleteEnrollmentRequest defines model for CompleteEnrollmentRequest.
 type CompleteEnrollmentRequest struct {
@@ -1396,24 +2514,193 @@ type Count struct {
 // Example: HK
 type Country = string
 
+// CredentialDelivery defines model for CredentialDelivery.
+type CredentialDelivery struct {
+	DeliveryId DeliveryId `json:"deliveryId,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+
+	// ExpiresAt Until when the app must collect it
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+
+	// InstallationId In whose app it waits
+	InstallationId InstallationId `json:"installationId,omitempty,omitzero"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode               `json:"reasonCode,omitempty,omitzero"`
+	Status     CredentialDeliveryStatus `json:"status"`
+}
+
+// CredentialDeliveryStatus defines model for CredentialDelivery.Status.
+type CredentialDeliveryStatus string
+
+// CredentialDeliveryRequest defines model for CredentialDeliveryRequest.
+type CredentialDeliveryRequest struct {
+	// AuthenticatorId Of the temporary passcode; required for temp_code
+	AuthenticatorId AuthenticatorId                  `json:"authenticatorId,omitempty,omitzero"`
+	Channel         CredentialDeliveryRequestChannel `json:"channel"`
+
+	// Credential The reset password, when it goes to the app; given in no other case
+	Credential string `json:"credential,omitempty,omitzero"`
+
+	// ResetRef Of the reset password; required for reset_password
+	ResetRef Reference                     `json:"resetRef,omitempty,omitzero"`
+	What     CredentialDeliveryRequestWhat `json:"what"`
+}
+
+// CredentialDeliveryRequestChannel defines model for CredentialDeliveryRequest.Channel.
+type CredentialDeliveryRequestChannel string
+
+// CredentialDeliveryRequestWhat defines model for CredentialDeliveryRequest.What.
+type CredentialDeliveryRequestWhat string
+
+// CredentialList defines model for CredentialList.
+type CredentialList struct {
+	Items []WaitingCredential `json:"items"`
+}
+
 // Date ISO 8601 date
 //
 // Example: 2026-03-01
 type Date = string
 
+// DecisionFacts defines model for DecisionFacts.
+type DecisionFacts struct {
+	AccessibleCarryingCountries []string `json:"accessibleCarryingCountries"`
+	CarryingCountry             string   `json:"carryingCountry,omitempty,omitzero"`
+	ClientKind                  string   `json:"clientKind,omitempty,omitzero"`
+	Domicile                    string   `json:"domicile,omitempty,omitzero"`
+	HolderResidences            []string `json:"holderResidences"`
+	Residence                   string   `json:"residence,omitempty,omitzero"`
+}
+
 // Delivery defines model for Delivery.
 type Delivery struct {
+	CallId CallId `json:"callId,omitempty,omitzero"`
+
+	// Channel By which the newest code went
 	Channel   DeliveryChannel `json:"channel"`
 	MaskedTo  string          `json:"maskedTo,omitempty,omitzero"`
 	MessageId SmsId           `json:"messageId,omitempty,omitzero"`
 	Status    DeliveryStatus  `json:"status"`
 }
 
-// DeliveryChannel defines model for Delivery.Channel.
+// DeliveryChannel By which the newest code went
 type DeliveryChannel string
 
 // DeliveryStatus defines model for Delivery.Status.
 type DeliveryStatus string
+
+// DeliveryId defines model for DeliveryId.
+type DeliveryId = string
+
+// DepositRequest defines model for DepositRequest.
+type DepositRequest struct {
+	Amount   Money `json:"amount"`
+	Released bool  `json:"released"`
+}
+
+// DeviceId defines model for DeviceId.
+type DeviceId = string
+
+// DeviceImport defines model for DeviceImport.
+type DeviceImport struct {
+	Items []ImportedDevice `json:"items"`
+}
+
+// DeviceImportRequest defines model for DeviceImportRequest.
+type DeviceImportRequest struct {
+	// Pskc base64 of the file
+	Pskc []byte `json:"pskc"`
+}
+
+// DeviceRequest defines model for DeviceRequest.
+type DeviceRequest struct {
+	// EquityUsdMinor US cents
+	EquityUsdMinor int64              `json:"equityUsdMinor"`
+	Model          DeviceRequestModel `json:"model"`
+	Pin            string             `json:"pin"`
+	ShipTo         string             `json:"shipTo"`
+}
+
+// DeviceRequestModel defines model for DeviceRequest.Model.
+type DeviceRequestModel string
+
+// DeviceRequestAnswer defines model for DeviceRequestAnswer.
+type DeviceRequestAnswer struct {
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode                `json:"reasonCode,omitempty,omitzero"`
+	RequestId  DeviceRequestId           `json:"requestId,omitempty,omitzero"`
+	Status     DeviceRequestAnswerStatus `json:"status"`
+
+	// Threshold The equity asked for
+	Threshold Money `json:"threshold,omitempty,omitzero"`
+}
+
+// DeviceRequestAnswerStatus defines model for DeviceRequestAnswer.Status.
+type DeviceRequestAnswerStatus string
+
+// DeviceRequestId defines model for DeviceRequestId.
+type DeviceRequestId = string
+
+// DeviceSharing defines model for DeviceSharing.
+type DeviceSharing struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId,omitempty,omitzero"`
+	Challenge       Challenge       `json:"challenge,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
+	SharingId  SharingId  `json:"sharingId"`
+
+	// Status pending: compliance must decide
+	Status DeviceSharingStatus `json:"status"`
+}
+
+// DeviceSharingStatus pending: compliance must decide
+type DeviceSharingStatus string
+
+// DeviceSharingRequest defines model for DeviceSharingRequest.
+type DeviceSharingRequest struct {
+	AuthenticationId AuthenticationId `json:"authenticationId"`
+
+	// AuthenticatorId The owner's
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+
+	// EvidenceRef The broker's own opaque reference; never a name or a number of a person
+	EvidenceRef Reference `json:"evidenceRef,omitempty,omitzero"`
+
+	// IdentityMatch The identity system found the identification data identical
+	IdentityMatch bool `json:"identityMatch,omitempty,omitzero"`
+}
+
+// DomicileRequest defines model for DomicileRequest.
+type DomicileRequest struct {
+	// Domicile ISO 3166-1 alpha-2
+	//
+	// Example: HK
+	Domicile Country `json:"domicile"`
+
+	// EffectiveOn ISO 8601 date
+	//
+	// Example: 2026-03-01
+	EffectiveOn Date `json:"effectiveOn"`
+
+	// EvidenceRef The broker's own opaque reference; never a name or a number of a person
+	EvidenceRef Reference `json:"evidenceRef,omitempty,omitzero"`
+}
 
 // Empty An object without members
 type Empty = map[string]interface{}
@@ -1421,6 +2708,7 @@ type Empty = map[string]interface{}
 // Enrollment defines model for Enrollment.
 type Enrollment struct {
 	AttemptsLeft *int         `json:"attemptsLeft,omitempty"`
+	Challenge    Challenge    `json:"challenge,omitempty,omitzero"`
 	EnrollmentId EnrollmentId `json:"enrollmentId,omitempty,omitzero"`
 
 	// EventIds Ids of the events that record the outcome
@@ -1533,6 +2821,24 @@ type FallbackRequest struct {
 	Cause FallbackCause `json:"cause"`
 }
 
+// FeeRequest defines model for FeeRequest.
+type FeeRequest struct {
+	Amount Money `json:"amount"`
+
+	// FeeRuleId The broker's own opaque reference; never a name or a number of a person
+	FeeRuleId Reference        `json:"feeRuleId"`
+	Reason    FeeRequestReason `json:"reason"`
+}
+
+// FeeRequestReason defines model for FeeRequest.Reason.
+type FeeRequestReason string
+
+// HandoverRequest defines model for HandoverRequest.
+type HandoverRequest struct {
+	// Handover base64url
+	Handover Signature `json:"handover"`
+}
+
 // Health defines model for Health.
 type Health struct {
 	Failing []string     `json:"failing,omitempty,omitzero"`
@@ -1541,6 +2847,25 @@ type Health struct {
 
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
+
+// HolderResidenceRequest defines model for HolderResidenceRequest.
+type HolderResidenceRequest struct {
+	// EffectiveOn ISO 8601 date
+	//
+	// Example: 2026-03-01
+	EffectiveOn Date `json:"effectiveOn"`
+
+	// EvidenceRef The broker's own opaque reference; never a name or a number of a person
+	EvidenceRef Reference `json:"evidenceRef,omitempty,omitzero"`
+
+	// PersonRef The broker's own opaque reference; never a name or a number of a person
+	PersonRef Reference `json:"personRef"`
+
+	// Residence ISO 3166-1 alpha-2
+	//
+	// Example: HK
+	Residence Country `json:"residence"`
+}
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
@@ -1559,6 +2884,38 @@ type IdentityVerificationRequest struct {
 	AgentRef Reference `json:"agentRef"`
 	Method   string    `json:"method"`
 }
+
+// ImpactItem defines model for ImpactItem.
+type ImpactItem struct {
+	DecisiveRuleId string        `json:"decisiveRuleId,omitempty,omitzero"`
+	Facts          DecisionFacts `json:"facts"`
+	OptOutId       OptOutId      `json:"optOutId"`
+
+	// Outcome With the rule in force
+	Outcome string `json:"outcome"`
+	UserId  UserId `json:"userId"`
+}
+
+// ImpactTotal defines model for ImpactTotal.
+type ImpactTotal struct {
+	// Residence Empty when unknown
+	Residence string `json:"residence"`
+	Users     int    `json:"users"`
+}
+
+// ImportedDevice defines model for ImportedDevice.
+type ImportedDevice struct {
+	DeviceId DeviceId `json:"deviceId"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds     EventIds              `json:"eventIds"`
+	Manufacturer string                `json:"manufacturer"`
+	Outcome      ImportedDeviceOutcome `json:"outcome"`
+	Serial       string                `json:"serial"`
+}
+
+// ImportedDeviceOutcome defines model for ImportedDevice.Outcome.
+type ImportedDeviceOutcome string
 
 // InboxList defines model for InboxList.
 type InboxList struct {
@@ -1617,6 +2974,14 @@ type LegalBasisOutcome string
 // Line defines model for Line.
 type Line string
 
+// LossRequest defines model for LossRequest.
+type LossRequest struct {
+	By LossRequestBy `json:"by"`
+}
+
+// LossRequestBy defines model for LossRequest.By.
+type LossRequestBy string
+
 // MessageList defines model for MessageList.
 type MessageList struct {
 	Count Count        `json:"count"`
@@ -1667,8 +3032,71 @@ type MessageRow struct {
 // MessageStatus The furthest it got
 type MessageStatus string
 
+// Migration defines model for Migration.
+type Migration struct {
+	AttemptsLeft *int      `json:"attemptsLeft,omitempty"`
+	Challenge    Challenge `json:"challenge,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+
+	// ExpiresAt Of the code or the next step
+	ExpiresAt   time.Time      `json:"expiresAt,omitempty,omitzero"`
+	MaskedTo    string         `json:"maskedTo,omitempty,omitzero"`
+	MessageId   SmsId          `json:"messageId,omitempty,omitzero"`
+	MigrationId MigrationId    `json:"migrationId,omitempty,omitzero"`
+	Proof       MigrationProof `json:"proof,omitempty,omitzero"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode  ReasonCode      `json:"reasonCode,omitempty,omitzero"`
+	RetryAfterS int64           `json:"retryAfterS,omitempty,omitzero"`
+	Status      MigrationStatus `json:"status"`
+}
+
+// MigrationProof defines model for Migration.Proof.
+type MigrationProof string
+
+// MigrationStatus defines model for Migration.Status.
+type MigrationStatus string
+
+// MigrationCompletion defines model for MigrationCompletion.
+type MigrationCompletion struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds    EventIds    `json:"eventIds"`
+	MigrationId MigrationId `json:"migrationId"`
+	Ocra        OCRA        `json:"ocra,omitempty,omitzero"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
+
+	// Revoked Authenticators this one replaced
+	Revoked []AuthenticatorId         `json:"revoked,omitempty,omitzero"`
+	Status  MigrationCompletionStatus `json:"status"`
+}
+
+// MigrationCompletionStatus defines model for MigrationCompletion.Status.
+type MigrationCompletionStatus string
+
+// MigrationId defines model for MigrationId.
+type MigrationId = string
+
 // Mode defines model for Mode.
 type Mode string
+
+// Money defines model for Money.
+type Money struct {
+	// Currency ISO 4217
+	Currency string `json:"currency"`
+
+	// Minor In minor units, such as cents
+	Minor int64 `json:"minor"`
+}
 
 // OCRA defines model for OCRA.
 type OCRA struct {
@@ -1694,6 +3122,17 @@ type OpenAuthentication struct {
 
 // OpenAuthenticationPurpose defines model for OpenAuthentication.Purpose.
 type OpenAuthenticationPurpose string
+
+// OpenProcess defines model for OpenProcess.
+type OpenProcess struct {
+	DeviceId       DeviceId       `json:"deviceId,omitempty,omitzero"`
+	ExpiresAt      time.Time      `json:"expiresAt,omitempty,omitzero"`
+	Id             AnyId          `json:"id"`
+	InstallationId InstallationId `json:"installationId,omitempty,omitzero"`
+	Process        ProcessKind    `json:"process"`
+	Proof          string         `json:"proof,omitempty,omitzero"`
+	Step           string         `json:"step"`
+}
 
 // OptInRequest defines model for OptInRequest.
 type OptInRequest struct {
@@ -1810,6 +3249,37 @@ type Page struct {
 	Next string `json:"next,omitempty,omitzero"`
 }
 
+// Parameter defines model for Parameter.
+type Parameter struct {
+	Confidence    string `json:"confidence"`
+	EffectiveFrom string `json:"effectiveFrom"`
+
+	// EffectiveTo Exclusive
+	EffectiveTo string `json:"effectiveTo,omitempty,omitzero"`
+
+	// KnownSince When it entered the ledger; absent for one built into the program
+	KnownSince time.Time `json:"knownSince,omitempty,omitzero"`
+
+	// Name Example: sms.cooldown_s
+	Name   ParameterName `json:"name"`
+	Source string        `json:"source"`
+	Unit   string        `json:"unit"`
+	Value  int64         `json:"value"`
+}
+
+// ParameterList defines model for ParameterList.
+type ParameterList struct {
+	AsOf    time.Time   `json:"asOf"`
+	Items   []Parameter `json:"items"`
+	KnownAt time.Time   `json:"knownAt"`
+
+	// PolicyVersion That was known then
+	PolicyVersion int64 `json:"policyVersion"`
+}
+
+// ParameterName Example: sms.cooldown_s
+type ParameterName = string
+
 // PendingChallenge defines model for PendingChallenge.
 type PendingChallenge struct {
 	AuthenticationId AuthenticationId `json:"authenticationId"`
@@ -1870,6 +3340,18 @@ type PhoneAnswerStatus string
 // PhoneId defines model for PhoneId.
 type PhoneId = string
 
+// PinBlockRequest defines model for PinBlockRequest.
+type PinBlockRequest struct {
+	// WrongEntries In a row
+	WrongEntries int `json:"wrongEntries"`
+}
+
+// PinChangeRequest defines model for PinChangeRequest.
+type PinChangeRequest struct {
+	AuthenticationId AuthenticationId `json:"authenticationId"`
+	Pin              string           `json:"pin"`
+}
+
 // Platform defines model for Platform.
 type Platform string
 
@@ -1910,6 +3392,88 @@ type ProblemItem struct {
 	Pointer string `json:"pointer,omitempty,omitzero"`
 }
 
+// ProcessKind defines model for ProcessKind.
+type ProcessKind string
+
+// ProcessStep The process a challenge belongs to, and where it is
+type ProcessStep struct {
+	// AuthenticatorId Of the authenticator that was bound, resumed or changed
+	AuthenticatorId AuthenticatorId `json:"authenticatorId,omitempty,omitzero"`
+	Id              AnyId           `json:"id"`
+
+	// Kind authentication: an authenticator proves itself in an authentication that was begun for a process
+	Kind ProcessStepKind `json:"kind"`
+	Step ProcessStepStep `json:"step"`
+}
+
+// ProcessStepKind authentication: an authenticator proves itself in an authentication that was begun for a process
+type ProcessStepKind string
+
+// ProcessStepStep defines model for ProcessStep.Step.
+type ProcessStepStep string
+
+// ProofAnswer defines model for ProofAnswer.
+type ProofAnswer struct {
+	Challenge Challenge `json:"challenge,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
+
+	// Status challenged: it happens when challenge is answered right
+	Status ProofAnswerStatus `json:"status"`
+}
+
+// ProofAnswerStatus challenged: it happens when challenge is answered right
+type ProofAnswerStatus string
+
+// PublishRuleRequest defines model for PublishRuleRequest.
+type PublishRuleRequest struct {
+	// BasisOfDate For people; never a name or a number of a person
+	BasisOfDate Sentence `json:"basisOfDate,omitempty,omitzero"`
+
+	// Cc ISO 3166-1 alpha-2
+	//
+	// Example: HK
+	Cc Country `json:"cc"`
+
+	// EffectiveFrom ISO 8601 date
+	//
+	// Example: 2026-03-01
+	EffectiveFrom Date `json:"effectiveFrom"`
+
+	// EffectiveTo ISO 8601 date
+	//
+	// Example: 2026-03-01
+	EffectiveTo Date         `json:"effectiveTo,omitempty,omitzero"`
+	Effects     []RuleEffect `json:"effects"`
+
+	// IssuedOn ISO 8601 date
+	//
+	// Example: 2026-03-01
+	IssuedOn Date `json:"issuedOn,omitempty,omitzero"`
+
+	// LegalBasis For people; never a name or a number of a person
+	LegalBasis Sentence `json:"legalBasis"`
+
+	// RuleId Example: HK-2FA-1
+	RuleId RuleId `json:"ruleId"`
+
+	// Status active decides, proposed is reported beside the decision, informative is only listed
+	Status RuleStatus `json:"status"`
+	Tests  []RuleTest `json:"tests"`
+
+	// Tz IANA time zone
+	//
+	// Example: Asia/Singapore
+	Tz      TimeZone `json:"tz"`
+	Version int      `json:"version,omitempty,omitzero"`
+}
+
 // PushDecisionAnswer defines model for PushDecisionAnswer.
 type PushDecisionAnswer struct {
 	AttemptsLeft *int        `json:"attemptsLeft,omitempty"`
@@ -1923,7 +3487,7 @@ type PushDecisionAnswer struct {
 	// Example: SMS_COOLDOWN
 	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
 
-	// Result All that is needed to let a user in or not
+	// Result All that is needed to let a user in or not. proved: right, for a process; it lets nobody in
 	Result Result `json:"result"`
 
 	// Status created: issued · dispatched: a provider took the push or SMS · opened:
@@ -1969,6 +3533,16 @@ type RawEvent struct {
 	Type EventType `json:"type"`
 	Uuid string    `json:"uuid"`
 }
+
+// ReactivationRequest defines model for ReactivationRequest.
+type ReactivationRequest struct {
+	// AuthenticationId Required for own_response and oscc
+	AuthenticationId AuthenticationId         `json:"authenticationId,omitempty,omitzero"`
+	Proof            ReactivationRequestProof `json:"proof"`
+}
+
+// ReactivationRequestProof defines model for ReactivationRequest.Proof.
+type ReactivationRequestProof string
 
 // ReasonCode See /v1/meta/reason-codes
 //
@@ -2036,6 +3610,60 @@ type ReceiptsRequest struct {
 	Receipts []Receipt `json:"receipts"`
 }
 
+// Recovery defines model for Recovery.
+type Recovery struct {
+	AttemptsLeft *int      `json:"attemptsLeft,omitempty"`
+	Challenge    Challenge `json:"challenge,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+
+	// ExpiresAt Of the code or the next step
+	ExpiresAt time.Time     `json:"expiresAt,omitempty,omitzero"`
+	MaskedTo  string        `json:"maskedTo,omitempty,omitzero"`
+	MessageId SmsId         `json:"messageId,omitempty,omitzero"`
+	Proof     RecoveryProof `json:"proof,omitempty,omitzero"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode  ReasonCode     `json:"reasonCode,omitempty,omitzero"`
+	RecoveryId  RecoveryId     `json:"recoveryId,omitempty,omitzero"`
+	RetryAfterS int64          `json:"retryAfterS,omitempty,omitzero"`
+	Status      RecoveryStatus `json:"status"`
+}
+
+// RecoveryProof defines model for Recovery.Proof.
+type RecoveryProof string
+
+// RecoveryStatus defines model for Recovery.Status.
+type RecoveryStatus string
+
+// RecoveryCompletion defines model for RecoveryCompletion.
+type RecoveryCompletion struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+	Ocra     OCRA     `json:"ocra,omitempty,omitzero"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
+	RecoveryId RecoveryId `json:"recoveryId"`
+
+	// Revoked Authenticators this one replaced
+	Revoked []AuthenticatorId        `json:"revoked,omitempty,omitzero"`
+	Status  RecoveryCompletionStatus `json:"status"`
+}
+
+// RecoveryCompletionStatus defines model for RecoveryCompletion.Status.
+type RecoveryCompletionStatus string
+
+// RecoveryId defines model for RecoveryId.
+type RecoveryId = string
+
 // Reference The broker's own opaque reference; never a name or a number of a person
 type Reference = string
 
@@ -2049,7 +3677,7 @@ type Refusal struct {
 	// Example: SMS_COOLDOWN
 	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
 
-	// Result All that is needed to let a user in or not
+	// Result All that is needed to let a user in or not. proved: right, for a process; it lets nobody in
 	Result      Result        `json:"result"`
 	RetryAfterS int64         `json:"retryAfterS,omitempty,omitzero"`
 	Status      RefusalStatus `json:"status"`
@@ -2080,6 +3708,7 @@ type RegisterClientRequest struct {
 
 // RegisterInstallationRequest defines model for RegisterInstallationRequest.
 type RegisterInstallationRequest struct {
+	// App The last two are the former standalone apps
 	App        App    `json:"app"`
 	AppVersion string `json:"appVersion"`
 	DeviceName string `json:"deviceName,omitempty,omitzero"`
@@ -2160,13 +3789,152 @@ type ResponseRequest struct {
 	Response         string           `json:"response"`
 }
 
-// Result All that is needed to let a user in or not
+// Result All that is needed to let a user in or not. proved: right, for a process; it lets nobody in
 type Result string
+
+// ReturnRequest defines model for ReturnRequest.
+type ReturnRequest struct {
+	Condition ReturnRequestCondition `json:"condition"`
+
+	// ReceivedOn ISO 8601 date
+	//
+	// Example: 2026-03-01
+	ReceivedOn Date `json:"receivedOn"`
+}
+
+// ReturnRequestCondition defines model for ReturnRequest.Condition.
+type ReturnRequestCondition string
+
+// RevocationRequest defines model for RevocationRequest.
+type RevocationRequest struct {
+	Reason RevocationRequestReason `json:"reason"`
+}
+
+// RevocationRequestReason defines model for RevocationRequest.Reason.
+type RevocationRequestReason string
+
+// Rule defines model for Rule.
+type Rule struct {
+	BasisOfDate string `json:"basisOfDate"`
+
+	// Cc ISO 3166-1 alpha-2, or * for every country
+	Cc            string `json:"cc"`
+	EffectiveFrom string `json:"effectiveFrom"`
+
+	// EffectiveTo Exclusive
+	EffectiveTo string       `json:"effectiveTo,omitempty,omitzero"`
+	Effects     []RuleEffect `json:"effects"`
+	IssuedOn    string       `json:"issuedOn,omitempty,omitzero"`
+
+	// KnownSince When it entered the ledger; absent for one built into the program
+	KnownSince time.Time `json:"knownSince,omitempty,omitzero"`
+	LegalBasis string    `json:"legalBasis"`
+
+	// RuleId Example: HK-2FA-1
+	RuleId RuleId `json:"ruleId"`
+
+	// Status active decides, proposed is reported beside the decision, informative is only listed
+	Status RuleStatus `json:"status"`
+	Tests  []string   `json:"tests"`
+
+	// Tz The time zone its dates begin in
+	Tz      string `json:"tz"`
+	Version int    `json:"version"`
+}
+
+// RuleEffect defines model for RuleEffect.
+type RuleEffect struct {
+	Duration string `json:"duration,omitempty,omitzero"`
+
+	// Effect Example: deny_opt_out
+	Effect string `json:"effect"`
+
+	// Until ISO 8601 date
+	//
+	// Example: 2026-03-01
+	Until  Date     `json:"until,omitempty,omitzero"`
+	Values []string `json:"values,omitempty,omitzero"`
+}
+
+// RuleId Example: HK-2FA-1
+type RuleId = string
+
+// RuleImpact defines model for RuleImpact.
+type RuleImpact struct {
+	// Affected Of them those whose opt-out would end; items holds no more than limit
+	Affected int          `json:"affected"`
+	AsOf     time.Time    `json:"asOf"`
+	Items    []ImpactItem `json:"items"`
+
+	// OptedOut Users who are opted out at the moment
+	OptedOut      int   `json:"optedOut"`
+	PolicyVersion int64 `json:"policyVersion"`
+
+	// RuleId Example: HK-2FA-1
+	RuleId RuleId `json:"ruleId"`
+
+	// Totals The affected by country of residence
+	Totals []ImpactTotal `json:"totals"`
+}
+
+// RuleList defines model for RuleList.
+type RuleList struct {
+	AsOf    time.Time `json:"asOf"`
+	Items   []Rule    `json:"items"`
+	KnownAt time.Time `json:"knownAt"`
+
+	// PolicyVersion That was known then
+	PolicyVersion int64 `json:"policyVersion"`
+}
+
+// RuleStatus active decides, proposed is reported beside the decision, informative is only listed
+type RuleStatus string
+
+// RuleTest The fact that is compared with the rule's country
+type RuleTest string
+
+// Scope What the session may do. recovery_only: the portal, and there only to get an authenticator again
+type Scope string
 
 // SeamlessRequest defines model for SeamlessRequest.
 type SeamlessRequest struct {
 	Enabled bool `json:"enabled"`
 }
+
+// Sentence For people; never a name or a number of a person
+type Sentence = string
+
+// SetParameterRequest defines model for SetParameterRequest.
+type SetParameterRequest struct {
+	// EffectiveFrom ISO 8601 date
+	//
+	// Example: 2026-03-01
+	EffectiveFrom Date `json:"effectiveFrom"`
+
+	// Reason For people; never a name or a number of a person
+	Reason Sentence `json:"reason"`
+	Value  int64    `json:"value"`
+}
+
+// SharingDecisionRequest defines model for SharingDecisionRequest.
+type SharingDecisionRequest struct {
+	Grant bool `json:"grant"`
+}
+
+// SharingId defines model for SharingId.
+type SharingId = string
+
+// ShipmentRequest defines model for ShipmentRequest.
+type ShipmentRequest struct {
+	// DispatchedOn ISO 8601 date
+	//
+	// Example: 2026-03-01
+	DispatchedOn Date            `json:"dispatchedOn"`
+	RequestId    DeviceRequestId `json:"requestId"`
+}
+
+// Signature base64url
+type Signature = string
 
 // SmsId defines model for SmsId.
 type SmsId = string
@@ -2199,23 +3967,160 @@ type StartAuthenticationRequestPurpose string
 
 // StartEnrollmentRequest defines model for StartEnrollmentRequest.
 type StartEnrollmentRequest struct {
-	AuthenticationId AuthenticationId           `json:"authenticationId"`
-	InstallationId   InstallationId             `json:"installationId"`
-	Kind             StartEnrollmentRequestKind `json:"kind"`
-	PhoneId          PhoneId                    `json:"phoneId,omitempty,omitzero"`
+	AuthenticationId AuthenticationId `json:"authenticationId"`
+
+	// DeviceId Required for dsc_plus: a unit that was sent to the user
+	DeviceId DeviceId `json:"deviceId,omitempty,omitzero"`
+
+	// Flow add_user: the app serves another user already
+	Flow StartEnrollmentRequestFlow `json:"flow,omitempty,omitzero"`
+
+	// InstallationId Required for ibkey
+	InstallationId InstallationId `json:"installationId,omitempty,omitzero"`
+
+	// Kind sms is enrolled by verifying a phone and is refused here
+	Kind    StartEnrollmentRequestKind `json:"kind"`
+	PhoneId PhoneId                    `json:"phoneId,omitempty,omitzero"`
 }
 
-// StartEnrollmentRequestKind defines model for StartEnrollmentRequest.Kind.
+// StartEnrollmentRequestFlow add_user: the app serves another user already
+type StartEnrollmentRequestFlow string
+
+// StartEnrollmentRequestKind sms is enrolled by verifying a phone and is refused here
 type StartEnrollmentRequestKind string
+
+// StartMigrationRequest defines model for StartMigrationRequest.
+type StartMigrationRequest struct {
+	AuthenticationId AuthenticationId `json:"authenticationId"`
+	InstallationId   InstallationId   `json:"installationId"`
+}
+
+// StartRecoveryRequest defines model for StartRecoveryRequest.
+type StartRecoveryRequest struct {
+	AuthenticationId AuthenticationId          `json:"authenticationId"`
+	Cause            StartRecoveryRequestCause `json:"cause"`
+
+	// Handover base64url
+	Handover       Signature      `json:"handover,omitempty,omitzero"`
+	InstallationId InstallationId `json:"installationId"`
+}
+
+// StartRecoveryRequestCause defines model for StartRecoveryRequest.Cause.
+type StartRecoveryRequestCause string
+
+// SuspensionRequest defines model for SuspensionRequest.
+type SuspensionRequest struct {
+	Reason SuspensionRequestReason `json:"reason"`
+}
+
+// SuspensionRequestReason defines model for SuspensionRequest.Reason.
+type SuspensionRequestReason string
+
+// TemporaryPasscode defines model for TemporaryPasscode.
+type TemporaryPasscode struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId,omitempty,omitzero"`
+	EndsAt          time.Time       `json:"endsAt,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+
+	// FullUntil Until when it opens trading platforms too; absent where the law forbids it
+	FullUntil time.Time `json:"fullUntil,omitempty,omitzero"`
+
+	// Passcode Eight characters
+	Passcode string `json:"passcode,omitempty,omitzero"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
+
+	// ScopeRuleId The rule or parameter that decided the scope; incomplete when a fact was unknown
+	ScopeRuleId string                  `json:"scopeRuleId,omitempty,omitzero"`
+	Status      TemporaryPasscodeStatus `json:"status"`
+}
+
+// TemporaryPasscodeStatus defines model for TemporaryPasscode.Status.
+type TemporaryPasscodeStatus string
+
+// TemporaryPasscodeRequest defines model for TemporaryPasscodeRequest.
+type TemporaryPasscodeRequest struct {
+	MissingAuthenticatorId AuthenticatorId `json:"missingAuthenticatorId"`
+}
 
 // TimeField defines model for TimeField.
 type TimeField string
+
+// TimeZone IANA time zone
+//
+// Example: Asia/Singapore
+type TimeZone = string
 
 // TimelineKind defines model for TimelineKind.
 type TimelineKind string
 
 // UV defines model for UV.
 type UV string
+
+// Unification defines model for Unification.
+type Unification struct {
+	Action          UnificationAction `json:"action,omitempty,omitzero"`
+	AuthenticatorId AuthenticatorId   `json:"authenticatorId,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode    ReasonCode        `json:"reasonCode,omitempty,omitzero"`
+	Status        UnificationStatus `json:"status"`
+	UnificationId UnificationId     `json:"unificationId,omitempty,omitzero"`
+}
+
+// UnificationAction defines model for Unification.Action.
+type UnificationAction string
+
+// UnificationStatus defines model for Unification.Status.
+type UnificationStatus string
+
+// UnificationCompletion defines model for UnificationCompletion.
+type UnificationCompletion struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+	Ocra     OCRA     `json:"ocra,omitempty,omitzero"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode    ReasonCode                  `json:"reasonCode,omitempty,omitzero"`
+	Status        UnificationCompletionStatus `json:"status"`
+	UnificationId UnificationId               `json:"unificationId"`
+}
+
+// UnificationCompletionStatus defines model for UnificationCompletion.Status.
+type UnificationCompletionStatus string
+
+// UnificationId defines model for UnificationId.
+type UnificationId = string
+
+// UnificationRequest defines model for UnificationRequest.
+type UnificationRequest struct {
+	Case           UnificationRequestCase `json:"case"`
+	InstallationId InstallationId         `json:"installationId"`
+
+	// ManualLater The user put it off before it was offered
+	ManualLater              bool           `json:"manualLater,omitempty,omitzero"`
+	StandaloneInstallationId InstallationId `json:"standaloneInstallationId,omitempty,omitzero"`
+
+	// StandaloneOutdated It must be updated before it can hand over
+	StandaloneOutdated bool `json:"standaloneOutdated,omitempty,omitzero"`
+}
+
+// UnificationRequestCase defines model for UnificationRequest.Case.
+type UnificationRequestCase string
 
 // User defines model for User.
 type User struct {
@@ -2242,6 +4147,18 @@ type UserAnswer struct {
 	UserId   UserId   `json:"userId"`
 }
 
+// UserDecision defines model for UserDecision.
+type UserDecision struct {
+	AsOf    time.Time     `json:"asOf"`
+	Basis   LegalBasis    `json:"basis"`
+	Facts   DecisionFacts `json:"facts"`
+	KnownAt time.Time     `json:"knownAt"`
+
+	// ProposedRuleIds Would have matched; they do not decide
+	ProposedRuleIds []string `json:"proposedRuleIds,omitempty,omitzero"`
+	UserId          UserId   `json:"userId"`
+}
+
 // UserId defines model for UserId.
 type UserId = string
 
@@ -2266,6 +4183,9 @@ type UserState struct {
 	LockedUntil time.Time     `json:"lockedUntil,omitempty,omitzero"`
 	OptOut      OptOutInForce `json:"optOut,omitempty,omitzero"`
 	Phones      []Phone       `json:"phones,omitempty,omitzero"`
+
+	// Processes Those that could still go on
+	Processes []OpenProcess `json:"processes,omitempty,omitzero"`
 
 	// Residence ISO 3166-1 alpha-2
 	//
@@ -2323,6 +4243,39 @@ type VerificationCheckStatus string
 // VerificationId defines model for VerificationId.
 type VerificationId = string
 
+// VoiceCall defines model for VoiceCall.
+type VoiceCall struct {
+	CallId CallId `json:"callId,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+
+	// ExpiresAt Of the spoken code
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+	MaskedTo  string    `json:"maskedTo"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode  ReasonCode      `json:"reasonCode,omitempty,omitzero"`
+	RetryAfterS int64           `json:"retryAfterS,omitempty,omitzero"`
+	Status      VoiceCallStatus `json:"status"`
+}
+
+// VoiceCallStatus defines model for VoiceCall.Status.
+type VoiceCallStatus string
+
+// WaitingCredential defines model for WaitingCredential.
+type WaitingCredential struct {
+	DeliveryId DeliveryId            `json:"deliveryId"`
+	ExpiresAt  time.Time             `json:"expiresAt"`
+	UserId     UserId                `json:"userId"`
+	What       WaitingCredentialWhat `json:"what"`
+}
+
+// WaitingCredentialWhat defines model for WaitingCredential.What.
+type WaitingCredentialWhat string
+
 // Waiver defines model for Waiver.
 type Waiver struct {
 	OptOutId OptOutId `json:"optOutId"`
@@ -2344,11 +4297,28 @@ type Window struct {
 	Until      time.Time `json:"until,omitempty,omitzero"`
 }
 
+// WithdrawRuleRequest defines model for WithdrawRuleRequest.
+type WithdrawRuleRequest struct {
+	// EffectiveOn ISO 8601 date
+	//
+	// Example: 2026-03-01
+	EffectiveOn Date `json:"effectiveOn"`
+
+	// Reason For people; never a name or a number of a person
+	Reason Sentence `json:"reason"`
+}
+
 // After defines model for After.
 type After = string
 
+// AsOf defines model for AsOf.
+type AsOf = time.Time
+
 // InstallationProof defines model for InstallationProof.
 type InstallationProof = string
+
+// KnownAt defines model for KnownAt.
+type KnownAt = time.Time
 
 // Limit defines model for Limit.
 type Limit = int
@@ -2373,6 +4343,36 @@ type StartAuthenticationParams struct {
 
 // IssueChallengeParams defines parameters for IssueChallenge.
 type IssueChallengeParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReportLostParams defines parameters for ReportLost.
+type ReportLostParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ChangeDevicePinParams defines parameters for ChangeDevicePin.
+type ChangeDevicePinParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReactivateAuthenticatorParams defines parameters for ReactivateAuthenticator.
+type ReactivateAuthenticatorParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RevokeAuthenticatorParams defines parameters for RevokeAuthenticator.
+type RevokeAuthenticatorParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// SuspendAuthenticatorParams defines parameters for SuspendAuthenticator.
+type SuspendAuthenticatorParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2413,6 +4413,12 @@ type SubmitResponseParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RequestVoiceCallParams defines parameters for RequestVoiceCall.
+type RequestVoiceCallParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // RegisterClientParams defines parameters for RegisterClient.
 type RegisterClientParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
@@ -2425,6 +4431,12 @@ type AssignCarryingEntityParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RecordDomicileParams defines parameters for RecordDomicile.
+type RecordDomicileParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // AddHolderParams defines parameters for AddHolder.
 type AddHolderParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
@@ -2433,6 +4445,54 @@ type AddHolderParams struct {
 
 // RemoveHolderParams defines parameters for RemoveHolder.
 type RemoveHolderParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RecordHolderResidenceParams defines parameters for RecordHolderResidence.
+type RecordHolderResidenceParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ActivateCodeCardParams defines parameters for ActivateCodeCard.
+type ActivateCodeCardParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DecideDeviceSharingParams defines parameters for DecideDeviceSharing.
+type DecideDeviceSharingParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ImportDevicesParams defines parameters for ImportDevices.
+type ImportDevicesParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RecordDepositParams defines parameters for RecordDeposit.
+type RecordDepositParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RecordFeeParams defines parameters for RecordFee.
+type RecordFeeParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReturnDeviceParams defines parameters for ReturnDevice.
+type ReturnDeviceParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ShipDeviceParams defines parameters for ShipDevice.
+type ShipDeviceParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2554,14 +4614,38 @@ type RecordPushOpenedParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListInstallationCredentialsParams defines parameters for ListInstallationCredentials.
+type ListInstallationCredentialsParams struct {
+	// AuthledgerInstallationProof `<unix ms>.<base64url signature>` over `authledger/request/v1\n` METHOD `\n` path `\n` unix ms; 60 s either way
+	AuthledgerInstallationProof InstallationProof `json:"Authledger-Installation-Proof"`
+}
+
+// CollectCredentialParams defines parameters for CollectCredential.
+type CollectCredentialParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // AttestPinParams defines parameters for AttestPin.
 type AttestPinParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ReportPinBlockedParams defines parameters for ReportPinBlocked.
+type ReportPinBlockedParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // RegisterPushTokenParams defines parameters for RegisterPushToken.
 type RegisterPushTokenParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveUserFromInstallationParams defines parameters for RemoveUserFromInstallation.
+type RemoveUserFromInstallationParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2591,6 +4675,30 @@ type ListMessagesParams struct {
 
 	// AuthledgerMinPosition Authledger-Position of a write that this read must see
 	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
+// CancelMigrationParams defines parameters for CancelMigration.
+type CancelMigrationParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CompleteMigrationParams defines parameters for CompleteMigration.
+type CompleteMigrationParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ProveMigrationParams defines parameters for ProveMigration.
+type ProveMigrationParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ResendMigrationCodeParams defines parameters for ResendMigrationCode.
+type ResendMigrationCodeParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // ListOptOutsParams defines parameters for ListOptOuts.
@@ -2650,6 +4758,96 @@ type ResendPhoneVerificationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// GetRuleImpactParams defines parameters for GetRuleImpact.
+type GetRuleImpactParams struct {
+	// RuleId The proposed rule
+	RuleId RuleId `form:"ruleId" json:"ruleId"`
+
+	// AsOf The moment to decide at
+	AsOf time.Time `form:"asOf,omitempty" json:"asOf,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
+// ListParametersParams defines parameters for ListParameters.
+type ListParametersParams struct {
+	// AsOf The moment that is asked about; now when absent
+	AsOf AsOf `form:"asOf,omitempty" json:"asOf,omitempty,omitzero"`
+
+	// KnownAt What had entered the ledger by then; now when absent
+	KnownAt KnownAt `form:"knownAt,omitempty" json:"knownAt,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+}
+
+// SetParameterParams defines parameters for SetParameter.
+type SetParameterParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListRulesParams defines parameters for ListRules.
+type ListRulesParams struct {
+	// AsOf The moment that is asked about; now when absent
+	AsOf AsOf `form:"asOf,omitempty" json:"asOf,omitempty,omitzero"`
+
+	// KnownAt What had entered the ledger by then; now when absent
+	KnownAt KnownAt `form:"knownAt,omitempty" json:"knownAt,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+}
+
+// PublishRuleParams defines parameters for PublishRule.
+type PublishRuleParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// AmendRuleParams defines parameters for AmendRule.
+type AmendRuleParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// WithdrawRuleParams defines parameters for WithdrawRule.
+type WithdrawRuleParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CancelRecoveryParams defines parameters for CancelRecovery.
+type CancelRecoveryParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// CompleteRecoveryParams defines parameters for CompleteRecovery.
+type CompleteRecoveryParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ProveRecoveryParams defines parameters for ProveRecovery.
+type ProveRecoveryParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ResendRecoveryCodeParams defines parameters for ResendRecoveryCode.
+type ResendRecoveryCodeParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // GetTimelineParams defines parameters for GetTimeline.
 type GetTimelineParams struct {
 	// Limit Rows of a page
@@ -2663,6 +4861,18 @@ type GetTimelineParams struct {
 
 	// AuthledgerMinPosition Authledger-Position of a write that this read must see
 	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
+// CompleteUnificationParams defines parameters for CompleteUnification.
+type CompleteUnificationParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeferUnificationParams defines parameters for DeferUnification.
+type DeferUnificationParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // RegisterUserParams defines parameters for RegisterUser.
@@ -2701,6 +4911,42 @@ type CloseUserParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// IssueCodeCardParams defines parameters for IssueCodeCard.
+type IssueCodeCardParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DeliverCredentialParams defines parameters for DeliverCredential.
+type DeliverCredentialParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetUserDecisionParams defines parameters for GetUserDecision.
+type GetUserDecisionParams struct {
+	// AsOf The moment that is asked about; now when absent
+	AsOf AsOf `form:"asOf,omitempty" json:"asOf,omitempty,omitzero"`
+
+	// KnownAt What had entered the ledger by then; now when absent
+	KnownAt KnownAt `form:"knownAt,omitempty" json:"knownAt,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+}
+
+// RequestDeviceParams defines parameters for RequestDevice.
+type RequestDeviceParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RequestDeviceSharingParams defines parameters for RequestDeviceSharing.
+type RequestDeviceSharingParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // StartEnrollmentParams defines parameters for StartEnrollment.
 type StartEnrollmentParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
@@ -2709,6 +4955,12 @@ type StartEnrollmentParams struct {
 
 // VerifyIdentityParams defines parameters for VerifyIdentity.
 type VerifyIdentityParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// StartMigrationParams defines parameters for StartMigration.
+type StartMigrationParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2727,6 +4979,12 @@ type RequestOptOutParams struct {
 
 // AddPhoneParams defines parameters for AddPhone.
 type AddPhoneParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// StartRecoveryParams defines parameters for StartRecovery.
+type StartRecoveryParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -2752,6 +5010,18 @@ type GetUserStateParams struct {
 	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
 }
 
+// IssueTemporaryPasscodeParams defines parameters for IssueTemporaryPasscode.
+type IssueTemporaryPasscodeParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// DetectUnificationParams defines parameters for DetectUnification.
+type DetectUnificationParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // UnlockUserParams defines parameters for UnlockUser.
 type UnlockUserParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
@@ -2767,6 +5037,21 @@ type StartAuthenticationJSONRequestBody = StartAuthenticationRequest
 // IssueChallengeJSONRequestBody defines body for IssueChallenge for application/json ContentType.
 type IssueChallengeJSONRequestBody = IssueChallengeRequest
 
+// ReportLostJSONRequestBody defines body for ReportLost for application/json ContentType.
+type ReportLostJSONRequestBody = LossRequest
+
+// ChangeDevicePinJSONRequestBody defines body for ChangeDevicePin for application/json ContentType.
+type ChangeDevicePinJSONRequestBody = PinChangeRequest
+
+// ReactivateAuthenticatorJSONRequestBody defines body for ReactivateAuthenticator for application/json ContentType.
+type ReactivateAuthenticatorJSONRequestBody = ReactivationRequest
+
+// RevokeAuthenticatorJSONRequestBody defines body for RevokeAuthenticator for application/json ContentType.
+type RevokeAuthenticatorJSONRequestBody = RevocationRequest
+
+// SuspendAuthenticatorJSONRequestBody defines body for SuspendAuthenticator for application/json ContentType.
+type SuspendAuthenticatorJSONRequestBody = SuspensionRequest
+
 // CancelChallengeJSONRequestBody defines body for CancelChallenge for application/json ContentType.
 type CancelChallengeJSONRequestBody = Empty
 
@@ -2779,17 +5064,47 @@ type ResendLoginCodeJSONRequestBody = Empty
 // SubmitResponseJSONRequestBody defines body for SubmitResponse for application/json ContentType.
 type SubmitResponseJSONRequestBody = ResponseRequest
 
+// RequestVoiceCallJSONRequestBody defines body for RequestVoiceCall for application/json ContentType.
+type RequestVoiceCallJSONRequestBody = Empty
+
 // RegisterClientJSONRequestBody defines body for RegisterClient for application/json ContentType.
 type RegisterClientJSONRequestBody = RegisterClientRequest
 
 // AssignCarryingEntityJSONRequestBody defines body for AssignCarryingEntity for application/json ContentType.
 type AssignCarryingEntityJSONRequestBody = CarryingEntityRequest
 
+// RecordDomicileJSONRequestBody defines body for RecordDomicile for application/json ContentType.
+type RecordDomicileJSONRequestBody = DomicileRequest
+
 // AddHolderJSONRequestBody defines body for AddHolder for application/json ContentType.
 type AddHolderJSONRequestBody = AddHolderRequest
 
 // RemoveHolderJSONRequestBody defines body for RemoveHolder for application/json ContentType.
 type RemoveHolderJSONRequestBody = RemoveHolderRequest
+
+// RecordHolderResidenceJSONRequestBody defines body for RecordHolderResidence for application/json ContentType.
+type RecordHolderResidenceJSONRequestBody = HolderResidenceRequest
+
+// ActivateCodeCardJSONRequestBody defines body for ActivateCodeCard for application/json ContentType.
+type ActivateCodeCardJSONRequestBody = CodeCardActivationRequest
+
+// DecideDeviceSharingJSONRequestBody defines body for DecideDeviceSharing for application/json ContentType.
+type DecideDeviceSharingJSONRequestBody = SharingDecisionRequest
+
+// ImportDevicesJSONRequestBody defines body for ImportDevices for application/json ContentType.
+type ImportDevicesJSONRequestBody = DeviceImportRequest
+
+// RecordDepositJSONRequestBody defines body for RecordDeposit for application/json ContentType.
+type RecordDepositJSONRequestBody = DepositRequest
+
+// RecordFeeJSONRequestBody defines body for RecordFee for application/json ContentType.
+type RecordFeeJSONRequestBody = FeeRequest
+
+// ReturnDeviceJSONRequestBody defines body for ReturnDevice for application/json ContentType.
+type ReturnDeviceJSONRequestBody = ReturnRequest
+
+// ShipDeviceJSONRequestBody defines body for ShipDevice for application/json ContentType.
+type ShipDeviceJSONRequestBody = ShipmentRequest
 
 // SubmitActivationCodeJSONRequestBody defines body for SubmitActivationCode for application/json ContentType.
 type SubmitActivationCodeJSONRequestBody = CodeRequest
@@ -2815,11 +5130,32 @@ type DecidePushJSONRequestBody = PushDecisionRequest
 // RecordPushOpenedJSONRequestBody defines body for RecordPushOpened for application/json ContentType.
 type RecordPushOpenedJSONRequestBody = Empty
 
+// CollectCredentialJSONRequestBody defines body for CollectCredential for application/json ContentType.
+type CollectCredentialJSONRequestBody = CollectCredentialRequest
+
 // AttestPinJSONRequestBody defines body for AttestPin for application/json ContentType.
 type AttestPinJSONRequestBody = AttestPinRequest
 
+// ReportPinBlockedJSONRequestBody defines body for ReportPinBlocked for application/json ContentType.
+type ReportPinBlockedJSONRequestBody = PinBlockRequest
+
 // RegisterPushTokenJSONRequestBody defines body for RegisterPushToken for application/json ContentType.
 type RegisterPushTokenJSONRequestBody = PushTokenRequest
+
+// RemoveUserFromInstallationJSONRequestBody defines body for RemoveUserFromInstallation for application/json ContentType.
+type RemoveUserFromInstallationJSONRequestBody = Empty
+
+// CancelMigrationJSONRequestBody defines body for CancelMigration for application/json ContentType.
+type CancelMigrationJSONRequestBody = Empty
+
+// CompleteMigrationJSONRequestBody defines body for CompleteMigration for application/json ContentType.
+type CompleteMigrationJSONRequestBody = CompleteEnrollmentRequest
+
+// ProveMigrationJSONRequestBody defines body for ProveMigration for application/json ContentType.
+type ProveMigrationJSONRequestBody = CodeRequest
+
+// ResendMigrationCodeJSONRequestBody defines body for ResendMigrationCode for application/json ContentType.
+type ResendMigrationCodeJSONRequestBody = Empty
 
 // RemovePhoneJSONRequestBody defines body for RemovePhone for application/json ContentType.
 type RemovePhoneJSONRequestBody = ReasonRequest
@@ -2836,6 +5172,36 @@ type CheckPhoneVerificationJSONRequestBody = CodeRequest
 // ResendPhoneVerificationJSONRequestBody defines body for ResendPhoneVerification for application/json ContentType.
 type ResendPhoneVerificationJSONRequestBody = Empty
 
+// SetParameterJSONRequestBody defines body for SetParameter for application/json ContentType.
+type SetParameterJSONRequestBody = SetParameterRequest
+
+// PublishRuleJSONRequestBody defines body for PublishRule for application/json ContentType.
+type PublishRuleJSONRequestBody = PublishRuleRequest
+
+// AmendRuleJSONRequestBody defines body for AmendRule for application/json ContentType.
+type AmendRuleJSONRequestBody = AmendRuleRequest
+
+// WithdrawRuleJSONRequestBody defines body for WithdrawRule for application/json ContentType.
+type WithdrawRuleJSONRequestBody = WithdrawRuleRequest
+
+// CancelRecoveryJSONRequestBody defines body for CancelRecovery for application/json ContentType.
+type CancelRecoveryJSONRequestBody = Empty
+
+// CompleteRecoveryJSONRequestBody defines body for CompleteRecovery for application/json ContentType.
+type CompleteRecoveryJSONRequestBody = CompleteEnrollmentRequest
+
+// ProveRecoveryJSONRequestBody defines body for ProveRecovery for application/json ContentType.
+type ProveRecoveryJSONRequestBody = CodeRequest
+
+// ResendRecoveryCodeJSONRequestBody defines body for ResendRecoveryCode for application/json ContentType.
+type ResendRecoveryCodeJSONRequestBody = Empty
+
+// CompleteUnificationJSONRequestBody defines body for CompleteUnification for application/json ContentType.
+type CompleteUnificationJSONRequestBody = HandoverRequest
+
+// DeferUnificationJSONRequestBody defines body for DeferUnification for application/json ContentType.
+type DeferUnificationJSONRequestBody = Empty
+
 // RegisterUserJSONRequestBody defines body for RegisterUser for application/json ContentType.
 type RegisterUserJSONRequestBody = RegisterUserRequest
 
@@ -2848,11 +5214,26 @@ type RevokeAccountAccessJSONRequestBody = AccountAccessRequest
 // CloseUserJSONRequestBody defines body for CloseUser for application/json ContentType.
 type CloseUserJSONRequestBody = ReasonRequest
 
+// IssueCodeCardJSONRequestBody defines body for IssueCodeCard for application/json ContentType.
+type IssueCodeCardJSONRequestBody = CodeCardRequest
+
+// DeliverCredentialJSONRequestBody defines body for DeliverCredential for application/json ContentType.
+type DeliverCredentialJSONRequestBody = CredentialDeliveryRequest
+
+// RequestDeviceJSONRequestBody defines body for RequestDevice for application/json ContentType.
+type RequestDeviceJSONRequestBody = DeviceRequest
+
+// RequestDeviceSharingJSONRequestBody defines body for RequestDeviceSharing for application/json ContentType.
+type RequestDeviceSharingJSONRequestBody = DeviceSharingRequest
+
 // StartEnrollmentJSONRequestBody defines body for StartEnrollment for application/json ContentType.
 type StartEnrollmentJSONRequestBody = StartEnrollmentRequest
 
 // VerifyIdentityJSONRequestBody defines body for VerifyIdentity for application/json ContentType.
 type VerifyIdentityJSONRequestBody = IdentityVerificationRequest
+
+// StartMigrationJSONRequestBody defines body for StartMigration for application/json ContentType.
+type StartMigrationJSONRequestBody = StartMigrationRequest
 
 // OptBackInJSONRequestBody defines body for OptBackIn for application/json ContentType.
 type OptBackInJSONRequestBody = OptInRequest
@@ -2863,11 +5244,20 @@ type RequestOptOutJSONRequestBody = OptOutRequest
 // AddPhoneJSONRequestBody defines body for AddPhone for application/json ContentType.
 type AddPhoneJSONRequestBody = AddPhoneRequest
 
+// StartRecoveryJSONRequestBody defines body for StartRecovery for application/json ContentType.
+type StartRecoveryJSONRequestBody = StartRecoveryRequest
+
 // RecordResidenceJSONRequestBody defines body for RecordResidence for application/json ContentType.
 type RecordResidenceJSONRequestBody = ResidenceRequest
 
 // SetSeamlessJSONRequestBody defines body for SetSeamless for application/json ContentType.
 type SetSeamlessJSONRequestBody = SeamlessRequest
+
+// IssueTemporaryPasscodeJSONRequestBody defines body for IssueTemporaryPasscode for application/json ContentType.
+type IssueTemporaryPasscodeJSONRequestBody = TemporaryPasscodeRequest
+
+// DetectUnificationJSONRequestBody defines body for DetectUnification for application/json ContentType.
+type DetectUnificationJSONRequestBody = UnificationRequest
 
 // UnlockUserJSONRequestBody defines body for UnlockUser for application/json ContentType.
 type UnlockUserJSONRequestBody = Empty
@@ -2895,6 +5285,21 @@ type ServerInterface interface {
 	// IssueChallenge Ask an authenticator
 	// (POST /v1/authentications/{authenticationId}/challenges)
 	IssueChallenge(ctx echo.Context, authenticationId AuthenticationId, params IssueChallengeParams) error
+	// ReportLost Report an authenticator lost
+	// (POST /v1/authenticators/{authenticatorId}/loss)
+	ReportLost(ctx echo.Context, authenticatorId AuthenticatorId, params ReportLostParams) error
+	// ChangeDevicePin Give a Digital Security Card+ another PIN
+	// (POST /v1/authenticators/{authenticatorId}/pin-change)
+	ChangeDevicePin(ctx echo.Context, authenticatorId AuthenticatorId, params ChangeDevicePinParams) error
+	// ReactivateAuthenticator Let a suspended authenticator answer again
+	// (POST /v1/authenticators/{authenticatorId}/reactivation)
+	ReactivateAuthenticator(ctx echo.Context, authenticatorId AuthenticatorId, params ReactivateAuthenticatorParams) error
+	// RevokeAuthenticator End an authenticator for good
+	// (POST /v1/authenticators/{authenticatorId}/revocation)
+	RevokeAuthenticator(ctx echo.Context, authenticatorId AuthenticatorId, params RevokeAuthenticatorParams) error
+	// SuspendAuthenticator Stop an authenticator from answering
+	// (POST /v1/authenticators/{authenticatorId}/suspension)
+	SuspendAuthenticator(ctx echo.Context, authenticatorId AuthenticatorId, params SuspendAuthenticatorParams) error
 	// GetChallenge The challenge as of now; with wait, as soon as it changes
 	// (GET /v1/challenges/{challengeId})
 	GetChallenge(ctx echo.Context, challengeId ChallengeId, params GetChallengeParams) error
@@ -2910,18 +5315,48 @@ type ServerInterface interface {
 	// SubmitResponse Answer with what the user typed
 	// (POST /v1/challenges/{challengeId}/responses)
 	SubmitResponse(ctx echo.Context, challengeId ChallengeId, params SubmitResponseParams) error
+	// RequestVoiceCall Have the code of an open SMS challenge spoken by a call
+	// (POST /v1/challenges/{challengeId}/voice-calls)
+	RequestVoiceCall(ctx echo.Context, challengeId ChallengeId, params RequestVoiceCallParams) error
 	// RegisterClient Register a client
 	// (POST /v1/clients)
 	RegisterClient(ctx echo.Context, params RegisterClientParams) error
 	// AssignCarryingEntity Move the client's accounts to another entity
 	// (POST /v1/clients/{clientId}/carrying-entity)
 	AssignCarryingEntity(ctx echo.Context, clientId ClientId, params AssignCarryingEntityParams) error
+	// RecordDomicile Record where an organisation has its seat from a date on
+	// (POST /v1/clients/{clientId}/domicile)
+	RecordDomicile(ctx echo.Context, clientId ClientId, params RecordDomicileParams) error
 	// AddHolder Add a holder of a joint account
 	// (POST /v1/clients/{clientId}/holders)
 	AddHolder(ctx echo.Context, clientId ClientId, params AddHolderParams) error
 	// RemoveHolder Remove a holder of a joint account
 	// (POST /v1/clients/{clientId}/holders/removal)
 	RemoveHolder(ctx echo.Context, clientId ClientId, params RemoveHolderParams) error
+	// RecordHolderResidence Record where a holder of a joint account lives from a date on
+	// (POST /v1/clients/{clientId}/holders/residence)
+	RecordHolderResidence(ctx echo.Context, clientId ClientId, params RecordHolderResidenceParams) error
+	// ActivateCodeCard Ask for two cells of a card that was made
+	// (POST /v1/code-cards/{authenticatorId}/activation)
+	ActivateCodeCard(ctx echo.Context, authenticatorId AuthenticatorId, params ActivateCodeCardParams) error
+	// DecideDeviceSharing Grant or deny a request that waits for compliance
+	// (POST /v1/device-sharings/{sharingId}/decision)
+	DecideDeviceSharing(ctx echo.Context, sharingId SharingId, params DecideDeviceSharingParams) error
+	// ImportDevices Register units from the manufacturer's file
+	// (POST /v1/devices/imports)
+	ImportDevices(ctx echo.Context, params ImportDevicesParams) error
+	// RecordDeposit Record that a deposit is held or was released
+	// (POST /v1/devices/{deviceId}/deposits)
+	RecordDeposit(ctx echo.Context, deviceId DeviceId, params RecordDepositParams) error
+	// RecordFee Record that a replacement fee was charged
+	// (POST /v1/devices/{deviceId}/fees)
+	RecordFee(ctx echo.Context, deviceId DeviceId, params RecordFeeParams) error
+	// ReturnDevice Record that a unit came back
+	// (POST /v1/devices/{deviceId}/return)
+	ReturnDevice(ctx echo.Context, deviceId DeviceId, params ReturnDeviceParams) error
+	// ShipDevice Record that a unit was sent for an order
+	// (POST /v1/devices/{deviceId}/shipment)
+	ShipDevice(ctx echo.Context, deviceId DeviceId, params ShipDeviceParams) error
 	// SubmitActivationCode Answer with the activation code
 	// (POST /v1/enrollments/{enrollmentId}/activation)
 	SubmitActivationCode(ctx echo.Context, enrollmentId EnrollmentId, params SubmitActivationCodeParams) error
@@ -2958,12 +5393,24 @@ type ServerInterface interface {
 	// RecordPushOpened Tell that the app showed the challenge
 	// (POST /v1/installations/{installationId}/challenges/{challengeId}/opened)
 	RecordPushOpened(ctx echo.Context, installationId InstallationId, challengeId ChallengeId, params RecordPushOpenedParams) error
+	// ListInstallationCredentials The temporary credentials that wait in this app
+	// (GET /v1/installations/{installationId}/credentials)
+	ListInstallationCredentials(ctx echo.Context, installationId InstallationId, params ListInstallationCredentialsParams) error
+	// CollectCredential Show a temporary credential in the app
+	// (POST /v1/installations/{installationId}/credentials/{deliveryId}/collection)
+	CollectCredential(ctx echo.Context, installationId InstallationId, deliveryId DeliveryId, params CollectCredentialParams) error
 	// AttestPin Attest the app's PIN
 	// (POST /v1/installations/{installationId}/pin)
 	AttestPin(ctx echo.Context, installationId InstallationId, params AttestPinParams) error
+	// ReportPinBlocked Tell that the PIN was typed wrong too often
+	// (POST /v1/installations/{installationId}/pin-block)
+	ReportPinBlocked(ctx echo.Context, installationId InstallationId, params ReportPinBlockedParams) error
 	// RegisterPushToken Tell where the app can be pushed to
 	// (POST /v1/installations/{installationId}/push-token)
 	RegisterPushToken(ctx echo.Context, installationId InstallationId, params RegisterPushTokenParams) error
+	// RemoveUserFromInstallation Take a user's IB Key off this installation
+	// (POST /v1/installations/{installationId}/users/{userId}/removal)
+	RemoveUserFromInstallation(ctx echo.Context, installationId InstallationId, userId UserId, params RemoveUserFromInstallationParams) error
 	// ListMessages The register of messages
 	// (GET /v1/messages)
 	ListMessages(ctx echo.Context, params ListMessagesParams) error
@@ -2973,6 +5420,18 @@ type ServerInterface interface {
 	// ListReasonCodes The reason codes and what they mean
 	// (GET /v1/meta/reason-codes)
 	ListReasonCodes(ctx echo.Context) error
+	// CancelMigration Give it up
+	// (POST /v1/migrations/{migrationId}/cancel)
+	CancelMigration(ctx echo.Context, migrationId MigrationId, params CancelMigrationParams) error
+	// CompleteMigration Let the new phone answer from now on
+	// (POST /v1/migrations/{migrationId}/complete)
+	CompleteMigration(ctx echo.Context, migrationId MigrationId, params CompleteMigrationParams) error
+	// ProveMigration Answer with the code from the SMS
+	// (POST /v1/migrations/{migrationId}/proof)
+	ProveMigration(ctx echo.Context, migrationId MigrationId, params ProveMigrationParams) error
+	// ResendMigrationCode Send a new code
+	// (POST /v1/migrations/{migrationId}/resend)
+	ResendMigrationCode(ctx echo.Context, migrationId MigrationId, params ResendMigrationCodeParams) error
 	// ListOptOuts The register of opt-outs
 	// (GET /v1/opt-outs)
 	ListOptOuts(ctx echo.Context, params ListOptOutsParams) error
@@ -2991,9 +5450,48 @@ type ServerInterface interface {
 	// ResendPhoneVerification Send a new confirm code
 	// (POST /v1/phones/{phoneId}/verifications/{verificationId}/resend)
 	ResendPhoneVerification(ctx echo.Context, phoneId PhoneId, verificationId VerificationId, params ResendPhoneVerificationParams) error
+	// GetRuleImpact Whose opt-out a proposed rule would end
+	// (GET /v1/policy/impact)
+	GetRuleImpact(ctx echo.Context, params GetRuleImpactParams) error
+	// ListParameters The numbers decisions use at a moment, as known at another
+	// (GET /v1/policy/parameters)
+	ListParameters(ctx echo.Context, params ListParametersParams) error
+	// SetParameter Give a parameter another value from a date on
+	// (POST /v1/policy/parameters/{name})
+	SetParameter(ctx echo.Context, name ParameterName, params SetParameterParams) error
+	// ListRules The rules in force at a moment, as known at another
+	// (GET /v1/policy/rules)
+	ListRules(ctx echo.Context, params ListRulesParams) error
+	// PublishRule Publish a rule
+	// (POST /v1/policy/rules)
+	PublishRule(ctx echo.Context, params PublishRuleParams) error
+	// AmendRule Open the next version of a rule
+	// (POST /v1/policy/rules/{ruleId}/amendments)
+	AmendRule(ctx echo.Context, ruleId RuleId, params AmendRuleParams) error
+	// WithdrawRule End a rule from a date on
+	// (POST /v1/policy/rules/{ruleId}/withdrawal)
+	WithdrawRule(ctx echo.Context, ruleId RuleId, params WithdrawRuleParams) error
+	// CancelRecovery Give it up
+	// (POST /v1/recoveries/{recoveryId}/cancel)
+	CancelRecovery(ctx echo.Context, recoveryId RecoveryId, params CancelRecoveryParams) error
+	// CompleteRecovery Bind IB Key again after user verification
+	// (POST /v1/recoveries/{recoveryId}/complete)
+	CompleteRecovery(ctx echo.Context, recoveryId RecoveryId, params CompleteRecoveryParams) error
+	// ProveRecovery Answer with the code from the SMS
+	// (POST /v1/recoveries/{recoveryId}/proof)
+	ProveRecovery(ctx echo.Context, recoveryId RecoveryId, params ProveRecoveryParams) error
+	// ResendRecoveryCode Send a new code
+	// (POST /v1/recoveries/{recoveryId}/resend)
+	ResendRecoveryCode(ctx echo.Context, recoveryId RecoveryId, params ResendRecoveryCodeParams) error
 	// GetTimeline Everything that happened to one thing, oldest first
 	// (GET /v1/timelines/{kind}/{id})
 	GetTimeline(ctx echo.Context, kind TimelineKind, id AnyId, params GetTimelineParams) error
+	// CompleteUnification Move IB Key out of the standalone app
+	// (POST /v1/unifications/{unificationId}/complete)
+	CompleteUnification(ctx echo.Context, unificationId UnificationId, params CompleteUnificationParams) error
+	// DeferUnification Put it off
+	// (POST /v1/unifications/{unificationId}/defer)
+	DeferUnification(ctx echo.Context, unificationId UnificationId, params DeferUnificationParams) error
 	// RegisterUser Register a user
 	// (POST /v1/users)
 	RegisterUser(ctx echo.Context, params RegisterUserParams) error
@@ -3006,18 +5504,36 @@ type ServerInterface interface {
 	// RevokeAccountAccess End that access
 	// (POST /v1/users/{userId}/account-access/revocation)
 	RevokeAccountAccess(ctx echo.Context, userId UserId, params RevokeAccountAccessParams) error
-	// ListAuthenticators The user's active authenticators, strongest first
+	// ListAuthenticators The user's authenticators that were not revoked, strongest first
 	// (GET /v1/users/{userId}/authenticators)
 	ListAuthenticators(ctx echo.Context, userId UserId, params ListAuthenticatorsParams) error
 	// CloseUser Close a user for good
 	// (POST /v1/users/{userId}/closure)
 	CloseUser(ctx echo.Context, userId UserId, params CloseUserParams) error
-	// StartEnrollment Begin the activation of IB Key on an installation
+	// IssueCodeCard Make a code card
+	// (POST /v1/users/{userId}/code-cards)
+	IssueCodeCard(ctx echo.Context, userId UserId, params IssueCodeCardParams) error
+	// DeliverCredential Record how a temporary credential reaches the user
+	// (POST /v1/users/{userId}/credential-deliveries)
+	DeliverCredential(ctx echo.Context, userId UserId, params DeliverCredentialParams) error
+	// GetUserDecision What the rules say about an opt-out of a user at a moment, as known at another
+	// (GET /v1/users/{userId}/decision)
+	GetUserDecision(ctx echo.Context, userId UserId, params GetUserDecisionParams) error
+	// RequestDevice Order a physical device
+	// (POST /v1/users/{userId}/device-requests)
+	RequestDevice(ctx echo.Context, userId UserId, params RequestDeviceParams) error
+	// RequestDeviceSharing Ask to answer with another user's unit
+	// (POST /v1/users/{userId}/device-sharings)
+	RequestDeviceSharing(ctx echo.Context, userId UserId, params RequestDeviceSharingParams) error
+	// StartEnrollment Begin the activation of IB Key on an installation, or of a Digital Security Card+
 	// (POST /v1/users/{userId}/enrollments)
 	StartEnrollment(ctx echo.Context, userId UserId, params StartEnrollmentParams) error
 	// VerifyIdentity Record that an agent verified the caller's identity
 	// (POST /v1/users/{userId}/identity-verifications)
 	VerifyIdentity(ctx echo.Context, userId UserId, params VerifyIdentityParams) error
+	// StartMigration Begin to move IB Key to another phone
+	// (POST /v1/users/{userId}/migrations)
+	StartMigration(ctx echo.Context, userId UserId, params StartMigrationParams) error
 	// OptBackIn End the opt-out
 	// (POST /v1/users/{userId}/opt-ins)
 	OptBackIn(ctx echo.Context, userId UserId, params OptBackInParams) error
@@ -3027,6 +5543,9 @@ type ServerInterface interface {
 	// AddPhone Add a phone number
 	// (POST /v1/users/{userId}/phones)
 	AddPhone(ctx echo.Context, userId UserId, params AddPhoneParams) error
+	// StartRecovery Begin to bring IB Key back on the phone it was on
+	// (POST /v1/users/{userId}/recoveries)
+	StartRecovery(ctx echo.Context, userId UserId, params StartRecoveryParams) error
 	// RecordResidence Record where the user lives from a date on
 	// (POST /v1/users/{userId}/residence)
 	RecordResidence(ctx echo.Context, userId UserId, params RecordResidenceParams) error
@@ -3036,6 +5555,12 @@ type ServerInterface interface {
 	// GetUserState What was true of a user at a moment
 	// (GET /v1/users/{userId}/state)
 	GetUserState(ctx echo.Context, userId UserId, params GetUserStateParams) error
+	// IssueTemporaryPasscode Replace a missing authenticator for some days
+	// (POST /v1/users/{userId}/temporary-passcodes)
+	IssueTemporaryPasscode(ctx echo.Context, userId UserId, params IssueTemporaryPasscodeParams) error
+	// DetectUnification Say which standalone apps the new app found
+	// (POST /v1/users/{userId}/unifications)
+	DetectUnification(ctx echo.Context, userId UserId, params DetectUnificationParams) error
 	// UnlockUser End a lock early
 	// (POST /v1/users/{userId}/unlock)
 	UnlockUser(ctx echo.Context, userId UserId, params UnlockUserParams) error
@@ -3157,6 +5682,196 @@ func (w *ServerInterfaceWrapper) IssueChallenge(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.IssueChallenge(ctx, authenticationId, params)
+	return err
+}
+
+// ReportLost converts echo context to params.
+func (w *ServerInterfaceWrapper) ReportLost(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "authenticatorId" -------------
+	var authenticatorId AuthenticatorId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authenticatorId", ctx.Param("authenticatorId"), &authenticatorId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter authenticatorId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReportLostParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReportLost(ctx, authenticatorId, params)
+	return err
+}
+
+// ChangeDevicePin converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeDevicePin(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "authenticatorId" -------------
+	var authenticatorId AuthenticatorId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authenticatorId", ctx.Param("authenticatorId"), &authenticatorId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter authenticatorId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeDevicePinParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeDevicePin(ctx, authenticatorId, params)
+	return err
+}
+
+// ReactivateAuthenticator converts echo context to params.
+func (w *ServerInterfaceWrapper) ReactivateAuthenticator(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "authenticatorId" -------------
+	var authenticatorId AuthenticatorId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authenticatorId", ctx.Param("authenticatorId"), &authenticatorId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter authenticatorId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReactivateAuthenticatorParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReactivateAuthenticator(ctx, authenticatorId, params)
+	return err
+}
+
+// RevokeAuthenticator converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeAuthenticator(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "authenticatorId" -------------
+	var authenticatorId AuthenticatorId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authenticatorId", ctx.Param("authenticatorId"), &authenticatorId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter authenticatorId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeAuthenticatorParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeAuthenticator(ctx, authenticatorId, params)
+	return err
+}
+
+// SuspendAuthenticator converts echo context to params.
+func (w *ServerInterfaceWrapper) SuspendAuthenticator(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "authenticatorId" -------------
+	var authenticatorId AuthenticatorId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authenticatorId", ctx.Param("authenticatorId"), &authenticatorId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter authenticatorId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SuspendAuthenticatorParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SuspendAuthenticator(ctx, authenticatorId, params)
 	return err
 }
 
@@ -3369,6 +6084,44 @@ func (w *ServerInterfaceWrapper) SubmitResponse(ctx echo.Context) error {
 	return err
 }
 
+// RequestVoiceCall converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestVoiceCall(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "challengeId" -------------
+	var challengeId ChallengeId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "challengeId", ctx.Param("challengeId"), &challengeId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter challengeId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RequestVoiceCallParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestVoiceCall(ctx, challengeId, params)
+	return err
+}
+
 // RegisterClient converts echo context to params.
 func (w *ServerInterfaceWrapper) RegisterClient(ctx echo.Context) error {
 	var err error
@@ -3435,6 +6188,44 @@ func (w *ServerInterfaceWrapper) AssignCarryingEntity(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AssignCarryingEntity(ctx, clientId, params)
+	return err
+}
+
+// RecordDomicile converts echo context to params.
+func (w *ServerInterfaceWrapper) RecordDomicile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "clientId" -------------
+	var clientId ClientId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "clientId", ctx.Param("clientId"), &clientId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter clientId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RecordDomicileParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RecordDomicile(ctx, clientId, params)
 	return err
 }
 
@@ -3511,6 +6302,303 @@ func (w *ServerInterfaceWrapper) RemoveHolder(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RemoveHolder(ctx, clientId, params)
+	return err
+}
+
+// RecordHolderResidence converts echo context to params.
+func (w *ServerInterfaceWrapper) RecordHolderResidence(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "clientId" -------------
+	var clientId ClientId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "clientId", ctx.Param("clientId"), &clientId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter clientId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RecordHolderResidenceParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RecordHolderResidence(ctx, clientId, params)
+	return err
+}
+
+// ActivateCodeCard converts echo context to params.
+func (w *ServerInterfaceWrapper) ActivateCodeCard(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "authenticatorId" -------------
+	var authenticatorId AuthenticatorId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authenticatorId", ctx.Param("authenticatorId"), &authenticatorId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter authenticatorId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ActivateCodeCardParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ActivateCodeCard(ctx, authenticatorId, params)
+	return err
+}
+
+// DecideDeviceSharing converts echo context to params.
+func (w *ServerInterfaceWrapper) DecideDeviceSharing(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "sharingId" -------------
+	var sharingId SharingId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "sharingId", ctx.Param("sharingId"), &sharingId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sharingId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DecideDeviceSharingParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DecideDeviceSharing(ctx, sharingId, params)
+	return err
+}
+
+// ImportDevices converts echo context to params.
+func (w *ServerInterfaceWrapper) ImportDevices(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportDevicesParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ImportDevices(ctx, params)
+	return err
+}
+
+// RecordDeposit converts echo context to params.
+func (w *ServerInterfaceWrapper) RecordDeposit(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "deviceId" -------------
+	var deviceId DeviceId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceId", ctx.Param("deviceId"), &deviceId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter deviceId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RecordDepositParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RecordDeposit(ctx, deviceId, params)
+	return err
+}
+
+// RecordFee converts echo context to params.
+func (w *ServerInterfaceWrapper) RecordFee(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "deviceId" -------------
+	var deviceId DeviceId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceId", ctx.Param("deviceId"), &deviceId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter deviceId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RecordFeeParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RecordFee(ctx, deviceId, params)
+	return err
+}
+
+// ReturnDevice converts echo context to params.
+func (w *ServerInterfaceWrapper) ReturnDevice(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "deviceId" -------------
+	var deviceId DeviceId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceId", ctx.Param("deviceId"), &deviceId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter deviceId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReturnDeviceParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReturnDevice(ctx, deviceId, params)
+	return err
+}
+
+// ShipDevice converts echo context to params.
+func (w *ServerInterfaceWrapper) ShipDevice(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "deviceId" -------------
+	var deviceId DeviceId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceId", ctx.Param("deviceId"), &deviceId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter deviceId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ShipDeviceParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ShipDevice(ctx, deviceId, params)
 	return err
 }
 
@@ -4048,6 +7136,90 @@ func (w *ServerInterfaceWrapper) RecordPushOpened(ctx echo.Context) error {
 	return err
 }
 
+// ListInstallationCredentials converts echo context to params.
+func (w *ServerInterfaceWrapper) ListInstallationCredentials(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "installationId" -------------
+	var installationId InstallationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "installationId", ctx.Param("installationId"), &installationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter installationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInstallationCredentialsParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Authledger-Installation-Proof" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Installation-Proof")]; found {
+		var AuthledgerInstallationProof InstallationProof
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Installation-Proof, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Installation-Proof", valueList[0], &AuthledgerInstallationProof, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Installation-Proof: %s", err))
+		}
+
+		params.AuthledgerInstallationProof = AuthledgerInstallationProof
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Authledger-Installation-Proof is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListInstallationCredentials(ctx, installationId, params)
+	return err
+}
+
+// CollectCredential converts echo context to params.
+func (w *ServerInterfaceWrapper) CollectCredential(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "installationId" -------------
+	var installationId InstallationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "installationId", ctx.Param("installationId"), &installationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter installationId: %s", err))
+	}
+
+	// ------------- Path parameter "deliveryId" -------------
+	var deliveryId DeliveryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deliveryId", ctx.Param("deliveryId"), &deliveryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter deliveryId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CollectCredentialParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CollectCredential(ctx, installationId, deliveryId, params)
+	return err
+}
+
 // AttestPin converts echo context to params.
 func (w *ServerInterfaceWrapper) AttestPin(ctx echo.Context) error {
 	var err error
@@ -4086,6 +7258,44 @@ func (w *ServerInterfaceWrapper) AttestPin(ctx echo.Context) error {
 	return err
 }
 
+// ReportPinBlocked converts echo context to params.
+func (w *ServerInterfaceWrapper) ReportPinBlocked(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "installationId" -------------
+	var installationId InstallationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "installationId", ctx.Param("installationId"), &installationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter installationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReportPinBlockedParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReportPinBlocked(ctx, installationId, params)
+	return err
+}
+
 // RegisterPushToken converts echo context to params.
 func (w *ServerInterfaceWrapper) RegisterPushToken(ctx echo.Context) error {
 	var err error
@@ -4121,6 +7331,52 @@ func (w *ServerInterfaceWrapper) RegisterPushToken(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RegisterPushToken(ctx, installationId, params)
+	return err
+}
+
+// RemoveUserFromInstallation converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveUserFromInstallation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "installationId" -------------
+	var installationId InstallationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "installationId", ctx.Param("installationId"), &installationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter installationId: %s", err))
+	}
+
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveUserFromInstallationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveUserFromInstallation(ctx, installationId, userId, params)
 	return err
 }
 
@@ -4216,6 +7472,158 @@ func (w *ServerInterfaceWrapper) ListReasonCodes(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListReasonCodes(ctx)
+	return err
+}
+
+// CancelMigration converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelMigration(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "migrationId" -------------
+	var migrationId MigrationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "migrationId", ctx.Param("migrationId"), &migrationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter migrationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelMigrationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelMigration(ctx, migrationId, params)
+	return err
+}
+
+// CompleteMigration converts echo context to params.
+func (w *ServerInterfaceWrapper) CompleteMigration(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "migrationId" -------------
+	var migrationId MigrationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "migrationId", ctx.Param("migrationId"), &migrationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter migrationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteMigrationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CompleteMigration(ctx, migrationId, params)
+	return err
+}
+
+// ProveMigration converts echo context to params.
+func (w *ServerInterfaceWrapper) ProveMigration(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "migrationId" -------------
+	var migrationId MigrationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "migrationId", ctx.Param("migrationId"), &migrationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter migrationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveMigrationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ProveMigration(ctx, migrationId, params)
+	return err
+}
+
+// ResendMigrationCode converts echo context to params.
+func (w *ServerInterfaceWrapper) ResendMigrationCode(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "migrationId" -------------
+	var migrationId MigrationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "migrationId", ctx.Param("migrationId"), &migrationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter migrationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendMigrationCodeParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResendMigrationCode(ctx, migrationId, params)
 	return err
 }
 
@@ -4502,6 +7910,423 @@ func (w *ServerInterfaceWrapper) ResendPhoneVerification(ctx echo.Context) error
 	return err
 }
 
+// GetRuleImpact converts echo context to params.
+func (w *ServerInterfaceWrapper) GetRuleImpact(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRuleImpactParams
+	// ------------- Required query parameter "ruleId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "ruleId", ctx.QueryParams(), &params.RuleId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ruleId: %s", err))
+	}
+
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter asOf: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetRuleImpact(ctx, params)
+	return err
+}
+
+// ListParameters converts echo context to params.
+func (w *ServerInterfaceWrapper) ListParameters(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListParametersParams
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter asOf: %s", err))
+	}
+
+	// ------------- Optional query parameter "knownAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "knownAt", ctx.QueryParams(), &params.KnownAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter knownAt: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListParameters(ctx, params)
+	return err
+}
+
+// SetParameter converts echo context to params.
+func (w *ServerInterfaceWrapper) SetParameter(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "name" -------------
+	var name ParameterName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetParameterParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetParameter(ctx, name, params)
+	return err
+}
+
+// ListRules converts echo context to params.
+func (w *ServerInterfaceWrapper) ListRules(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRulesParams
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter asOf: %s", err))
+	}
+
+	// ------------- Optional query parameter "knownAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "knownAt", ctx.QueryParams(), &params.KnownAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter knownAt: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListRules(ctx, params)
+	return err
+}
+
+// PublishRule converts echo context to params.
+func (w *ServerInterfaceWrapper) PublishRule(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PublishRuleParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PublishRule(ctx, params)
+	return err
+}
+
+// AmendRule converts echo context to params.
+func (w *ServerInterfaceWrapper) AmendRule(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "ruleId" -------------
+	var ruleId RuleId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleId", ctx.Param("ruleId"), &ruleId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ruleId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AmendRuleParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AmendRule(ctx, ruleId, params)
+	return err
+}
+
+// WithdrawRule converts echo context to params.
+func (w *ServerInterfaceWrapper) WithdrawRule(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "ruleId" -------------
+	var ruleId RuleId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ruleId", ctx.Param("ruleId"), &ruleId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ruleId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WithdrawRuleParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.WithdrawRule(ctx, ruleId, params)
+	return err
+}
+
+// CancelRecovery converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelRecovery(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "recoveryId" -------------
+	var recoveryId RecoveryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "recoveryId", ctx.Param("recoveryId"), &recoveryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter recoveryId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelRecoveryParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelRecovery(ctx, recoveryId, params)
+	return err
+}
+
+// CompleteRecovery converts echo context to params.
+func (w *ServerInterfaceWrapper) CompleteRecovery(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "recoveryId" -------------
+	var recoveryId RecoveryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "recoveryId", ctx.Param("recoveryId"), &recoveryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter recoveryId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteRecoveryParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CompleteRecovery(ctx, recoveryId, params)
+	return err
+}
+
+// ProveRecovery converts echo context to params.
+func (w *ServerInterfaceWrapper) ProveRecovery(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "recoveryId" -------------
+	var recoveryId RecoveryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "recoveryId", ctx.Param("recoveryId"), &recoveryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter recoveryId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveRecoveryParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ProveRecovery(ctx, recoveryId, params)
+	return err
+}
+
+// ResendRecoveryCode converts echo context to params.
+func (w *ServerInterfaceWrapper) ResendRecoveryCode(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "recoveryId" -------------
+	var recoveryId RecoveryId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "recoveryId", ctx.Param("recoveryId"), &recoveryId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter recoveryId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResendRecoveryCodeParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResendRecoveryCode(ctx, recoveryId, params)
+	return err
+}
+
 // GetTimeline converts echo context to params.
 func (w *ServerInterfaceWrapper) GetTimeline(ctx echo.Context) error {
 	var err error
@@ -4563,6 +8388,82 @@ func (w *ServerInterfaceWrapper) GetTimeline(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetTimeline(ctx, kind, id, params)
+	return err
+}
+
+// CompleteUnification converts echo context to params.
+func (w *ServerInterfaceWrapper) CompleteUnification(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "unificationId" -------------
+	var unificationId UnificationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "unificationId", ctx.Param("unificationId"), &unificationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter unificationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteUnificationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CompleteUnification(ctx, unificationId, params)
+	return err
+}
+
+// DeferUnification converts echo context to params.
+func (w *ServerInterfaceWrapper) DeferUnification(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "unificationId" -------------
+	var unificationId UnificationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "unificationId", ctx.Param("unificationId"), &unificationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter unificationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeferUnificationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeferUnification(ctx, unificationId, params)
 	return err
 }
 
@@ -4783,6 +8684,197 @@ func (w *ServerInterfaceWrapper) CloseUser(ctx echo.Context) error {
 	return err
 }
 
+// IssueCodeCard converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueCodeCard(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssueCodeCardParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssueCodeCard(ctx, userId, params)
+	return err
+}
+
+// DeliverCredential converts echo context to params.
+func (w *ServerInterfaceWrapper) DeliverCredential(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeliverCredentialParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeliverCredential(ctx, userId, params)
+	return err
+}
+
+// GetUserDecision converts echo context to params.
+func (w *ServerInterfaceWrapper) GetUserDecision(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUserDecisionParams
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter asOf: %s", err))
+	}
+
+	// ------------- Optional query parameter "knownAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "knownAt", ctx.QueryParams(), &params.KnownAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter knownAt: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetUserDecision(ctx, userId, params)
+	return err
+}
+
+// RequestDevice converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestDevice(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RequestDeviceParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestDevice(ctx, userId, params)
+	return err
+}
+
+// RequestDeviceSharing converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestDeviceSharing(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RequestDeviceSharingParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestDeviceSharing(ctx, userId, params)
+	return err
+}
+
 // StartEnrollment converts echo context to params.
 func (w *ServerInterfaceWrapper) StartEnrollment(ctx echo.Context) error {
 	var err error
@@ -4856,6 +8948,44 @@ func (w *ServerInterfaceWrapper) VerifyIdentity(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.VerifyIdentity(ctx, userId, params)
+	return err
+}
+
+// StartMigration converts echo context to params.
+func (w *ServerInterfaceWrapper) StartMigration(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartMigrationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StartMigration(ctx, userId, params)
 	return err
 }
 
@@ -4973,6 +9103,44 @@ func (w *ServerInterfaceWrapper) AddPhone(ctx echo.Context) error {
 	return err
 }
 
+// StartRecovery converts echo context to params.
+func (w *ServerInterfaceWrapper) StartRecovery(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartRecoveryParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StartRecovery(ctx, userId, params)
+	return err
+}
+
 // RecordResidence converts echo context to params.
 func (w *ServerInterfaceWrapper) RecordResidence(ctx echo.Context) error {
 	var err error
@@ -5081,6 +9249,82 @@ func (w *ServerInterfaceWrapper) GetUserState(ctx echo.Context) error {
 	return err
 }
 
+// IssueTemporaryPasscode converts echo context to params.
+func (w *ServerInterfaceWrapper) IssueTemporaryPasscode(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params IssueTemporaryPasscodeParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssueTemporaryPasscode(ctx, userId, params)
+	return err
+}
+
+// DetectUnification converts echo context to params.
+func (w *ServerInterfaceWrapper) DetectUnification(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DetectUnificationParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DetectUnification(ctx, userId, params)
+	return err
+}
+
 // UnlockUser converts echo context to params.
 func (w *ServerInterfaceWrapper) UnlockUser(ctx echo.Context) error {
 	var err error
@@ -5172,6 +9416,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/clients/:clientId/holders", wrapper.AddHolder, options.OperationMiddlewares["addHolder"]...)
 	router.POST(options.BaseURL+"/v1/clients/:clientId/holders/removal", wrapper.RemoveHolder, options.OperationMiddlewares["removeHolder"]...)
 	router.POST(options.BaseURL+"/v1/clients/:clientId/carrying-entity", wrapper.AssignCarryingEntity, options.OperationMiddlewares["assignCarryingEntity"]...)
+	router.POST(options.BaseURL+"/v1/clients/:clientId/holders/residence", wrapper.RecordHolderResidence, options.OperationMiddlewares["recordHolderResidence"]...)
+	router.POST(options.BaseURL+"/v1/clients/:clientId/domicile", wrapper.RecordDomicile, options.OperationMiddlewares["recordDomicile"]...)
 	router.POST(options.BaseURL+"/v1/users", wrapper.RegisterUser, options.OperationMiddlewares["registerUser"]...)
 	router.GET(options.BaseURL+"/v1/users/:userId", wrapper.GetUser, options.OperationMiddlewares["getUser"]...)
 	router.POST(options.BaseURL+"/v1/users/:userId/residence", wrapper.RecordResidence, options.OperationMiddlewares["recordResidence"]...)
@@ -5186,6 +9432,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/phones/:phoneId/removal", wrapper.RemovePhone, options.OperationMiddlewares["removePhone"]...)
 	router.POST(options.BaseURL+"/v1/installations", wrapper.RegisterInstallation, options.OperationMiddlewares["registerInstallation"]...)
 	router.POST(options.BaseURL+"/v1/installations/:installationId/pin", wrapper.AttestPin, options.OperationMiddlewares["attestPin"]...)
+	router.POST(options.BaseURL+"/v1/installations/:installationId/pin-block", wrapper.ReportPinBlocked, options.OperationMiddlewares["reportPinBlocked"]...)
+	router.POST(options.BaseURL+"/v1/installations/:installationId/users/:userId/removal", wrapper.RemoveUserFromInstallation, options.OperationMiddlewares["removeUserFromInstallation"]...)
+	router.GET(options.BaseURL+"/v1/installations/:installationId/credentials", wrapper.ListInstallationCredentials, options.OperationMiddlewares["listInstallationCredentials"]...)
+	router.POST(options.BaseURL+"/v1/installations/:installationId/credentials/:deliveryId/collection", wrapper.CollectCredential, options.OperationMiddlewares["collectCredential"]...)
 	router.POST(options.BaseURL+"/v1/installations/:installationId/push-token", wrapper.RegisterPushToken, options.OperationMiddlewares["registerPushToken"]...)
 	router.GET(options.BaseURL+"/v1/installations/:installationId/challenges", wrapper.ListInstallationChallenges, options.OperationMiddlewares["listInstallationChallenges"]...)
 	router.POST(options.BaseURL+"/v1/installations/:installationId/challenges/:challengeId/opened", wrapper.RecordPushOpened, options.OperationMiddlewares["recordPushOpened"]...)
@@ -5203,9 +9453,48 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/challenges/:challengeId/responses", wrapper.SubmitResponse, options.OperationMiddlewares["submitResponse"]...)
 	router.POST(options.BaseURL+"/v1/challenges/:challengeId/fallback", wrapper.RequestFallback, options.OperationMiddlewares["requestFallback"]...)
 	router.POST(options.BaseURL+"/v1/challenges/:challengeId/resend", wrapper.ResendLoginCode, options.OperationMiddlewares["resendLoginCode"]...)
+	router.POST(options.BaseURL+"/v1/challenges/:challengeId/voice-calls", wrapper.RequestVoiceCall, options.OperationMiddlewares["requestVoiceCall"]...)
 	router.POST(options.BaseURL+"/v1/challenges/:challengeId/cancel", wrapper.CancelChallenge, options.OperationMiddlewares["cancelChallenge"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/migrations", wrapper.StartMigration, options.OperationMiddlewares["startMigration"]...)
+	router.POST(options.BaseURL+"/v1/migrations/:migrationId/proof", wrapper.ProveMigration, options.OperationMiddlewares["proveMigration"]...)
+	router.POST(options.BaseURL+"/v1/migrations/:migrationId/resend", wrapper.ResendMigrationCode, options.OperationMiddlewares["resendMigrationCode"]...)
+	router.POST(options.BaseURL+"/v1/migrations/:migrationId/complete", wrapper.CompleteMigration, options.OperationMiddlewares["completeMigration"]...)
+	router.POST(options.BaseURL+"/v1/migrations/:migrationId/cancel", wrapper.CancelMigration, options.OperationMiddlewares["cancelMigration"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/recoveries", wrapper.StartRecovery, options.OperationMiddlewares["startRecovery"]...)
+	router.POST(options.BaseURL+"/v1/recoveries/:recoveryId/proof", wrapper.ProveRecovery, options.OperationMiddlewares["proveRecovery"]...)
+	router.POST(options.BaseURL+"/v1/recoveries/:recoveryId/resend", wrapper.ResendRecoveryCode, options.OperationMiddlewares["resendRecoveryCode"]...)
+	router.POST(options.BaseURL+"/v1/recoveries/:recoveryId/complete", wrapper.CompleteRecovery, options.OperationMiddlewares["completeRecovery"]...)
+	router.POST(options.BaseURL+"/v1/recoveries/:recoveryId/cancel", wrapper.CancelRecovery, options.OperationMiddlewares["cancelRecovery"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/unifications", wrapper.DetectUnification, options.OperationMiddlewares["detectUnification"]...)
+	router.POST(options.BaseURL+"/v1/unifications/:unificationId/defer", wrapper.DeferUnification, options.OperationMiddlewares["deferUnification"]...)
+	router.POST(options.BaseURL+"/v1/unifications/:unificationId/complete", wrapper.CompleteUnification, options.OperationMiddlewares["completeUnification"]...)
+	router.POST(options.BaseURL+"/v1/authenticators/:authenticatorId/loss", wrapper.ReportLost, options.OperationMiddlewares["reportLost"]...)
+	router.POST(options.BaseURL+"/v1/authenticators/:authenticatorId/suspension", wrapper.SuspendAuthenticator, options.OperationMiddlewares["suspendAuthenticator"]...)
+	router.POST(options.BaseURL+"/v1/authenticators/:authenticatorId/reactivation", wrapper.ReactivateAuthenticator, options.OperationMiddlewares["reactivateAuthenticator"]...)
+	router.POST(options.BaseURL+"/v1/authenticators/:authenticatorId/revocation", wrapper.RevokeAuthenticator, options.OperationMiddlewares["revokeAuthenticator"]...)
+	router.POST(options.BaseURL+"/v1/authenticators/:authenticatorId/pin-change", wrapper.ChangeDevicePin, options.OperationMiddlewares["changeDevicePin"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/device-requests", wrapper.RequestDevice, options.OperationMiddlewares["requestDevice"]...)
+	router.POST(options.BaseURL+"/v1/devices/imports", wrapper.ImportDevices, options.OperationMiddlewares["importDevices"]...)
+	router.POST(options.BaseURL+"/v1/devices/:deviceId/shipment", wrapper.ShipDevice, options.OperationMiddlewares["shipDevice"]...)
+	router.POST(options.BaseURL+"/v1/devices/:deviceId/return", wrapper.ReturnDevice, options.OperationMiddlewares["returnDevice"]...)
+	router.POST(options.BaseURL+"/v1/devices/:deviceId/deposits", wrapper.RecordDeposit, options.OperationMiddlewares["recordDeposit"]...)
+	router.POST(options.BaseURL+"/v1/devices/:deviceId/fees", wrapper.RecordFee, options.OperationMiddlewares["recordFee"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/device-sharings", wrapper.RequestDeviceSharing, options.OperationMiddlewares["requestDeviceSharing"]...)
+	router.POST(options.BaseURL+"/v1/device-sharings/:sharingId/decision", wrapper.DecideDeviceSharing, options.OperationMiddlewares["decideDeviceSharing"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/code-cards", wrapper.IssueCodeCard, options.OperationMiddlewares["issueCodeCard"]...)
+	router.POST(options.BaseURL+"/v1/code-cards/:authenticatorId/activation", wrapper.ActivateCodeCard, options.OperationMiddlewares["activateCodeCard"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/temporary-passcodes", wrapper.IssueTemporaryPasscode, options.OperationMiddlewares["issueTemporaryPasscode"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/credential-deliveries", wrapper.DeliverCredential, options.OperationMiddlewares["deliverCredential"]...)
 	router.POST(options.BaseURL+"/v1/users/:userId/opt-out-requests", wrapper.RequestOptOut, options.OperationMiddlewares["requestOptOut"]...)
 	router.POST(options.BaseURL+"/v1/users/:userId/opt-ins", wrapper.OptBackIn, options.OperationMiddlewares["optBackIn"]...)
+	router.GET(options.BaseURL+"/v1/policy/rules", wrapper.ListRules, options.OperationMiddlewares["listRules"]...)
+	router.POST(options.BaseURL+"/v1/policy/rules", wrapper.PublishRule, options.OperationMiddlewares["publishRule"]...)
+	router.POST(options.BaseURL+"/v1/policy/rules/:ruleId/amendments", wrapper.AmendRule, options.OperationMiddlewares["amendRule"]...)
+	router.POST(options.BaseURL+"/v1/policy/rules/:ruleId/withdrawal", wrapper.WithdrawRule, options.OperationMiddlewares["withdrawRule"]...)
+	router.GET(options.BaseURL+"/v1/policy/parameters", wrapper.ListParameters, options.OperationMiddlewares["listParameters"]...)
+	router.POST(options.BaseURL+"/v1/policy/parameters/:name", wrapper.SetParameter, options.OperationMiddlewares["setParameter"]...)
+	router.GET(options.BaseURL+"/v1/policy/impact", wrapper.GetRuleImpact, options.OperationMiddlewares["getRuleImpact"]...)
+	router.GET(options.BaseURL+"/v1/users/:userId/decision", wrapper.GetUserDecision, options.OperationMiddlewares["getUserDecision"]...)
 	router.POST(options.BaseURL+"/v1/users/:userId/identity-verifications", wrapper.VerifyIdentity, options.OperationMiddlewares["verifyIdentity"]...)
 	router.POST(options.BaseURL+"/v1/users/:userId/unlock", wrapper.UnlockUser, options.OperationMiddlewares["unlockUser"]...)
 	router.POST(options.BaseURL+"/v1/gateways/generic/receipts", wrapper.RecordReceipts, options.OperationMiddlewares["recordReceipts"]...)
@@ -5530,6 +9819,211 @@ func (response IssueChallengedefaultApplicationProblemPlusJSONResponse) VisitIss
 	return err
 }
 
+type ReportLostRequestObject struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	Params          ReportLostParams
+	Body            *ReportLostJSONRequestBody
+}
+
+type ReportLostResponseObject interface {
+	VisitReportLostResponse(w http.ResponseWriter) error
+}
+
+type ReportLost200JSONResponse struct{ ActionJSONResponse }
+
+func (response ReportLost200JSONResponse) VisitReportLostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportLostdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReportLostdefaultApplicationProblemPlusJSONResponse) VisitReportLostResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeDevicePinRequestObject struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	Params          ChangeDevicePinParams
+	Body            *ChangeDevicePinJSONRequestBody
+}
+
+type ChangeDevicePinResponseObject interface {
+	VisitChangeDevicePinResponse(w http.ResponseWriter) error
+}
+
+type ChangeDevicePin200JSONResponse ProofAnswer
+
+func (response ChangeDevicePin200JSONResponse) VisitChangeDevicePinResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeDevicePindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangeDevicePindefaultApplicationProblemPlusJSONResponse) VisitChangeDevicePinResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReactivateAuthenticatorRequestObject struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	Params          ReactivateAuthenticatorParams
+	Body            *ReactivateAuthenticatorJSONRequestBody
+}
+
+type ReactivateAuthenticatorResponseObject interface {
+	VisitReactivateAuthenticatorResponse(w http.ResponseWriter) error
+}
+
+type ReactivateAuthenticator200JSONResponse ProofAnswer
+
+func (response ReactivateAuthenticator200JSONResponse) VisitReactivateAuthenticatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReactivateAuthenticatordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReactivateAuthenticatordefaultApplicationProblemPlusJSONResponse) VisitReactivateAuthenticatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAuthenticatorRequestObject struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	Params          RevokeAuthenticatorParams
+	Body            *RevokeAuthenticatorJSONRequestBody
+}
+
+type RevokeAuthenticatorResponseObject interface {
+	VisitRevokeAuthenticatorResponse(w http.ResponseWriter) error
+}
+
+type RevokeAuthenticator200JSONResponse struct{ ActionJSONResponse }
+
+func (response RevokeAuthenticator200JSONResponse) VisitRevokeAuthenticatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAuthenticatordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeAuthenticatordefaultApplicationProblemPlusJSONResponse) VisitRevokeAuthenticatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAuthenticatorRequestObject struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	Params          SuspendAuthenticatorParams
+	Body            *SuspendAuthenticatorJSONRequestBody
+}
+
+type SuspendAuthenticatorResponseObject interface {
+	VisitSuspendAuthenticatorResponse(w http.ResponseWriter) error
+}
+
+type SuspendAuthenticator200JSONResponse struct{ ActionJSONResponse }
+
+func (response SuspendAuthenticator200JSONResponse) VisitSuspendAuthenticatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SuspendAuthenticatordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SuspendAuthenticatordefaultApplicationProblemPlusJSONResponse) VisitSuspendAuthenticatorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetChallengeRequestObject struct {
 	ChallengeId ChallengeId `json:"challengeId"`
 	Params      GetChallengeParams
@@ -5756,6 +10250,61 @@ func (response SubmitResponsedefaultApplicationProblemPlusJSONResponse) VisitSub
 	return err
 }
 
+type RequestVoiceCallRequestObject struct {
+	ChallengeId ChallengeId `json:"challengeId"`
+	Params      RequestVoiceCallParams
+	Body        *RequestVoiceCallJSONRequestBody
+}
+
+type RequestVoiceCallResponseObject interface {
+	VisitRequestVoiceCallResponse(w http.ResponseWriter) error
+}
+
+type RequestVoiceCall200JSONResponse VoiceCall
+
+func (response RequestVoiceCall200JSONResponse) VisitRequestVoiceCallResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestVoiceCall201JSONResponse VoiceCall
+
+func (response RequestVoiceCall201JSONResponse) VisitRequestVoiceCallResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestVoiceCalldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RequestVoiceCalldefaultApplicationProblemPlusJSONResponse) VisitRequestVoiceCallResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RegisterClientRequestObject struct {
 	Params RegisterClientParams
 	Body   *RegisterClientJSONRequestBody
@@ -5851,6 +10400,47 @@ func (response AssignCarryingEntitydefaultApplicationProblemPlusJSONResponse) Vi
 	return err
 }
 
+type RecordDomicileRequestObject struct {
+	ClientId ClientId `json:"clientId"`
+	Params   RecordDomicileParams
+	Body     *RecordDomicileJSONRequestBody
+}
+
+type RecordDomicileResponseObject interface {
+	VisitRecordDomicileResponse(w http.ResponseWriter) error
+}
+
+type RecordDomicile200JSONResponse struct{ ActionJSONResponse }
+
+func (response RecordDomicile200JSONResponse) VisitRecordDomicileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordDomiciledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RecordDomiciledefaultApplicationProblemPlusJSONResponse) VisitRecordDomicileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddHolderRequestObject struct {
 	ClientId ClientId `json:"clientId"`
 	Params   AddHolderParams
@@ -5922,6 +10512,333 @@ type RemoveHolderdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RemoveHolderdefaultApplicationProblemPlusJSONResponse) VisitRemoveHolderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordHolderResidenceRequestObject struct {
+	ClientId ClientId `json:"clientId"`
+	Params   RecordHolderResidenceParams
+	Body     *RecordHolderResidenceJSONRequestBody
+}
+
+type RecordHolderResidenceResponseObject interface {
+	VisitRecordHolderResidenceResponse(w http.ResponseWriter) error
+}
+
+type RecordHolderResidence200JSONResponse struct{ ActionJSONResponse }
+
+func (response RecordHolderResidence200JSONResponse) VisitRecordHolderResidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordHolderResidencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RecordHolderResidencedefaultApplicationProblemPlusJSONResponse) VisitRecordHolderResidenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ActivateCodeCardRequestObject struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	Params          ActivateCodeCardParams
+	Body            *ActivateCodeCardJSONRequestBody
+}
+
+type ActivateCodeCardResponseObject interface {
+	VisitActivateCodeCardResponse(w http.ResponseWriter) error
+}
+
+type ActivateCodeCard200JSONResponse ProofAnswer
+
+func (response ActivateCodeCard200JSONResponse) VisitActivateCodeCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ActivateCodeCarddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ActivateCodeCarddefaultApplicationProblemPlusJSONResponse) VisitActivateCodeCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDeviceSharingRequestObject struct {
+	SharingId SharingId `json:"sharingId"`
+	Params    DecideDeviceSharingParams
+	Body      *DecideDeviceSharingJSONRequestBody
+}
+
+type DecideDeviceSharingResponseObject interface {
+	VisitDecideDeviceSharingResponse(w http.ResponseWriter) error
+}
+
+type DecideDeviceSharing200JSONResponse DeviceSharing
+
+func (response DecideDeviceSharing200JSONResponse) VisitDecideDeviceSharingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideDeviceSharingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DecideDeviceSharingdefaultApplicationProblemPlusJSONResponse) VisitDecideDeviceSharingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportDevicesRequestObject struct {
+	Params ImportDevicesParams
+	Body   *ImportDevicesJSONRequestBody
+}
+
+type ImportDevicesResponseObject interface {
+	VisitImportDevicesResponse(w http.ResponseWriter) error
+}
+
+type ImportDevices200JSONResponse DeviceImport
+
+func (response ImportDevices200JSONResponse) VisitImportDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportDevicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ImportDevicesdefaultApplicationProblemPlusJSONResponse) VisitImportDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordDepositRequestObject struct {
+	DeviceId DeviceId `json:"deviceId"`
+	Params   RecordDepositParams
+	Body     *RecordDepositJSONRequestBody
+}
+
+type RecordDepositResponseObject interface {
+	VisitRecordDepositResponse(w http.ResponseWriter) error
+}
+
+type RecordDeposit200JSONResponse struct{ ActionJSONResponse }
+
+func (response RecordDeposit200JSONResponse) VisitRecordDepositResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordDepositdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RecordDepositdefaultApplicationProblemPlusJSONResponse) VisitRecordDepositResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordFeeRequestObject struct {
+	DeviceId DeviceId `json:"deviceId"`
+	Params   RecordFeeParams
+	Body     *RecordFeeJSONRequestBody
+}
+
+type RecordFeeResponseObject interface {
+	VisitRecordFeeResponse(w http.ResponseWriter) error
+}
+
+type RecordFee200JSONResponse struct{ ActionJSONResponse }
+
+func (response RecordFee200JSONResponse) VisitRecordFeeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordFeedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RecordFeedefaultApplicationProblemPlusJSONResponse) VisitRecordFeeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReturnDeviceRequestObject struct {
+	DeviceId DeviceId `json:"deviceId"`
+	Params   ReturnDeviceParams
+	Body     *ReturnDeviceJSONRequestBody
+}
+
+type ReturnDeviceResponseObject interface {
+	VisitReturnDeviceResponse(w http.ResponseWriter) error
+}
+
+type ReturnDevice200JSONResponse struct{ ActionJSONResponse }
+
+func (response ReturnDevice200JSONResponse) VisitReturnDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReturnDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReturnDevicedefaultApplicationProblemPlusJSONResponse) VisitReturnDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShipDeviceRequestObject struct {
+	DeviceId DeviceId `json:"deviceId"`
+	Params   ShipDeviceParams
+	Body     *ShipDeviceJSONRequestBody
+}
+
+type ShipDeviceResponseObject interface {
+	VisitShipDeviceResponse(w http.ResponseWriter) error
+}
+
+type ShipDevice200JSONResponse struct{ ActionJSONResponse }
+
+func (response ShipDevice200JSONResponse) VisitShipDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ShipDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ShipDevicedefaultApplicationProblemPlusJSONResponse) VisitShipDeviceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6434,6 +11351,88 @@ func (response RecordPushOpeneddefaultApplicationProblemPlusJSONResponse) VisitR
 	return err
 }
 
+type ListInstallationCredentialsRequestObject struct {
+	InstallationId InstallationId `json:"installationId"`
+	Params         ListInstallationCredentialsParams
+}
+
+type ListInstallationCredentialsResponseObject interface {
+	VisitListInstallationCredentialsResponse(w http.ResponseWriter) error
+}
+
+type ListInstallationCredentials200JSONResponse CredentialList
+
+func (response ListInstallationCredentials200JSONResponse) VisitListInstallationCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInstallationCredentialsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListInstallationCredentialsdefaultApplicationProblemPlusJSONResponse) VisitListInstallationCredentialsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectCredentialRequestObject struct {
+	InstallationId InstallationId `json:"installationId"`
+	DeliveryId     DeliveryId     `json:"deliveryId"`
+	Params         CollectCredentialParams
+	Body           *CollectCredentialJSONRequestBody
+}
+
+type CollectCredentialResponseObject interface {
+	VisitCollectCredentialResponse(w http.ResponseWriter) error
+}
+
+type CollectCredential200JSONResponse CollectedCredential
+
+func (response CollectCredential200JSONResponse) VisitCollectCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CollectCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CollectCredentialdefaultApplicationProblemPlusJSONResponse) VisitCollectCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AttestPinRequestObject struct {
 	InstallationId InstallationId `json:"installationId"`
 	Params         AttestPinParams
@@ -6475,6 +11474,47 @@ func (response AttestPindefaultApplicationProblemPlusJSONResponse) VisitAttestPi
 	return err
 }
 
+type ReportPinBlockedRequestObject struct {
+	InstallationId InstallationId `json:"installationId"`
+	Params         ReportPinBlockedParams
+	Body           *ReportPinBlockedJSONRequestBody
+}
+
+type ReportPinBlockedResponseObject interface {
+	VisitReportPinBlockedResponse(w http.ResponseWriter) error
+}
+
+type ReportPinBlocked200JSONResponse struct{ ActionJSONResponse }
+
+func (response ReportPinBlocked200JSONResponse) VisitReportPinBlockedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReportPinBlockeddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReportPinBlockeddefaultApplicationProblemPlusJSONResponse) VisitReportPinBlockedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RegisterPushTokenRequestObject struct {
 	InstallationId InstallationId `json:"installationId"`
 	Params         RegisterPushTokenParams
@@ -6505,6 +11545,48 @@ type RegisterPushTokendefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RegisterPushTokendefaultApplicationProblemPlusJSONResponse) VisitRegisterPushTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveUserFromInstallationRequestObject struct {
+	InstallationId InstallationId `json:"installationId"`
+	UserId         UserId         `json:"userId"`
+	Params         RemoveUserFromInstallationParams
+	Body           *RemoveUserFromInstallationJSONRequestBody
+}
+
+type RemoveUserFromInstallationResponseObject interface {
+	VisitRemoveUserFromInstallationResponse(w http.ResponseWriter) error
+}
+
+type RemoveUserFromInstallation200JSONResponse struct{ ActionJSONResponse }
+
+func (response RemoveUserFromInstallation200JSONResponse) VisitRemoveUserFromInstallationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveUserFromInstallationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveUserFromInstallationdefaultApplicationProblemPlusJSONResponse) VisitRemoveUserFromInstallationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6620,6 +11702,170 @@ type ListReasonCodesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListReasonCodesdefaultApplicationProblemPlusJSONResponse) VisitListReasonCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelMigrationRequestObject struct {
+	MigrationId MigrationId `json:"migrationId"`
+	Params      CancelMigrationParams
+	Body        *CancelMigrationJSONRequestBody
+}
+
+type CancelMigrationResponseObject interface {
+	VisitCancelMigrationResponse(w http.ResponseWriter) error
+}
+
+type CancelMigration200JSONResponse struct{ ActionJSONResponse }
+
+func (response CancelMigration200JSONResponse) VisitCancelMigrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelMigrationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelMigrationdefaultApplicationProblemPlusJSONResponse) VisitCancelMigrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMigrationRequestObject struct {
+	MigrationId MigrationId `json:"migrationId"`
+	Params      CompleteMigrationParams
+	Body        *CompleteMigrationJSONRequestBody
+}
+
+type CompleteMigrationResponseObject interface {
+	VisitCompleteMigrationResponse(w http.ResponseWriter) error
+}
+
+type CompleteMigration200JSONResponse MigrationCompletion
+
+func (response CompleteMigration200JSONResponse) VisitCompleteMigrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMigrationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CompleteMigrationdefaultApplicationProblemPlusJSONResponse) VisitCompleteMigrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveMigrationRequestObject struct {
+	MigrationId MigrationId `json:"migrationId"`
+	Params      ProveMigrationParams
+	Body        *ProveMigrationJSONRequestBody
+}
+
+type ProveMigrationResponseObject interface {
+	VisitProveMigrationResponse(w http.ResponseWriter) error
+}
+
+type ProveMigration200JSONResponse Migration
+
+func (response ProveMigration200JSONResponse) VisitProveMigrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveMigrationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProveMigrationdefaultApplicationProblemPlusJSONResponse) VisitProveMigrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendMigrationCodeRequestObject struct {
+	MigrationId MigrationId `json:"migrationId"`
+	Params      ResendMigrationCodeParams
+	Body        *ResendMigrationCodeJSONRequestBody
+}
+
+type ResendMigrationCodeResponseObject interface {
+	VisitResendMigrationCodeResponse(w http.ResponseWriter) error
+}
+
+type ResendMigrationCode200JSONResponse Migration
+
+func (response ResendMigrationCode200JSONResponse) VisitResendMigrationCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendMigrationCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResendMigrationCodedefaultApplicationProblemPlusJSONResponse) VisitResendMigrationCodeResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6891,6 +12137,450 @@ func (response ResendPhoneVerificationdefaultApplicationProblemPlusJSONResponse)
 	return err
 }
 
+type GetRuleImpactRequestObject struct {
+	Params GetRuleImpactParams
+}
+
+type GetRuleImpactResponseObject interface {
+	VisitGetRuleImpactResponse(w http.ResponseWriter) error
+}
+
+type GetRuleImpact200JSONResponse RuleImpact
+
+func (response GetRuleImpact200JSONResponse) VisitGetRuleImpactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRuleImpactdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRuleImpactdefaultApplicationProblemPlusJSONResponse) VisitGetRuleImpactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListParametersRequestObject struct {
+	Params ListParametersParams
+}
+
+type ListParametersResponseObject interface {
+	VisitListParametersResponse(w http.ResponseWriter) error
+}
+
+type ListParameters200JSONResponse ParameterList
+
+func (response ListParameters200JSONResponse) VisitListParametersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListParametersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListParametersdefaultApplicationProblemPlusJSONResponse) VisitListParametersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetParameterRequestObject struct {
+	Name   ParameterName `json:"name"`
+	Params SetParameterParams
+	Body   *SetParameterJSONRequestBody
+}
+
+type SetParameterResponseObject interface {
+	VisitSetParameterResponse(w http.ResponseWriter) error
+}
+
+type SetParameter200JSONResponse struct{ ActionJSONResponse }
+
+func (response SetParameter200JSONResponse) VisitSetParameterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetParameterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetParameterdefaultApplicationProblemPlusJSONResponse) VisitSetParameterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRulesRequestObject struct {
+	Params ListRulesParams
+}
+
+type ListRulesResponseObject interface {
+	VisitListRulesResponse(w http.ResponseWriter) error
+}
+
+type ListRules200JSONResponse RuleList
+
+func (response ListRules200JSONResponse) VisitListRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRulesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRulesdefaultApplicationProblemPlusJSONResponse) VisitListRulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishRuleRequestObject struct {
+	Params PublishRuleParams
+	Body   *PublishRuleJSONRequestBody
+}
+
+type PublishRuleResponseObject interface {
+	VisitPublishRuleResponse(w http.ResponseWriter) error
+}
+
+type PublishRule200JSONResponse struct{ ActionJSONResponse }
+
+func (response PublishRule200JSONResponse) VisitPublishRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PublishRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PublishRuledefaultApplicationProblemPlusJSONResponse) VisitPublishRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendRuleRequestObject struct {
+	RuleId RuleId `json:"ruleId"`
+	Params AmendRuleParams
+	Body   *AmendRuleJSONRequestBody
+}
+
+type AmendRuleResponseObject interface {
+	VisitAmendRuleResponse(w http.ResponseWriter) error
+}
+
+type AmendRule200JSONResponse struct{ ActionJSONResponse }
+
+func (response AmendRule200JSONResponse) VisitAmendRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AmendRuledefaultApplicationProblemPlusJSONResponse) VisitAmendRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawRuleRequestObject struct {
+	RuleId RuleId `json:"ruleId"`
+	Params WithdrawRuleParams
+	Body   *WithdrawRuleJSONRequestBody
+}
+
+type WithdrawRuleResponseObject interface {
+	VisitWithdrawRuleResponse(w http.ResponseWriter) error
+}
+
+type WithdrawRule200JSONResponse struct{ ActionJSONResponse }
+
+func (response WithdrawRule200JSONResponse) VisitWithdrawRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WithdrawRuledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response WithdrawRuledefaultApplicationProblemPlusJSONResponse) VisitWithdrawRuleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRecoveryRequestObject struct {
+	RecoveryId RecoveryId `json:"recoveryId"`
+	Params     CancelRecoveryParams
+	Body       *CancelRecoveryJSONRequestBody
+}
+
+type CancelRecoveryResponseObject interface {
+	VisitCancelRecoveryResponse(w http.ResponseWriter) error
+}
+
+type CancelRecovery200JSONResponse struct{ ActionJSONResponse }
+
+func (response CancelRecovery200JSONResponse) VisitCancelRecoveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRecoverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelRecoverydefaultApplicationProblemPlusJSONResponse) VisitCancelRecoveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteRecoveryRequestObject struct {
+	RecoveryId RecoveryId `json:"recoveryId"`
+	Params     CompleteRecoveryParams
+	Body       *CompleteRecoveryJSONRequestBody
+}
+
+type CompleteRecoveryResponseObject interface {
+	VisitCompleteRecoveryResponse(w http.ResponseWriter) error
+}
+
+type CompleteRecovery200JSONResponse RecoveryCompletion
+
+func (response CompleteRecovery200JSONResponse) VisitCompleteRecoveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteRecoverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CompleteRecoverydefaultApplicationProblemPlusJSONResponse) VisitCompleteRecoveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveRecoveryRequestObject struct {
+	RecoveryId RecoveryId `json:"recoveryId"`
+	Params     ProveRecoveryParams
+	Body       *ProveRecoveryJSONRequestBody
+}
+
+type ProveRecoveryResponseObject interface {
+	VisitProveRecoveryResponse(w http.ResponseWriter) error
+}
+
+type ProveRecovery200JSONResponse Recovery
+
+func (response ProveRecovery200JSONResponse) VisitProveRecoveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveRecoverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProveRecoverydefaultApplicationProblemPlusJSONResponse) VisitProveRecoveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendRecoveryCodeRequestObject struct {
+	RecoveryId RecoveryId `json:"recoveryId"`
+	Params     ResendRecoveryCodeParams
+	Body       *ResendRecoveryCodeJSONRequestBody
+}
+
+type ResendRecoveryCodeResponseObject interface {
+	VisitResendRecoveryCodeResponse(w http.ResponseWriter) error
+}
+
+type ResendRecoveryCode200JSONResponse Recovery
+
+func (response ResendRecoveryCode200JSONResponse) VisitResendRecoveryCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendRecoveryCodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResendRecoveryCodedefaultApplicationProblemPlusJSONResponse) VisitResendRecoveryCodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTimelineRequestObject struct {
 	Kind   TimelineKind `json:"kind"`
 	Id     AnyId        `json:"id"`
@@ -6921,6 +12611,88 @@ type GetTimelinedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetTimelinedefaultApplicationProblemPlusJSONResponse) VisitGetTimelineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteUnificationRequestObject struct {
+	UnificationId UnificationId `json:"unificationId"`
+	Params        CompleteUnificationParams
+	Body          *CompleteUnificationJSONRequestBody
+}
+
+type CompleteUnificationResponseObject interface {
+	VisitCompleteUnificationResponse(w http.ResponseWriter) error
+}
+
+type CompleteUnification200JSONResponse UnificationCompletion
+
+func (response CompleteUnification200JSONResponse) VisitCompleteUnificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteUnificationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CompleteUnificationdefaultApplicationProblemPlusJSONResponse) VisitCompleteUnificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeferUnificationRequestObject struct {
+	UnificationId UnificationId `json:"unificationId"`
+	Params        DeferUnificationParams
+	Body          *DeferUnificationJSONRequestBody
+}
+
+type DeferUnificationResponseObject interface {
+	VisitDeferUnificationResponse(w http.ResponseWriter) error
+}
+
+type DeferUnification200JSONResponse struct{ ActionJSONResponse }
+
+func (response DeferUnification200JSONResponse) VisitDeferUnificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeferUnificationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeferUnificationdefaultApplicationProblemPlusJSONResponse) VisitDeferUnificationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7189,6 +12961,266 @@ func (response CloseUserdefaultApplicationProblemPlusJSONResponse) VisitCloseUse
 	return err
 }
 
+type IssueCodeCardRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params IssueCodeCardParams
+	Body   *IssueCodeCardJSONRequestBody
+}
+
+type IssueCodeCardResponseObject interface {
+	VisitIssueCodeCardResponse(w http.ResponseWriter) error
+}
+
+type IssueCodeCard200JSONResponse CodeCard
+
+func (response IssueCodeCard200JSONResponse) VisitIssueCodeCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCodeCard201JSONResponse CodeCard
+
+func (response IssueCodeCard201JSONResponse) VisitIssueCodeCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueCodeCarddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response IssueCodeCarddefaultApplicationProblemPlusJSONResponse) VisitIssueCodeCardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeliverCredentialRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params DeliverCredentialParams
+	Body   *DeliverCredentialJSONRequestBody
+}
+
+type DeliverCredentialResponseObject interface {
+	VisitDeliverCredentialResponse(w http.ResponseWriter) error
+}
+
+type DeliverCredential200JSONResponse CredentialDelivery
+
+func (response DeliverCredential200JSONResponse) VisitDeliverCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeliverCredential201JSONResponse CredentialDelivery
+
+func (response DeliverCredential201JSONResponse) VisitDeliverCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeliverCredentialdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeliverCredentialdefaultApplicationProblemPlusJSONResponse) VisitDeliverCredentialResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserDecisionRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params GetUserDecisionParams
+}
+
+type GetUserDecisionResponseObject interface {
+	VisitGetUserDecisionResponse(w http.ResponseWriter) error
+}
+
+type GetUserDecision200JSONResponse UserDecision
+
+func (response GetUserDecision200JSONResponse) VisitGetUserDecisionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserDecisiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetUserDecisiondefaultApplicationProblemPlusJSONResponse) VisitGetUserDecisionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestDeviceRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params RequestDeviceParams
+	Body   *RequestDeviceJSONRequestBody
+}
+
+type RequestDeviceResponseObject interface {
+	VisitRequestDeviceResponse(w http.ResponseWriter) error
+}
+
+type RequestDevice200JSONResponse DeviceRequestAnswer
+
+func (response RequestDevice200JSONResponse) VisitRequestDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestDevice201JSONResponse DeviceRequestAnswer
+
+func (response RequestDevice201JSONResponse) VisitRequestDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RequestDevicedefaultApplicationProblemPlusJSONResponse) VisitRequestDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestDeviceSharingRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params RequestDeviceSharingParams
+	Body   *RequestDeviceSharingJSONRequestBody
+}
+
+type RequestDeviceSharingResponseObject interface {
+	VisitRequestDeviceSharingResponse(w http.ResponseWriter) error
+}
+
+type RequestDeviceSharing200JSONResponse DeviceSharing
+
+func (response RequestDeviceSharing200JSONResponse) VisitRequestDeviceSharingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestDeviceSharing201JSONResponse DeviceSharing
+
+func (response RequestDeviceSharing201JSONResponse) VisitRequestDeviceSharingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestDeviceSharingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RequestDeviceSharingdefaultApplicationProblemPlusJSONResponse) VisitRequestDeviceSharingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StartEnrollmentRequestObject struct {
 	UserId UserId `json:"userId"`
 	Params StartEnrollmentParams
@@ -7274,6 +13306,61 @@ type VerifyIdentitydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyIdentitydefaultApplicationProblemPlusJSONResponse) VisitVerifyIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartMigrationRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params StartMigrationParams
+	Body   *StartMigrationJSONRequestBody
+}
+
+type StartMigrationResponseObject interface {
+	VisitStartMigrationResponse(w http.ResponseWriter) error
+}
+
+type StartMigration200JSONResponse Migration
+
+func (response StartMigration200JSONResponse) VisitStartMigrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartMigration201JSONResponse Migration
+
+func (response StartMigration201JSONResponse) VisitStartMigrationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartMigrationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartMigrationdefaultApplicationProblemPlusJSONResponse) VisitStartMigrationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7422,6 +13509,61 @@ func (response AddPhonedefaultApplicationProblemPlusJSONResponse) VisitAddPhoneR
 	return err
 }
 
+type StartRecoveryRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params StartRecoveryParams
+	Body   *StartRecoveryJSONRequestBody
+}
+
+type StartRecoveryResponseObject interface {
+	VisitStartRecoveryResponse(w http.ResponseWriter) error
+}
+
+type StartRecovery200JSONResponse Recovery
+
+func (response StartRecovery200JSONResponse) VisitStartRecoveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartRecovery201JSONResponse Recovery
+
+func (response StartRecovery201JSONResponse) VisitStartRecoveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartRecoverydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartRecoverydefaultApplicationProblemPlusJSONResponse) VisitStartRecoveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RecordResidenceRequestObject struct {
 	UserId UserId `json:"userId"`
 	Params RecordResidenceParams
@@ -7544,6 +13686,116 @@ func (response GetUserStatedefaultApplicationProblemPlusJSONResponse) VisitGetUs
 	return err
 }
 
+type IssueTemporaryPasscodeRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params IssueTemporaryPasscodeParams
+	Body   *IssueTemporaryPasscodeJSONRequestBody
+}
+
+type IssueTemporaryPasscodeResponseObject interface {
+	VisitIssueTemporaryPasscodeResponse(w http.ResponseWriter) error
+}
+
+type IssueTemporaryPasscode200JSONResponse TemporaryPasscode
+
+func (response IssueTemporaryPasscode200JSONResponse) VisitIssueTemporaryPasscodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueTemporaryPasscode201JSONResponse TemporaryPasscode
+
+func (response IssueTemporaryPasscode201JSONResponse) VisitIssueTemporaryPasscodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssueTemporaryPasscodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response IssueTemporaryPasscodedefaultApplicationProblemPlusJSONResponse) VisitIssueTemporaryPasscodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DetectUnificationRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params DetectUnificationParams
+	Body   *DetectUnificationJSONRequestBody
+}
+
+type DetectUnificationResponseObject interface {
+	VisitDetectUnificationResponse(w http.ResponseWriter) error
+}
+
+type DetectUnification200JSONResponse Unification
+
+func (response DetectUnification200JSONResponse) VisitDetectUnificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DetectUnification201JSONResponse Unification
+
+func (response DetectUnification201JSONResponse) VisitDetectUnificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DetectUnificationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DetectUnificationdefaultApplicationProblemPlusJSONResponse) VisitDetectUnificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UnlockUserRequestObject struct {
 	UserId UserId `json:"userId"`
 	Params UnlockUserParams
@@ -7608,6 +13860,21 @@ type StrictServerInterface interface {
 	// IssueChallenge Ask an authenticator
 	// (POST /v1/authentications/{authenticationId}/challenges)
 	IssueChallenge(ctx context.Context, request IssueChallengeRequestObject) (IssueChallengeResponseObject, error)
+	// ReportLost Report an authenticator lost
+	// (POST /v1/authenticators/{authenticatorId}/loss)
+	ReportLost(ctx context.Context, request ReportLostRequestObject) (ReportLostResponseObject, error)
+	// ChangeDevicePin Give a Digital Security Card+ another PIN
+	// (POST /v1/authenticators/{authenticatorId}/pin-change)
+	ChangeDevicePin(ctx context.Context, request ChangeDevicePinRequestObject) (ChangeDevicePinResponseObject, error)
+	// ReactivateAuthenticator Let a suspended authenticator answer again
+	// (POST /v1/authenticators/{authenticatorId}/reactivation)
+	ReactivateAuthenticator(ctx context.Context, request ReactivateAuthenticatorRequestObject) (ReactivateAuthenticatorResponseObject, error)
+	// RevokeAuthenticator End an authenticator for good
+	// (POST /v1/authenticators/{authenticatorId}/revocation)
+	RevokeAuthenticator(ctx context.Context, request RevokeAuthenticatorRequestObject) (RevokeAuthenticatorResponseObject, error)
+	// SuspendAuthenticator Stop an authenticator from answering
+	// (POST /v1/authenticators/{authenticatorId}/suspension)
+	SuspendAuthenticator(ctx context.Context, request SuspendAuthenticatorRequestObject) (SuspendAuthenticatorResponseObject, error)
 	// GetChallenge The challenge as of now; with wait, as soon as it changes
 	// (GET /v1/challenges/{challengeId})
 	GetChallenge(ctx context.Context, request GetChallengeRequestObject) (GetChallengeResponseObject, error)
@@ -7623,18 +13890,48 @@ type StrictServerInterface interface {
 	// SubmitResponse Answer with what the user typed
 	// (POST /v1/challenges/{challengeId}/responses)
 	SubmitResponse(ctx context.Context, request SubmitResponseRequestObject) (SubmitResponseResponseObject, error)
+	// RequestVoiceCall Have the code of an open SMS challenge spoken by a call
+	// (POST /v1/challenges/{challengeId}/voice-calls)
+	RequestVoiceCall(ctx context.Context, request RequestVoiceCallRequestObject) (RequestVoiceCallResponseObject, error)
 	// RegisterClient Register a client
 	// (POST /v1/clients)
 	RegisterClient(ctx context.Context, request RegisterClientRequestObject) (RegisterClientResponseObject, error)
 	// AssignCarryingEntity Move the client's accounts to another entity
 	// (POST /v1/clients/{clientId}/carrying-entity)
 	AssignCarryingEntity(ctx context.Context, request AssignCarryingEntityRequestObject) (AssignCarryingEntityResponseObject, error)
+	// RecordDomicile Record where an organisation has its seat from a date on
+	// (POST /v1/clients/{clientId}/domicile)
+	RecordDomicile(ctx context.Context, request RecordDomicileRequestObject) (RecordDomicileResponseObject, error)
 	// AddHolder Add a holder of a joint account
 	// (POST /v1/clients/{clientId}/holders)
 	AddHolder(ctx context.Context, request AddHolderRequestObject) (AddHolderResponseObject, error)
 	// RemoveHolder Remove a holder of a joint account
 	// (POST /v1/clients/{clientId}/holders/removal)
 	RemoveHolder(ctx context.Context, request RemoveHolderRequestObject) (RemoveHolderResponseObject, error)
+	// RecordHolderResidence Record where a holder of a joint account lives from a date on
+	// (POST /v1/clients/{clientId}/holders/residence)
+	RecordHolderResidence(ctx context.Context, request RecordHolderResidenceRequestObject) (RecordHolderResidenceResponseObject, error)
+	// ActivateCodeCard Ask for two cells of a card that was made
+	// (POST /v1/code-cards/{authenticatorId}/activation)
+	ActivateCodeCard(ctx context.Context, request ActivateCodeCardRequestObject) (ActivateCodeCardResponseObject, error)
+	// DecideDeviceSharing Grant or deny a request that waits for compliance
+	// (POST /v1/device-sharings/{sharingId}/decision)
+	DecideDeviceSharing(ctx context.Context, request DecideDeviceSharingRequestObject) (DecideDeviceSharingResponseObject, error)
+	// ImportDevices Register units from the manufacturer's file
+	// (POST /v1/devices/imports)
+	ImportDevices(ctx context.Context, request ImportDevicesRequestObject) (ImportDevicesResponseObject, error)
+	// RecordDeposit Record that a deposit is held or was released
+	// (POST /v1/devices/{deviceId}/deposits)
+	RecordDeposit(ctx context.Context, request RecordDepositRequestObject) (RecordDepositResponseObject, error)
+	// RecordFee Record that a replacement fee was charged
+	// (POST /v1/devices/{deviceId}/fees)
+	RecordFee(ctx context.Context, request RecordFeeRequestObject) (RecordFeeResponseObject, error)
+	// ReturnDevice Record that a unit came back
+	// (POST /v1/devices/{deviceId}/return)
+	ReturnDevice(ctx context.Context, request ReturnDeviceRequestObject) (ReturnDeviceResponseObject, error)
+	// ShipDevice Record that a unit was sent for an order
+	// (POST /v1/devices/{deviceId}/shipment)
+	ShipDevice(ctx context.Context, request ShipDeviceRequestObject) (ShipDeviceResponseObject, error)
 	// SubmitActivationCode Answer with the activation code
 	// (POST /v1/enrollments/{enrollmentId}/activation)
 	SubmitActivationCode(ctx context.Context, request SubmitActivationCodeRequestObject) (SubmitActivationCodeResponseObject, error)
@@ -7671,12 +13968,24 @@ type StrictServerInterface interface {
 	// RecordPushOpened Tell that the app showed the challenge
 	// (POST /v1/installations/{installationId}/challenges/{challengeId}/opened)
 	RecordPushOpened(ctx context.Context, request RecordPushOpenedRequestObject) (RecordPushOpenedResponseObject, error)
+	// ListInstallationCredentials The temporary credentials that wait in this app
+	// (GET /v1/installations/{installationId}/credentials)
+	ListInstallationCredentials(ctx context.Context, request ListInstallationCredentialsRequestObject) (ListInstallationCredentialsResponseObject, error)
+	// CollectCredential Show a temporary credential in the app
+	// (POST /v1/installations/{installationId}/credentials/{deliveryId}/collection)
+	CollectCredential(ctx context.Context, request CollectCredentialRequestObject) (CollectCredentialResponseObject, error)
 	// AttestPin Attest the app's PIN
 	// (POST /v1/installations/{installationId}/pin)
 	AttestPin(ctx context.Context, request AttestPinRequestObject) (AttestPinResponseObject, error)
+	// ReportPinBlocked Tell that the PIN was typed wrong too often
+	// (POST /v1/installations/{installationId}/pin-block)
+	ReportPinBlocked(ctx context.Context, request ReportPinBlockedRequestObject) (ReportPinBlockedResponseObject, error)
 	// RegisterPushToken Tell where the app can be pushed to
 	// (POST /v1/installations/{installationId}/push-token)
 	RegisterPushToken(ctx context.Context, request RegisterPushTokenRequestObject) (RegisterPushTokenResponseObject, error)
+	// RemoveUserFromInstallation Take a user's IB Key off this installation
+	// (POST /v1/installations/{installationId}/users/{userId}/removal)
+	RemoveUserFromInstallation(ctx context.Context, request RemoveUserFromInstallationRequestObject) (RemoveUserFromInstallationResponseObject, error)
 	// ListMessages The register of messages
 	// (GET /v1/messages)
 	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
@@ -7686,6 +13995,18 @@ type StrictServerInterface interface {
 	// ListReasonCodes The reason codes and what they mean
 	// (GET /v1/meta/reason-codes)
 	ListReasonCodes(ctx context.Context, request ListReasonCodesRequestObject) (ListReasonCodesResponseObject, error)
+	// CancelMigration Give it up
+	// (POST /v1/migrations/{migrationId}/cancel)
+	CancelMigration(ctx context.Context, request CancelMigrationRequestObject) (CancelMigrationResponseObject, error)
+	// CompleteMigration Let the new phone answer from now on
+	// (POST /v1/migrations/{migrationId}/complete)
+	CompleteMigration(ctx context.Context, request CompleteMigrationRequestObject) (CompleteMigrationResponseObject, error)
+	// ProveMigration Answer with the code from the SMS
+	// (POST /v1/migrations/{migrationId}/proof)
+	ProveMigration(ctx context.Context, request ProveMigrationRequestObject) (ProveMigrationResponseObject, error)
+	// ResendMigrationCode Send a new code
+	// (POST /v1/migrations/{migrationId}/resend)
+	ResendMigrationCode(ctx context.Context, request ResendMigrationCodeRequestObject) (ResendMigrationCodeResponseObject, error)
 	// ListOptOuts The register of opt-outs
 	// (GET /v1/opt-outs)
 	ListOptOuts(ctx context.Context, request ListOptOutsRequestObject) (ListOptOutsResponseObject, error)
@@ -7704,9 +14025,48 @@ type StrictServerInterface interface {
 	// ResendPhoneVerification Send a new confirm code
 	// (POST /v1/phones/{phoneId}/verifications/{verificationId}/resend)
 	ResendPhoneVerification(ctx context.Context, request ResendPhoneVerificationRequestObject) (ResendPhoneVerificationResponseObject, error)
+	// GetRuleImpact Whose opt-out a proposed rule would end
+	// (GET /v1/policy/impact)
+	GetRuleImpact(ctx context.Context, request GetRuleImpactRequestObject) (GetRuleImpactResponseObject, error)
+	// ListParameters The numbers decisions use at a moment, as known at another
+	// (GET /v1/policy/parameters)
+	ListParameters(ctx context.Context, request ListParametersRequestObject) (ListParametersResponseObject, error)
+	// SetParameter Give a parameter another value from a date on
+	// (POST /v1/policy/parameters/{name})
+	SetParameter(ctx context.Context, request SetParameterRequestObject) (SetParameterResponseObject, error)
+	// ListRules The rules in force at a moment, as known at another
+	// (GET /v1/policy/rules)
+	ListRules(ctx context.Context, request ListRulesRequestObject) (ListRulesResponseObject, error)
+	// PublishRule Publish a rule
+	// (POST /v1/policy/rules)
+	PublishRule(ctx context.Context, request PublishRuleRequestObject) (PublishRuleResponseObject, error)
+	// AmendRule Open the next version of a rule
+	// (POST /v1/policy/rules/{ruleId}/amendments)
+	AmendRule(ctx context.Context, request AmendRuleRequestObject) (AmendRuleResponseObject, error)
+	// WithdrawRule End a rule from a date on
+	// (POST /v1/policy/rules/{ruleId}/withdrawal)
+	WithdrawRule(ctx context.Context, request WithdrawRuleRequestObject) (WithdrawRuleResponseObject, error)
+	// CancelRecovery Give it up
+	// (POST /v1/recoveries/{recoveryId}/cancel)
+	CancelRecovery(ctx context.Context, request CancelRecoveryRequestObject) (CancelRecoveryResponseObject, error)
+	// CompleteRecovery Bind IB Key again after user verification
+	// (POST /v1/recoveries/{recoveryId}/complete)
+	CompleteRecovery(ctx context.Context, request CompleteRecoveryRequestObject) (CompleteRecoveryResponseObject, error)
+	// ProveRecovery Answer with the code from the SMS
+	// (POST /v1/recoveries/{recoveryId}/proof)
+	ProveRecovery(ctx context.Context, request ProveRecoveryRequestObject) (ProveRecoveryResponseObject, error)
+	// ResendRecoveryCode Send a new code
+	// (POST /v1/recoveries/{recoveryId}/resend)
+	ResendRecoveryCode(ctx context.Context, request ResendRecoveryCodeRequestObject) (ResendRecoveryCodeResponseObject, error)
 	// GetTimeline Everything that happened to one thing, oldest first
 	// (GET /v1/timelines/{kind}/{id})
 	GetTimeline(ctx context.Context, request GetTimelineRequestObject) (GetTimelineResponseObject, error)
+	// CompleteUnification Move IB Key out of the standalone app
+	// (POST /v1/unifications/{unificationId}/complete)
+	CompleteUnification(ctx context.Context, request CompleteUnificationRequestObject) (CompleteUnificationResponseObject, error)
+	// DeferUnification Put it off
+	// (POST /v1/unifications/{unificationId}/defer)
+	DeferUnification(ctx context.Context, request DeferUnificationRequestObject) (DeferUnificationResponseObject, error)
 	// RegisterUser Register a user
 	// (POST /v1/users)
 	RegisterUser(ctx context.Context, request RegisterUserRequestObject) (RegisterUserResponseObject, error)
@@ -7719,18 +14079,36 @@ type StrictServerInterface interface {
 	// RevokeAccountAccess End that access
 	// (POST /v1/users/{userId}/account-access/revocation)
 	RevokeAccountAccess(ctx context.Context, request RevokeAccountAccessRequestObject) (RevokeAccountAccessResponseObject, error)
-	// ListAuthenticators The user's active authenticators, strongest first
+	// ListAuthenticators The user's authenticators that were not revoked, strongest first
 	// (GET /v1/users/{userId}/authenticators)
 	ListAuthenticators(ctx context.Context, request ListAuthenticatorsRequestObject) (ListAuthenticatorsResponseObject, error)
 	// CloseUser Close a user for good
 	// (POST /v1/users/{userId}/closure)
 	CloseUser(ctx context.Context, request CloseUserRequestObject) (CloseUserResponseObject, error)
-	// StartEnrollment Begin the activation of IB Key on an installation
+	// IssueCodeCard Make a code card
+	// (POST /v1/users/{userId}/code-cards)
+	IssueCodeCard(ctx context.Context, request IssueCodeCardRequestObject) (IssueCodeCardResponseObject, error)
+	// DeliverCredential Record how a temporary credential reaches the user
+	// (POST /v1/users/{userId}/credential-deliveries)
+	DeliverCredential(ctx context.Context, request DeliverCredentialRequestObject) (DeliverCredentialResponseObject, error)
+	// GetUserDecision What the rules say about an opt-out of a user at a moment, as known at another
+	// (GET /v1/users/{userId}/decision)
+	GetUserDecision(ctx context.Context, request GetUserDecisionRequestObject) (GetUserDecisionResponseObject, error)
+	// RequestDevice Order a physical device
+	// (POST /v1/users/{userId}/device-requests)
+	RequestDevice(ctx context.Context, request RequestDeviceRequestObject) (RequestDeviceResponseObject, error)
+	// RequestDeviceSharing Ask to answer with another user's unit
+	// (POST /v1/users/{userId}/device-sharings)
+	RequestDeviceSharing(ctx context.Context, request RequestDeviceSharingRequestObject) (RequestDeviceSharingResponseObject, error)
+	// StartEnrollment Begin the activation of IB Key on an installation, or of a Digital Security Card+
 	// (POST /v1/users/{userId}/enrollments)
 	StartEnrollment(ctx context.Context, request StartEnrollmentRequestObject) (StartEnrollmentResponseObject, error)
 	// VerifyIdentity Record that an agent verified the caller's identity
 	// (POST /v1/users/{userId}/identity-verifications)
 	VerifyIdentity(ctx context.Context, request VerifyIdentityRequestObject) (VerifyIdentityResponseObject, error)
+	// StartMigration Begin to move IB Key to another phone
+	// (POST /v1/users/{userId}/migrations)
+	StartMigration(ctx context.Context, request StartMigrationRequestObject) (StartMigrationResponseObject, error)
 	// OptBackIn End the opt-out
 	// (POST /v1/users/{userId}/opt-ins)
 	OptBackIn(ctx context.Context, request OptBackInRequestObject) (OptBackInResponseObject, error)
@@ -7740,6 +14118,9 @@ type StrictServerInterface interface {
 	// AddPhone Add a phone number
 	// (POST /v1/users/{userId}/phones)
 	AddPhone(ctx context.Context, request AddPhoneRequestObject) (AddPhoneResponseObject, error)
+	// StartRecovery Begin to bring IB Key back on the phone it was on
+	// (POST /v1/users/{userId}/recoveries)
+	StartRecovery(ctx context.Context, request StartRecoveryRequestObject) (StartRecoveryResponseObject, error)
 	// RecordResidence Record where the user lives from a date on
 	// (POST /v1/users/{userId}/residence)
 	RecordResidence(ctx context.Context, request RecordResidenceRequestObject) (RecordResidenceResponseObject, error)
@@ -7749,6 +14130,12 @@ type StrictServerInterface interface {
 	// GetUserState What was true of a user at a moment
 	// (GET /v1/users/{userId}/state)
 	GetUserState(ctx context.Context, request GetUserStateRequestObject) (GetUserStateResponseObject, error)
+	// IssueTemporaryPasscode Replace a missing authenticator for some days
+	// (POST /v1/users/{userId}/temporary-passcodes)
+	IssueTemporaryPasscode(ctx context.Context, request IssueTemporaryPasscodeRequestObject) (IssueTemporaryPasscodeResponseObject, error)
+	// DetectUnification Say which standalone apps the new app found
+	// (POST /v1/users/{userId}/unifications)
+	DetectUnification(ctx context.Context, request DetectUnificationRequestObject) (DetectUnificationResponseObject, error)
 	// UnlockUser End a lock early
 	// (POST /v1/users/{userId}/unlock)
 	UnlockUser(ctx context.Context, request UnlockUserRequestObject) (UnlockUserResponseObject, error)
@@ -8001,6 +14388,251 @@ func (sh *strictHandler) IssueChallenge(ctx echo.Context, authenticationId Authe
 	return nil
 }
 
+// ReportLost operation middleware
+func (sh *strictHandler) ReportLost(ctx echo.Context, authenticatorId AuthenticatorId, params ReportLostParams) error {
+	var request ReportLostRequestObject
+
+	request.AuthenticatorId = authenticatorId
+	request.Params = params
+
+	var body ReportLostJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReportLost(ctx.Request().Context(), request.(ReportLostRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReportLost")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReportLostResponseObject); ok {
+		return validResponse.VisitReportLostResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ChangeDevicePin operation middleware
+func (sh *strictHandler) ChangeDevicePin(ctx echo.Context, authenticatorId AuthenticatorId, params ChangeDevicePinParams) error {
+	var request ChangeDevicePinRequestObject
+
+	request.AuthenticatorId = authenticatorId
+	request.Params = params
+
+	var body ChangeDevicePinJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeDevicePin(ctx.Request().Context(), request.(ChangeDevicePinRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeDevicePin")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeDevicePinResponseObject); ok {
+		return validResponse.VisitChangeDevicePinResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReactivateAuthenticator operation middleware
+func (sh *strictHandler) ReactivateAuthenticator(ctx echo.Context, authenticatorId AuthenticatorId, params ReactivateAuthenticatorParams) error {
+	var request ReactivateAuthenticatorRequestObject
+
+	request.AuthenticatorId = authenticatorId
+	request.Params = params
+
+	var body ReactivateAuthenticatorJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReactivateAuthenticator(ctx.Request().Context(), request.(ReactivateAuthenticatorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReactivateAuthenticator")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReactivateAuthenticatorResponseObject); ok {
+		return validResponse.VisitReactivateAuthenticatorResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeAuthenticator operation middleware
+func (sh *strictHandler) RevokeAuthenticator(ctx echo.Context, authenticatorId AuthenticatorId, params RevokeAuthenticatorParams) error {
+	var request RevokeAuthenticatorRequestObject
+
+	request.AuthenticatorId = authenticatorId
+	request.Params = params
+
+	var body RevokeAuthenticatorJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeAuthenticator(ctx.Request().Context(), request.(RevokeAuthenticatorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeAuthenticator")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeAuthenticatorResponseObject); ok {
+		return validResponse.VisitRevokeAuthenticatorResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SuspendAuthenticator operation middleware
+func (sh *strictHandler) SuspendAuthenticator(ctx echo.Context, authenticatorId AuthenticatorId, params SuspendAuthenticatorParams) error {
+	var request SuspendAuthenticatorRequestObject
+
+	request.AuthenticatorId = authenticatorId
+	request.Params = params
+
+	var body SuspendAuthenticatorJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SuspendAuthenticator(ctx.Request().Context(), request.(SuspendAuthenticatorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SuspendAuthenticator")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SuspendAuthenticatorResponseObject); ok {
+		return validResponse.VisitSuspendAuthenticatorResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetChallenge operation middleware
 func (sh *strictHandler) GetChallenge(ctx echo.Context, challengeId ChallengeId, params GetChallengeParams) error {
 	var request GetChallengeRequestObject
@@ -8229,6 +14861,58 @@ func (sh *strictHandler) SubmitResponse(ctx echo.Context, challengeId ChallengeI
 	return nil
 }
 
+// RequestVoiceCall operation middleware
+func (sh *strictHandler) RequestVoiceCall(ctx echo.Context, challengeId ChallengeId, params RequestVoiceCallParams) error {
+	var request RequestVoiceCallRequestObject
+
+	request.ChallengeId = challengeId
+	request.Params = params
+
+	var body RequestVoiceCallJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestVoiceCall(ctx.Request().Context(), request.(RequestVoiceCallRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestVoiceCall")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RequestVoiceCallResponseObject); ok {
+		return validResponse.VisitRequestVoiceCallResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // RegisterClient operation middleware
 func (sh *strictHandler) RegisterClient(ctx echo.Context, params RegisterClientParams) error {
 	var request RegisterClientRequestObject
@@ -8320,6 +15004,55 @@ func (sh *strictHandler) AssignCarryingEntity(ctx echo.Context, clientId ClientI
 		return err
 	} else if validResponse, ok := response.(AssignCarryingEntityResponseObject); ok {
 		return validResponse.VisitAssignCarryingEntityResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RecordDomicile operation middleware
+func (sh *strictHandler) RecordDomicile(ctx echo.Context, clientId ClientId, params RecordDomicileParams) error {
+	var request RecordDomicileRequestObject
+
+	request.ClientId = clientId
+	request.Params = params
+
+	var body RecordDomicileJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RecordDomicile(ctx.Request().Context(), request.(RecordDomicileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RecordDomicile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RecordDomicileResponseObject); ok {
+		return validResponse.VisitRecordDomicileResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -8418,6 +15151,397 @@ func (sh *strictHandler) RemoveHolder(ctx echo.Context, clientId ClientId, param
 		return err
 	} else if validResponse, ok := response.(RemoveHolderResponseObject); ok {
 		return validResponse.VisitRemoveHolderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RecordHolderResidence operation middleware
+func (sh *strictHandler) RecordHolderResidence(ctx echo.Context, clientId ClientId, params RecordHolderResidenceParams) error {
+	var request RecordHolderResidenceRequestObject
+
+	request.ClientId = clientId
+	request.Params = params
+
+	var body RecordHolderResidenceJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RecordHolderResidence(ctx.Request().Context(), request.(RecordHolderResidenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RecordHolderResidence")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RecordHolderResidenceResponseObject); ok {
+		return validResponse.VisitRecordHolderResidenceResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ActivateCodeCard operation middleware
+func (sh *strictHandler) ActivateCodeCard(ctx echo.Context, authenticatorId AuthenticatorId, params ActivateCodeCardParams) error {
+	var request ActivateCodeCardRequestObject
+
+	request.AuthenticatorId = authenticatorId
+	request.Params = params
+
+	var body ActivateCodeCardJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ActivateCodeCard(ctx.Request().Context(), request.(ActivateCodeCardRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ActivateCodeCard")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ActivateCodeCardResponseObject); ok {
+		return validResponse.VisitActivateCodeCardResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DecideDeviceSharing operation middleware
+func (sh *strictHandler) DecideDeviceSharing(ctx echo.Context, sharingId SharingId, params DecideDeviceSharingParams) error {
+	var request DecideDeviceSharingRequestObject
+
+	request.SharingId = sharingId
+	request.Params = params
+
+	var body DecideDeviceSharingJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideDeviceSharing(ctx.Request().Context(), request.(DecideDeviceSharingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideDeviceSharing")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DecideDeviceSharingResponseObject); ok {
+		return validResponse.VisitDecideDeviceSharingResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ImportDevices operation middleware
+func (sh *strictHandler) ImportDevices(ctx echo.Context, params ImportDevicesParams) error {
+	var request ImportDevicesRequestObject
+
+	request.Params = params
+
+	var body ImportDevicesJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportDevices(ctx.Request().Context(), request.(ImportDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportDevices")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ImportDevicesResponseObject); ok {
+		return validResponse.VisitImportDevicesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RecordDeposit operation middleware
+func (sh *strictHandler) RecordDeposit(ctx echo.Context, deviceId DeviceId, params RecordDepositParams) error {
+	var request RecordDepositRequestObject
+
+	request.DeviceId = deviceId
+	request.Params = params
+
+	var body RecordDepositJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RecordDeposit(ctx.Request().Context(), request.(RecordDepositRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RecordDeposit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RecordDepositResponseObject); ok {
+		return validResponse.VisitRecordDepositResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RecordFee operation middleware
+func (sh *strictHandler) RecordFee(ctx echo.Context, deviceId DeviceId, params RecordFeeParams) error {
+	var request RecordFeeRequestObject
+
+	request.DeviceId = deviceId
+	request.Params = params
+
+	var body RecordFeeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RecordFee(ctx.Request().Context(), request.(RecordFeeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RecordFee")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RecordFeeResponseObject); ok {
+		return validResponse.VisitRecordFeeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReturnDevice operation middleware
+func (sh *strictHandler) ReturnDevice(ctx echo.Context, deviceId DeviceId, params ReturnDeviceParams) error {
+	var request ReturnDeviceRequestObject
+
+	request.DeviceId = deviceId
+	request.Params = params
+
+	var body ReturnDeviceJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReturnDevice(ctx.Request().Context(), request.(ReturnDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReturnDevice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReturnDeviceResponseObject); ok {
+		return validResponse.VisitReturnDeviceResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ShipDevice operation middleware
+func (sh *strictHandler) ShipDevice(ctx echo.Context, deviceId DeviceId, params ShipDeviceParams) error {
+	var request ShipDeviceRequestObject
+
+	request.DeviceId = deviceId
+	request.Params = params
+
+	var body ShipDeviceJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ShipDevice(ctx.Request().Context(), request.(ShipDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ShipDevice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ShipDeviceResponseObject); ok {
+		return validResponse.VisitShipDeviceResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -8928,6 +16052,82 @@ func (sh *strictHandler) RecordPushOpened(ctx echo.Context, installationId Insta
 	return nil
 }
 
+// ListInstallationCredentials operation middleware
+func (sh *strictHandler) ListInstallationCredentials(ctx echo.Context, installationId InstallationId, params ListInstallationCredentialsParams) error {
+	var request ListInstallationCredentialsRequestObject
+
+	request.InstallationId = installationId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInstallationCredentials(ctx.Request().Context(), request.(ListInstallationCredentialsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInstallationCredentials")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListInstallationCredentialsResponseObject); ok {
+		return validResponse.VisitListInstallationCredentialsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CollectCredential operation middleware
+func (sh *strictHandler) CollectCredential(ctx echo.Context, installationId InstallationId, deliveryId DeliveryId, params CollectCredentialParams) error {
+	var request CollectCredentialRequestObject
+
+	request.InstallationId = installationId
+	request.DeliveryId = deliveryId
+	request.Params = params
+
+	var body CollectCredentialJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CollectCredential(ctx.Request().Context(), request.(CollectCredentialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CollectCredential")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CollectCredentialResponseObject); ok {
+		return validResponse.VisitCollectCredentialResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // AttestPin operation middleware
 func (sh *strictHandler) AttestPin(ctx echo.Context, installationId InstallationId, params AttestPinParams) error {
 	var request AttestPinRequestObject
@@ -8977,6 +16177,55 @@ func (sh *strictHandler) AttestPin(ctx echo.Context, installationId Installation
 	return nil
 }
 
+// ReportPinBlocked operation middleware
+func (sh *strictHandler) ReportPinBlocked(ctx echo.Context, installationId InstallationId, params ReportPinBlockedParams) error {
+	var request ReportPinBlockedRequestObject
+
+	request.InstallationId = installationId
+	request.Params = params
+
+	var body ReportPinBlockedJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReportPinBlocked(ctx.Request().Context(), request.(ReportPinBlockedRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReportPinBlocked")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReportPinBlockedResponseObject); ok {
+		return validResponse.VisitReportPinBlockedResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // RegisterPushToken operation middleware
 func (sh *strictHandler) RegisterPushToken(ctx echo.Context, installationId InstallationId, params RegisterPushTokenParams) error {
 	var request RegisterPushTokenRequestObject
@@ -9020,6 +16269,59 @@ func (sh *strictHandler) RegisterPushToken(ctx echo.Context, installationId Inst
 		return err
 	} else if validResponse, ok := response.(RegisterPushTokenResponseObject); ok {
 		return validResponse.VisitRegisterPushTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveUserFromInstallation operation middleware
+func (sh *strictHandler) RemoveUserFromInstallation(ctx echo.Context, installationId InstallationId, userId UserId, params RemoveUserFromInstallationParams) error {
+	var request RemoveUserFromInstallationRequestObject
+
+	request.InstallationId = installationId
+	request.UserId = userId
+	request.Params = params
+
+	var body RemoveUserFromInstallationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveUserFromInstallation(ctx.Request().Context(), request.(RemoveUserFromInstallationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveUserFromInstallation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveUserFromInstallationResponseObject); ok {
+		return validResponse.VisitRemoveUserFromInstallationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -9091,6 +16393,208 @@ func (sh *strictHandler) ListReasonCodes(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(ListReasonCodesResponseObject); ok {
 		return validResponse.VisitListReasonCodesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelMigration operation middleware
+func (sh *strictHandler) CancelMigration(ctx echo.Context, migrationId MigrationId, params CancelMigrationParams) error {
+	var request CancelMigrationRequestObject
+
+	request.MigrationId = migrationId
+	request.Params = params
+
+	var body CancelMigrationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelMigration(ctx.Request().Context(), request.(CancelMigrationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelMigration")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelMigrationResponseObject); ok {
+		return validResponse.VisitCancelMigrationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CompleteMigration operation middleware
+func (sh *strictHandler) CompleteMigration(ctx echo.Context, migrationId MigrationId, params CompleteMigrationParams) error {
+	var request CompleteMigrationRequestObject
+
+	request.MigrationId = migrationId
+	request.Params = params
+
+	var body CompleteMigrationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteMigration(ctx.Request().Context(), request.(CompleteMigrationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteMigration")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CompleteMigrationResponseObject); ok {
+		return validResponse.VisitCompleteMigrationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ProveMigration operation middleware
+func (sh *strictHandler) ProveMigration(ctx echo.Context, migrationId MigrationId, params ProveMigrationParams) error {
+	var request ProveMigrationRequestObject
+
+	request.MigrationId = migrationId
+	request.Params = params
+
+	var body ProveMigrationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveMigration(ctx.Request().Context(), request.(ProveMigrationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveMigration")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ProveMigrationResponseObject); ok {
+		return validResponse.VisitProveMigrationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResendMigrationCode operation middleware
+func (sh *strictHandler) ResendMigrationCode(ctx echo.Context, migrationId MigrationId, params ResendMigrationCodeParams) error {
+	var request ResendMigrationCodeRequestObject
+
+	request.MigrationId = migrationId
+	request.Params = params
+
+	var body ResendMigrationCodeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendMigrationCode(ctx.Request().Context(), request.(ResendMigrationCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendMigrationCode")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResendMigrationCodeResponseObject); ok {
+		return validResponse.VisitResendMigrationCodeResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -9375,6 +16879,478 @@ func (sh *strictHandler) ResendPhoneVerification(ctx echo.Context, phoneId Phone
 	return nil
 }
 
+// GetRuleImpact operation middleware
+func (sh *strictHandler) GetRuleImpact(ctx echo.Context, params GetRuleImpactParams) error {
+	var request GetRuleImpactRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRuleImpact(ctx.Request().Context(), request.(GetRuleImpactRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRuleImpact")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetRuleImpactResponseObject); ok {
+		return validResponse.VisitGetRuleImpactResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListParameters operation middleware
+func (sh *strictHandler) ListParameters(ctx echo.Context, params ListParametersParams) error {
+	var request ListParametersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListParameters(ctx.Request().Context(), request.(ListParametersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListParameters")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListParametersResponseObject); ok {
+		return validResponse.VisitListParametersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SetParameter operation middleware
+func (sh *strictHandler) SetParameter(ctx echo.Context, name ParameterName, params SetParameterParams) error {
+	var request SetParameterRequestObject
+
+	request.Name = name
+	request.Params = params
+
+	var body SetParameterJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SetParameter(ctx.Request().Context(), request.(SetParameterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetParameter")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SetParameterResponseObject); ok {
+		return validResponse.VisitSetParameterResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListRules operation middleware
+func (sh *strictHandler) ListRules(ctx echo.Context, params ListRulesParams) error {
+	var request ListRulesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRules(ctx.Request().Context(), request.(ListRulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRules")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListRulesResponseObject); ok {
+		return validResponse.VisitListRulesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PublishRule operation middleware
+func (sh *strictHandler) PublishRule(ctx echo.Context, params PublishRuleParams) error {
+	var request PublishRuleRequestObject
+
+	request.Params = params
+
+	var body PublishRuleJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PublishRule(ctx.Request().Context(), request.(PublishRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PublishRule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PublishRuleResponseObject); ok {
+		return validResponse.VisitPublishRuleResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AmendRule operation middleware
+func (sh *strictHandler) AmendRule(ctx echo.Context, ruleId RuleId, params AmendRuleParams) error {
+	var request AmendRuleRequestObject
+
+	request.RuleId = ruleId
+	request.Params = params
+
+	var body AmendRuleJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AmendRule(ctx.Request().Context(), request.(AmendRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AmendRule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AmendRuleResponseObject); ok {
+		return validResponse.VisitAmendRuleResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// WithdrawRule operation middleware
+func (sh *strictHandler) WithdrawRule(ctx echo.Context, ruleId RuleId, params WithdrawRuleParams) error {
+	var request WithdrawRuleRequestObject
+
+	request.RuleId = ruleId
+	request.Params = params
+
+	var body WithdrawRuleJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.WithdrawRule(ctx.Request().Context(), request.(WithdrawRuleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WithdrawRule")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(WithdrawRuleResponseObject); ok {
+		return validResponse.VisitWithdrawRuleResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelRecovery operation middleware
+func (sh *strictHandler) CancelRecovery(ctx echo.Context, recoveryId RecoveryId, params CancelRecoveryParams) error {
+	var request CancelRecoveryRequestObject
+
+	request.RecoveryId = recoveryId
+	request.Params = params
+
+	var body CancelRecoveryJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelRecovery(ctx.Request().Context(), request.(CancelRecoveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelRecovery")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelRecoveryResponseObject); ok {
+		return validResponse.VisitCancelRecoveryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CompleteRecovery operation middleware
+func (sh *strictHandler) CompleteRecovery(ctx echo.Context, recoveryId RecoveryId, params CompleteRecoveryParams) error {
+	var request CompleteRecoveryRequestObject
+
+	request.RecoveryId = recoveryId
+	request.Params = params
+
+	var body CompleteRecoveryJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteRecovery(ctx.Request().Context(), request.(CompleteRecoveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteRecovery")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CompleteRecoveryResponseObject); ok {
+		return validResponse.VisitCompleteRecoveryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ProveRecovery operation middleware
+func (sh *strictHandler) ProveRecovery(ctx echo.Context, recoveryId RecoveryId, params ProveRecoveryParams) error {
+	var request ProveRecoveryRequestObject
+
+	request.RecoveryId = recoveryId
+	request.Params = params
+
+	var body ProveRecoveryJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveRecovery(ctx.Request().Context(), request.(ProveRecoveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveRecovery")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ProveRecoveryResponseObject); ok {
+		return validResponse.VisitProveRecoveryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResendRecoveryCode operation middleware
+func (sh *strictHandler) ResendRecoveryCode(ctx echo.Context, recoveryId RecoveryId, params ResendRecoveryCodeParams) error {
+	var request ResendRecoveryCodeRequestObject
+
+	request.RecoveryId = recoveryId
+	request.Params = params
+
+	var body ResendRecoveryCodeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendRecoveryCode(ctx.Request().Context(), request.(ResendRecoveryCodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendRecoveryCode")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResendRecoveryCodeResponseObject); ok {
+		return validResponse.VisitResendRecoveryCodeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetTimeline operation middleware
 func (sh *strictHandler) GetTimeline(ctx echo.Context, kind TimelineKind, id AnyId, params GetTimelineParams) error {
 	var request GetTimelineRequestObject
@@ -9396,6 +17372,107 @@ func (sh *strictHandler) GetTimeline(ctx echo.Context, kind TimelineKind, id Any
 		return err
 	} else if validResponse, ok := response.(GetTimelineResponseObject); ok {
 		return validResponse.VisitGetTimelineResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CompleteUnification operation middleware
+func (sh *strictHandler) CompleteUnification(ctx echo.Context, unificationId UnificationId, params CompleteUnificationParams) error {
+	var request CompleteUnificationRequestObject
+
+	request.UnificationId = unificationId
+	request.Params = params
+
+	var body CompleteUnificationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteUnification(ctx.Request().Context(), request.(CompleteUnificationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteUnification")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CompleteUnificationResponseObject); ok {
+		return validResponse.VisitCompleteUnificationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeferUnification operation middleware
+func (sh *strictHandler) DeferUnification(ctx echo.Context, unificationId UnificationId, params DeferUnificationParams) error {
+	var request DeferUnificationRequestObject
+
+	request.UnificationId = unificationId
+	request.Params = params
+
+	var body DeferUnificationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeferUnification(ctx.Request().Context(), request.(DeferUnificationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeferUnification")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeferUnificationResponseObject); ok {
+		return validResponse.VisitDeferUnificationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -9649,6 +17726,228 @@ func (sh *strictHandler) CloseUser(ctx echo.Context, userId UserId, params Close
 	return nil
 }
 
+// IssueCodeCard operation middleware
+func (sh *strictHandler) IssueCodeCard(ctx echo.Context, userId UserId, params IssueCodeCardParams) error {
+	var request IssueCodeCardRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body IssueCodeCardJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueCodeCard(ctx.Request().Context(), request.(IssueCodeCardRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueCodeCard")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IssueCodeCardResponseObject); ok {
+		return validResponse.VisitIssueCodeCardResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeliverCredential operation middleware
+func (sh *strictHandler) DeliverCredential(ctx echo.Context, userId UserId, params DeliverCredentialParams) error {
+	var request DeliverCredentialRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body DeliverCredentialJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeliverCredential(ctx.Request().Context(), request.(DeliverCredentialRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeliverCredential")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeliverCredentialResponseObject); ok {
+		return validResponse.VisitDeliverCredentialResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetUserDecision operation middleware
+func (sh *strictHandler) GetUserDecision(ctx echo.Context, userId UserId, params GetUserDecisionParams) error {
+	var request GetUserDecisionRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUserDecision(ctx.Request().Context(), request.(GetUserDecisionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUserDecision")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetUserDecisionResponseObject); ok {
+		return validResponse.VisitGetUserDecisionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RequestDevice operation middleware
+func (sh *strictHandler) RequestDevice(ctx echo.Context, userId UserId, params RequestDeviceParams) error {
+	var request RequestDeviceRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body RequestDeviceJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestDevice(ctx.Request().Context(), request.(RequestDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestDevice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RequestDeviceResponseObject); ok {
+		return validResponse.VisitRequestDeviceResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RequestDeviceSharing operation middleware
+func (sh *strictHandler) RequestDeviceSharing(ctx echo.Context, userId UserId, params RequestDeviceSharingParams) error {
+	var request RequestDeviceSharingRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body RequestDeviceSharingJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestDeviceSharing(ctx.Request().Context(), request.(RequestDeviceSharingRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestDeviceSharing")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RequestDeviceSharingResponseObject); ok {
+		return validResponse.VisitRequestDeviceSharingResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // StartEnrollment operation middleware
 func (sh *strictHandler) StartEnrollment(ctx echo.Context, userId UserId, params StartEnrollmentParams) error {
 	var request StartEnrollmentRequestObject
@@ -9741,6 +18040,55 @@ func (sh *strictHandler) VerifyIdentity(ctx echo.Context, userId UserId, params 
 		return err
 	} else if validResponse, ok := response.(VerifyIdentityResponseObject); ok {
 		return validResponse.VisitVerifyIdentityResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StartMigration operation middleware
+func (sh *strictHandler) StartMigration(ctx echo.Context, userId UserId, params StartMigrationParams) error {
+	var request StartMigrationRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body StartMigrationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartMigration(ctx.Request().Context(), request.(StartMigrationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartMigration")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StartMigrationResponseObject); ok {
+		return validResponse.VisitStartMigrationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -9894,6 +18242,55 @@ func (sh *strictHandler) AddPhone(ctx echo.Context, userId UserId, params AddPho
 	return nil
 }
 
+// StartRecovery operation middleware
+func (sh *strictHandler) StartRecovery(ctx echo.Context, userId UserId, params StartRecoveryParams) error {
+	var request StartRecoveryRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body StartRecoveryJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartRecovery(ctx.Request().Context(), request.(StartRecoveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartRecovery")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StartRecoveryResponseObject); ok {
+		return validResponse.VisitStartRecoveryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // RecordResidence operation middleware
 func (sh *strictHandler) RecordResidence(ctx echo.Context, userId UserId, params RecordResidenceParams) error {
 	var request RecordResidenceRequestObject
@@ -10018,6 +18415,104 @@ func (sh *strictHandler) GetUserState(ctx echo.Context, userId UserId, params Ge
 	return nil
 }
 
+// IssueTemporaryPasscode operation middleware
+func (sh *strictHandler) IssueTemporaryPasscode(ctx echo.Context, userId UserId, params IssueTemporaryPasscodeParams) error {
+	var request IssueTemporaryPasscodeRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body IssueTemporaryPasscodeJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IssueTemporaryPasscode(ctx.Request().Context(), request.(IssueTemporaryPasscodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssueTemporaryPasscode")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IssueTemporaryPasscodeResponseObject); ok {
+		return validResponse.VisitIssueTemporaryPasscodeResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DetectUnification operation middleware
+func (sh *strictHandler) DetectUnification(ctx echo.Context, userId UserId, params DetectUnificationParams) error {
+	var request DetectUnificationRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body DetectUnificationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DetectUnification(ctx.Request().Context(), request.(DetectUnificationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DetectUnification")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DetectUnificationResponseObject); ok {
+		return validResponse.VisitDetectUnificationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // UnlockUser operation middleware
 func (sh *strictHandler) UnlockUser(ctx echo.Context, userId UserId, params UnlockUserParams) error {
 	var request UnlockUserRequestObject
@@ -10075,255 +18570,431 @@ func (sh *strictHandler) UnlockUser(ctx echo.Context, userId UserId, params Unlo
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H39cts4tueroHhvVX8MZUuynQ/5jy3HcU97O4k9ttM9d1pZCyIhCW0KYAOgZE3KVfss+xL3//so+yRb",
-	"OABJkKIkUpad5O5MTc3EEkV8nXNwPn/nsxfwacwZYUp6vc9ejAWeEkUE/HUyUkTof4REBoLGinLm9bxB",
-	"jMdkj5F7NUB8hNSEIP0JGpIRF+QYPuBqQgTKX4emiVRoSOBLiafE8z2qX/ZnQsTC8z2mP+t5GIb0PRlM",
-	"yBTrsaf4/h1hYzXxeofttu/FWCki9E//1+8nrX/g1j/brde3rU+fO/5hu/3w757vqUWs3yWVoGzsPTz4",
-	"3kmiJoQpGmC9hvNQvxiGj7GaOKOXH/M9Qf5MqCCh11MiIe7E/l2Qkdfz/m0/38J9863cXxpPT+J0gqOI",
-	"sDFZOX7gPLHt0O4oMGpECVOrh0y/3nq89AV6sDMmeBRN1w1I3Ee2HbQwDgw8Wzvm7JHDzfKRzkMyjbki",
-	"LFj8QhbL3PGR0T8TgmIiUKBPQiDMQiR4oixraOpHd2SBMJNzzRr6wxEVUiGeqIADb5B7PI0jPfejoDPq",
-	"4pftVsTHlLU6KeNMCA6BVewanXm19MS2XWtpfbBkJhWOovW8Q4sPbT188TXl4S8F56MKkdRP2u2DIGH0",
-	"Hk0l/EH2zGdDLMmLw0RESNIxwyoRxHw/QHxGBBpopo9IOCZiX0+ZSLU/6/T7bIDen938fPEWDeAPvVr7",
-	"TzvMMXrRRhIRCrJujherjuYkG6HlrqVlFrNupxzh1+2WhF+79frT587BQ7+/VxaE3ZWC8B2dUrW8f1d8",
-	"LrUsxyDJV8jmCH7rTi8kI5xEyut1tGSe4ns6TaZe7wj+osz81cnmQZkiYyJgIu8pu+SSmvHL03E2LH3I",
-	"zG4uqNJ3CFZITahEguDQXC2SkBrb/56y7I2rbpnqffa7q7b0QoRVt+RbKkhgx6naTS7C0k2X7Sa8SQsB",
-	"pvfvdw/DX/Dhp6oZXE44W32pxPbbbTkyfTuMlIiYS7K82t8mC5BjAvYeRZzfyWMkSKCXGaI5VZPs+xUb",
-	"Ett3rzwWQ1Tp352qnfgoiVi5EYn5ctt9sO/Ww/xKBB1tUiZmxYe2HbY01oMe38qpNzykBDS1s2ms4C4K",
-	"OFOEAYfjOI7s7/b/kIbNal538DYYqXjKH7iaUDZGiiOJF8cIM0T0s4gP/yCBQlQiHAQkViREivM9z0xW",
-	"xpxJM9GTIOX4DTPNLsDP6e0tNSuQmbpt486wGxyEh+Ro9GL8cvKKvv6jfdeJulPNHlJhlUiv56XE5z3U",
-	"1tpgcldEai6sWP5vWu4MSaAvcD5CVPUyCvdRwoIJZmMSIi6QIKNEmqEvBR9GZLpmybF54i8VSw94CKSE",
-	"IxrCw7cjTCOiqYkIwbWa/nv2VM4seuIK00jLXKlPAkWcjT3fi7mWwcLrefvwo4dPGTFpOvYORp2gHR51",
-	"8cvh60PS1pdTup+gfCuqQCm5AVaG3+lDn+JoxMUU5mWZMl2V3F+efO0DSfeu4ixOEAjLzAARXPGARz66",
-	"+ukUvT48eqlHudLHgKOnJDdBsOTs1JzA9fvr29OLi3dvL377AAwvjTyfY6ooHIAgSizArrr2ei8OC+Sa",
-	"kUy9zUkXV7E5V+ZdaLhAIomIb1TQjB+yISxLBjxh6iQIiJRX5lBhm8IQ7kkcXQoeE6FA1oxwJInvxc5H",
-	"n3Mjorat4HtkNNL344xcsE0/e4sV8VK5ZyTo767h4r4qvyCNTNJDFfi62cpyYqhlIUjvoUgSm44we/Kh",
-	"RBufPc1RWBm16cWh52hU7WWNKiekz5nakB2472XCCUjQEFqlKuHusH2jn2/Cis3louGu3lEWujM1Z+n5",
-	"Hh6b/5cLqcjUg9/NqFGU6DTmwngH9FZGFLOAVKwCVqjfvn51MAfzbOWywvBnHoVEbMcRjanb92IipKbS",
-	"UQ3GJ4LoxZvblYbwxybe00wuFkv7kA/rvqwGU4UhaIbb7Q9LpsMqrflcX08Mm7cgzQI+GpIxZUzrHaBG",
-	"/sXzi06hzWqhu147cuWS2MLIMOf1RyVrALf++enzwcOtNgtwa/bpc/fFw/e3v3darz8ZS6Htd149/PA/",
-	"KmwF3zuJY5fs6fBO3E75kEbVdHyiFJHqkrLt9jjWJlZEg8WvREirdWU2WqcN/9lopxVIpfzCyk0suL4a",
-	"ThlX+Oma+dn83IlW21PmwQUa0HSTMrGUPeB7OIr4HGwywaMINCy2qDy1ba4Mch9TQeSJqrKsCAMVR5sv",
-	"qRt1TBnCY6z/V1kHrJRzLrREy+6NECvSUhT8SUuz5PB+mCRVZCqb7fSFmd1D9mIsBF487vJLb+f1vzG6",
-	"+aMvSyIlzYRtccMvjEZpHzF+BvC9IR4TRsJjxFm0MLLIzBqlxLG0y3NMZ0bMrVvVb+apMrtlJJntzqar",
-	"uIJ7Vosydc8KUmxJiFWLsCo62JrJuWjE4/D4g5/pD+t+9ot+5kFfFfKOhDe8QiPwPYHZnfPFKsFXnrGf",
-	"aQ/69xuOorF29Pj9MUKKhEae1BMIdMnJ28RNu8Mz4Rtl0cU16Eu516uW+2r1aQN/KUEDRULn+yHnEcGs",
-	"WrnGoBttVqLXk46fK9nOFAoHuJG6NvE5TtTj+JyLd7Sx8pFdKk1vFy6Wr5XSnppXVm3MKRZiQdn4jCmq",
-	"Flsas/YdqcJcV6/2s1+a0Uun8mJJT62MZH7K/4n2bluffqw8nUcbz8WZ+kuL3qz/n7pqVhPpFmSKR4V3",
-	"LcAMDQkKOSOIwZ2a0U9u1sqYW9tNEvjHCEfREAd3sBAWkKhSMSurKnr7p7EJfK9XF9In35GRqvH0DpTY",
-	"x98BgSBYNbsCQhJpRWQjyb9Nn9uFtlvzdgobxb2bXUcRlurEHHFB/edCaGLXd2P67yq6mmIVTD6sMGgv",
-	"EznpgUJpDE/wnU/4/DjX6fULJaIKUaY4fIzjuBADPnx18LrbqdqXaQ1F+71VsfloFFFGCoxbnGz2lXUY",
-	"Gse9mX5Ix1TJldNXEzLdZgH/shfc3cj1jFqkfm0e1z9MYiIkCUn4ZtGQU7KfyoY/TLJgW82wWeEO13K7",
-	"It8mC9KtVJyA5IuKk7GNconnihhHzpcEuZ/dRWvvt036VTCJttCvyme4RFZ2NT1EpUxIiP7rP1FIZaxl",
-	"jf4Uo9Q1ihTnd8YJkMgJ4gJdv7/Wjxvy6/WZ5UhgXBA0//WfKGFW2uNhZDk8e6H1ECOqjpG5YxEXfaZv",
-	"WaSvWf17E8yVCmFB0IgyHO31mROzttP3fC+fted7Zk7gkXbG10cR6+HNDwij8I8pvr91Ds+caZhd8vDP",
-	"nPArZbOJOJxAps1zBDUa34ZrohrrTH03q8shzYMSaUZF1b+aEuFVv5Rc8pSFdEbDBEee7/3BKbjluRhj",
-	"RiW2aQ1KJBLYKJxRycWKA+DBXVPnMJ/X1QzKzl0+r94uHm7pqA7szeRucreZxxleUT0rfT0qkmezbTfH",
-	"ZLZRCP+6NKtktmJOCWs6viAqEaxgO6/ypGSPrhxbVOTUnV9foIPOixetDsJRPMGtbkG7+PkXb8ma+vS5",
-	"W03uYA9VjvDqRbuDNK0VXt5td1+02getdqfsWy3GITpVaUOHDy3zj27+j+VZ+d59a8xby1N19PEmJDvB",
-	"jJHI5WY51QJU3w8rNNg1/pgpkRKPa3harqfSahQVoUig68J9YFaesIAIhSmkY5ngn80S2OhaSdeZDVhF",
-	"U1lmzNoNLOUWsDShRSttPFFoSrTuLr2qATLmbWoI1zcqHQJpyTsat4z3HketLKEDhshcf9NaN1cxi/bZ",
-	"bLkdU9vXEm7XYv7WkjD8O02FSv8WRNPMU8Tg84O0V8qXcMo/N+XxQGzMkbk4vTp5HI3M+J252JYzVLP1",
-	"S2P0caZV4jjCAZxxc8en2Yuym2qZ0lLv8HaEVMy/r0lXm4wgwsQWRhAcZ3P/IRc1MvmMHxn8Nm5Qo3iM",
-	"NwIzaaxAbTjFggdEgok0JBFnY4kUr/SUYYUriEIiqbjQJr/JqsARGlEShRKspIDGEyIUuVdL90hRA/hD",
-	"crZ3hefvjSys5//KahS0DFV4wwybz4AHQSJEM4diWs+wiUvtYw++Fzs54Rt8ReWUN/2dyRIXJjPOJGL+",
-	"kWVhV7zPJEg1WZIgsyxPYOnKqLgmslS+KqfSn0mauVPnVUoQPK3cGPNBDfq40Q9WumLs250FOhN0zsUO",
-	"lq2ssIuWMRwKrJQqsxqmK5nVMF3PnGujpM+HMk0NBQknTdGAmaupUMtqbWoJape98P25+UkHMmjKAhse",
-	"3SJkFqSm18ZwE0iERgE2I2krbheo99gUQrUiYE5ZaEzztdkM5qnqoJ0dMHuXb1e9kk5uLGnnBlnumAPH",
-	"WNEKe1VZIfjpc8d/1V5DQ3qUczbiTR0V2Ai3pZem4v8nkP6FU9oYlprl2VobjGlm6ijTHywNu3ZTnzym",
-	"W9zY7WO6P9ng3ilOTOVJqgYxfsu4yoojPN9z/5S3fDSCz27BRGJEgRzj4jaiEHpPmIxJQEd0he8wHXjb",
-	"MLKd7ro9Kq5tOUqrP63ak58JjjS5N5qRtqv10tZSoyvc6uii3OwknmEagSu3riZatazl2kq3AOjoaF0E",
-	"vd+/73Za/f79y7NPf6nk9POQQLjbrah5hnTwraKdyzM9DzfnNK/4XTEcslbjr9qj7egfUrmbZjNPiZrw",
-	"sCJzopyC+7std9TWxdHrFZV5hTycdDrZIJXLZ0N+/+SSEUZxVOstBWPhNU19T/WJ0XEnrgjLL19p2sap",
-	"/ILXIWLPd3x7xgAzRhNWKzYiT0bbKtSzDVs/Nl8uToYRDX4hiyq7NC9atkrs9c8nre7Ri/TPOyjw3rCP",
-	"5YJsd8RNYmBpcas1dcrkZk0ddLVMc9tSojzSRfVQsdBfyOIkGnNB1WTqXmtn192jF57vnYXdo6PO60r9",
-	"YClkNjTHIgv8mj//joxx9AZLKpsuXF6MGvArVXhFitVNGuXV+qJEQzKhzFhDIomIdG2hjWqqyU6ekask",
-	"IufhCl0Cwr7miYZasOM6SPc3JmJK1S2P1S1PIBxp/nWbMEXTlHzna8oCG2AzquEtmeEogah01fHE5VqJ",
-	"Gja53rZfa+vruclZ2pny4L458irOfEdZYVNs+Yjvjeg9GEMzTmNQye4Yn7PKldo74yszUe2srrTt+E3Z",
-	"qc7Em8eWr8mf1d4hmx7RMIMvy7Vo8isTcGv6i0RU275jrMgcLyq/izAo9+9lHf5qEPWKeIAjsjmgVPKG",
-	"DiVhCo24SJ2GJET2+apVN884z8oXK50E9svUobnygffuEpafyjEZGnlML0b1Vi1IQGisVrzfxnWbuVDX",
-	"B96qPKXjaQpRVfUtC9NMtOWMOsJUk8nVy8CzJ+Lm34E4qKIy15TyEYRf9GIQF8gtMKtQoqex5pcVC3tU",
-	"9l2WZZeDgzjwG3lmXX66awTfqgw2rW2MEqEmgBKg0JgrJ0EsjVz5lckBadVyOTdAn3WOgZAlkdm8sfTf",
-	"lZeeZYJMm0jkxHOqBW/TdFejwd2WsnbyF0FMsZmglyQQRNVQ8yv1ek1dVJW8oHoWrU7v54uby9b1zyfd",
-	"oxetV72/fWi/aN103m+0DcwL/XRiVYd7cV3QbTmkT7JQcFq9vxcxYV9P7ed503zxbfIYGuRea07Wb914",
-	"d6TPFQV7egyQV2wTV2dmk5tUIOWWYMrr2bzcHagkh1idb+kJGi62lFLDxaqpXCTb5XQOU+tr3WwcO21F",
-	"YfBYYKbcXNXKOmAWNiKnrXIgYCs2E/tF+twjciFkwOMCMSqBQ8rGtykNyc206JS0ZlP37alscElcOEtd",
-	"nYegrb/meQj23ewnLoKmrrSmx2xpp1EYfZtTXmWWl23S/Bjyma3e/6/MZjST+vZMRjvv7dxggbbsAdBu",
-	"RbUqHgtCtI7puCYaAIpYbezNtmLbfUPFZPziCtZsT2ODerutWfagpaG7SoNpxrN4Y0UFXUDDpkV3+f2y",
-	"rD+n3yLK0CiJIoQlcnB9Gubw1PDZZWWfVVgU15QFBM1TRApwGmrzeYhDggAbsuZVxxpuEvzgTbVPIRfA",
-	"xcn+RO9JmOJjgGyrP797rR6F1xU7QALOQolGgk+R2SukOAqJytKMdujWoPmNtAQKAqCjVCGAmJC2BE1P",
-	"Do0gRc6Wzy6zgHub1PCHmIx9b1cO04LysSt/QkFiVXzvQCSVs8bsV7B/MyJCGigkFechWpEztt7jW9eB",
-	"YCRc7j/YjTVf23IvDL+0KzxWJLylrIeA79BwkVV7Hlt6uLXk0UOYIR6rFmWmwpHlEJGmNruqBGBJf84z",
-	"bf1sdIOW54xVbXYuxwkoG3GoDANEuzRJFgqZUr9l1Zsum4dRJ1i+5wU3qMNnzAZBl4V6kAjJBfDZAADP",
-	"BxsN9nSkqsO8JEzr4VsX5H9Ru3uLMvUtTHVTe/0+LTupPJUcX0n/3C3Zts4ZU9QbF9ykznk/p4n/SIFR",
-	"xJlfV4Xr+Adyp8GqQtvSLq+h1SdPsVjiie3TLMCdv43N0wg7JLJxvbWOCf1MVkBT9Af+5dVRF/3f//1/",
-	"sv+iw6MXL3cTxVjO+kqYQTc2Ecf8n4IoKuqUI+R+Z7sYP9szuxdrq7pgcttV9TY+mW38Mtud5jd/VBtc",
-	"OA5O+WoPTjzZBpbs0hG+mX9qrmdkKqpvYy4UqABzMlTCAsQ7AIy3xsPtfrLO2+2gOm9RTFyyKZStgc+5",
-	"uQrwucJyNBjPlUA62ijhCA95ooxltnyNWgDpuhLVrPhckWkxT7RbkScKuUdW464IAlfcwGdplj6xoP48",
-	"JJGpmzFpKjUsq4cCmPXnjZHHatMONDI0n9BgondRiYWBWvTWlwEuf2fBstfUa5QhraGNDmgbVCJJxIwI",
-	"U7dA7uMIU2b2JzAAGOu51lZpmDk4DGp/nO9TJaM6Z70LCr+xzgKzmDmWaCj4HWEFmnfhy9fQeoUZaq3m",
-	"8qj/8/riA7Lf5tA0Qx4ufMSFhc20DYq+k8hm029Zy3+ZyMlb66zZ6mJ6mnLgRwTEnhX5uhmYz5YwOWu1",
-	"4GU8mfV3mXPe2/lxQx4kadn4MruQexwopMi9yplG0jErF7wctl+/KKTFd6vix2nnmzUh6OJruxtaba3u",
-	"MFMI96RLdKewajeviZjRoGAL4ZjpExkF2v6AlmLVl3EiJzdanmx3EDIfeO0F6MwRUpm1ACs3KCsdRsMa",
-	"hXKU3o6WDla1c1d4vk0VbVoeml2pw4XaEnjNqYyLCK4AyEpzlylDE3KPQxLQKahiFblaeeHqxpltKBVN",
-	"ixLf00BwWds9+e1Xd/pektCwZp49PLqb6k+70cs1oJYuKql3TX7aNSFof9bZ1+/ZNzdLS1+/sqA1lFpu",
-	"rCkbOWn9w1SMHPgvVtQC5tPZohgwaHztTQlm1h1VQ+vIn1+/k0/uWynt0vaeFfOi7YS2IYgqJVpvlo8Y",
-	"VwgjSZiyNLzrgiI7gep1ZRmTDVa0JlFVKwTUJOrbp0AfmGBwz0MbuzkFxbkASNR+XL3cNhX/bsJrqUlD",
-	"aceNKlE9cjkzds3ZbV5GZRZteZ+avdJJic2btjGi5lzcOSEPfT4Syk7T76q0Fze5NWvP0N3QmaGY9bqm",
-	"e12mt/3bX9CK1VSBW2fINX8mxBRZ2wRMN+HSNnMrZmFm/ophxIM7+1wGfJNj+K0uUCgxWs4Xa12Clume",
-	"rcvPdG1SdkX5ihO2p2NmQTi4iCe44SY4XULXWSh2Q+RW1qgxgprcCe7ub7oS0revm/a214L5ddOJL+E6",
-	"APulf25cjh20ej1pck2lWAdHiPhOIj5niMf4z4Qgkf7kGDGihTsG5wSCuHwek8IWZaZC7G+CFt+77bX0",
-	"Tff69SpFKGuc9tU2y3pW/N8KRLuawEuZO6Gej/yKjKlURBhUzi+PYF/hmYDvjFdCP09t9gk2feSWVa2d",
-	"od6HfEoDGpEGC6oDA+4AoJrmYTm/1syaWzry9JsMtHgj4P46WnCrcbfMGTSNp9aG9eMYEuTiuNguapUK",
-	"1269tuAq+T/3/gJS5WCFVAnJjAbkgwVNKaG2rEVU9VNdarMbs5DMeFcq712LBu8+26QPSVpWXaO+4+3Z",
-	"Fbo2pUKXWTW2SVep7Xw7bNf0vhkQdlO4kZ+qu5WlDXLXso4eP8pt2+Jth6lsUrSaYknkNYHFQ3lzeokO",
-	"XxZ3/OCoGjao6x88fN9y5NTnrv/q4YcfV1gFzSXHNg38st+o+s0FBd8sNuFY9XM2vYQtM2qn+6oZ9rEr",
-	"Ch1sa5iOM0p2WtVkFxEsyWkFrG0aOY2wIgBFPSQF0DFXo5nyGfkGWjquac+4qSXLlQGffExbRjK/bJhz",
-	"UMakyt9QPUWZcvMzncG24uPRjTWbNNO8srWHjwbG2DqDL6t+LLlbDpvyu33NilVanb3ks4sio05SiRgh",
-	"IXQPRxFRCJusPAronKxQP5r3VE67aazsyHhN8DTaurkxYVrIVNYTlBafPlm1dgNXvDbzRU7lFpkv1woL",
-	"VTzRLe/mYl+Y1K2FE0DgyVxD5s9Qs0rlZhsp/xgd8raGEtmUm2lcQXZhKIjMcCKNpEXzCUcRH0tE2bEF",
-	"S0WEBWJhHWLuco7Kkdelxf2EW6Pe3irP5DYZo4JOsVj8lMHgpgdTSO2y/rZKmJOtU07F0j28fvsLT++u",
-	"Yr2qdrW4K5X8p9nksY0WdiFod9VnsYg69GkHiZ7VDbKXYKSWNqFqu2/olAAKZVGYOD7QCrdoGnCoXI1+",
-	"Y0QZKaMuacLIlMvSfFOAgyzzMavcylGwy62GllboggR4md83hx+qnO3HX905Gpl1G2Mp0+QtngSTW2oc",
-	"5gGx/6JsTEQsTLMVHMe3MTWwlqy6ZEHzyjNYYEHE5aqCujXIK8b//xHAmRrWutasdLXlUSmtN0hmBKqo",
-	"bF+8hTXW0LaSVh2p3tDdSMllW8seVHaazjyy7aviZD3Ss4Hq7Wbxax2sH2VF1KwEaZdIsRnSLjtSFw11",
-	"zkAaSRIkgqrFLR+NaAAfTcD0NBE0MtbGySqOvla2Rc2TQcQVBVwldAuXNlsz4EkUIqloFKExN1VxNWuz",
-	"lwBBqppwFhop7KphrL9zOWcrx7L2SNunZJqw58qSzqyv4hxKfY3HLSvCY5WlRxGWykFVr5ut9S/R7eZ7",
-	"VXZ11DtrEOTRSDNwuNsC36/x6gBRkpJplQT9+vGTd9xhaItO49tHNQkLT1Iw7V2iqjUNcMamgm5tj5mi",
-	"Wr15h0q41Ct71JRLjm74plvdffPphDRuOfhEzbi2IPfnI7blM6/rQ3iaU5+VUctzMqh99pt8bDMx2sLH",
-	"9hums8b67/aoPY2gclfj+aQvq9qz3zK8mwZ98X7LChEIFsGEhMcIM4QNasSQJywED64xuMv8demkay8n",
-	"FUR8jLDMap/ShONjFFPGcggCUzlfiUgq+HT1EPY2H1EhFRJ8ng+0AvRS0nLq9lrhq1x3x7rDzv0iUEKw",
-	"ccagf9SZcNJEVyvXimWT8t2DWqabh9yyudYLSpMLaGX0+4Shk8tzdEcWPprikOhDHGh9HwB6BDIqOjLV",
-	"5ANoOS4nkAbFArKXJpmDjkOwIM6xT5SKvYcH8KaZPO1lirrWEyXoHRTtXy+kIlNNYZgZda4leSICEiIz",
-	"mZ7+VCwsdoWmcwPlI/vM1FDiEroKzV9lnpcKL+Ren/XZjz+e4igiQv74I4LmyQNtrXBB/wkiqofewHJQ",
-	"P2m3DwK7RfAHGeyhE/0XmmDbT45HpNdng5HgTBEWDtD3RSiC79JCwR98NDB+JvsMjmPnyz4bWGDeAfr+",
-	"+v111u1Z6h/iJKSKi4GPBpQFEFvW/9YcjO3ngKVNMQvIYK/PQBRgmB6a4gUKcBTpLYACSoUIDibI/Bq4",
-	"GDO7tSSSBGFwJ0h02D6wG2ZRPCQQATgL5d6PPyJTyZohDZkjMVEiSItj6Oebm0sElaw9hPtsLjgb2wxw",
-	"rJ+PqJYeaWPsHNWGx6oFx2qn0m239QPddgcyqftsYK4lvXKTwWUIVEEm9rreUlTtIVs/2WdpAZRE31/9",
-	"dIpeHx691Lsdx5G9r/Zj8+hf/pCcDX4wWwjIIGYX7EB9FguueMAjaCbfQ1McaUYnoc10NwQm9d8BZ4DM",
-	"p8l04SPFOZpitjAPMj7f67OB3qGB3kgTQT9GA81Z8AmuUYVKlT237IACoHgUESwYHN2JJg8gU999gEqk",
-	"eBTacJ9CJlvY7zM9uflk0bOFt5bL9GUDZwoVm/OyiQyd9rWl6ut/jkxRZ5+Zk9jTJ5fqOwPNDgRDq0Yi",
-	"iGnJDwAsbgHJAH1vT9/RpgeaQU5/Pnn37uzDX89uz/5+eX519lYTxuX5h9vLi3fnp/+RE0dIGMWQ74NZ",
-	"n6VkBq9FVEkUkTGOECAe/rCHLlIW0dyOjCXsI9eFDSzRZxlssD2RNDI6B0dNjKWca+LT+5UqcTClkJvU",
-	"UVtXLTmzJ+e02tHHdaalH7q8uL4xR6N3S/MyIySUaOA83fqFLAY+6iDFUffoqM+0BT2MCDq5Pj0/R8EE",
-	"CxwoIqSPEkb/TCCwlh6/npLgiSJ7SMtoqaemxR0UWPdZyo35XW1znX0tVDBbIH1VoQgrInyDN6QfnRAc",
-	"EtFnhWlCMsSChD2kREIGxym+LooAL4saCDMj/Yuz6TN4M2ZQcYhsqXQutbpdNKD5SLd3ZHEriBYrA7u5",
-	"VwSHaMETAVm9c0EVkfkuw9/Z6+ByMNNopVfvwLfUA+nAUPynLwYojC/kXVKlF+K+4j1l+WvQHGuaS+I+",
-	"VD/Pub3EMl4p1tobEmbZ1I7aB302iAW3PRRvTSX+YM8uBH5ctQ69/nwWdlPeUan0lYgF7LIkqqUlTahX",
-	"ZhGR4rTEPdX/HOgdTQEgG/osJ484LYXRU/GR5FroUKlQyIkEgRdMMBsTlLCQ5CvWJw5L6DN4mgQTbrNY",
-	"DXij3thcyTUiA1RbZGNZhhDNw3Z9l2nLzxArrE8bTDSbr22QDMy1RRnC6OPVO9hw/bHZQhIiY+322feD",
-	"ZTiXTvfgUIsifY1JNPidCCxJ+GmQw/Fp4i7FsrHss5BIJfhCb7SWhNJHaZKGOXLrD3FnmE4oO7kpNRfy",
-	"Gx5qsktizf0vDtEv9I1hQ4xOQUFRLWN4oe+DScLutOYOP0l5Gx12Oj8co067nfIVsOIoouOJciSFjyJ9",
-	"k8c8iuw58oQpEh732eAKKwJTal0CAp0RvvnHA6QIZJQQ9GfCFfbRYfe1OVxsby6thpsF62v54ODgtZ7F",
-	"x5vTPQSoAVSiAE9JdIolMZIjzQQwFz5lkoakz6zeJL/L2OCOkNiRLDaxXzJ8R24DLMlen2WwDJBcYXnG",
-	"6ePX8zp77b22cakShmPq9byDvfbegWlzPwGtez8ks/1AX3/6r3EVvPgVj4jsoVR39JHRD32U6nU+sgs4",
-	"RiGZcrgV9yCyaa8lbb16fyXqFMbJs4RgBt1229Q9wsHbNONMsfnDluflNbLr3fB6AFDpl1V5MGLgGxtH",
-	"rn5XNrkUq8QYLMl0isXCvkrSaaKvjxCllhEeSxui9T6ZquI6O5nuoLtx6CS9NA0G3rGWsnMswhX7eu3u",
-	"K/DCGx4uamxpVv362WPaiPe67e6LVvug1e7ctF/3uu1eu/2PYn1yzb3PrUJ9aT58yQO3OCxU7eDk3/OZ",
-	"UYE2HP+Db9iKsiG/3zFboRutTlNzy+iLAXI1tfTWNwDYLCjADA3NFVXJhtDx7SnZMO9/V3EyH8hc60Fw",
-	"8+6IHbO7x6jOU46skerUt1ae0gQaYP5z5RmZ7Po9dI0XGT9aNKS5tdY1p9oOWFQdI0kI2tc7v/hn5d7b",
-	"lptbbb7DsKnT1eN39TnUjl1xJudG1dn+OKw7x+v9/sk9HDcamXZFt1eccx5TyLaGAzE7t/E8Ul+fQ+mZ",
-	"6VTGfdLXvukfIvJWZZhpA3dEx4nWT6oOSiuflKXIn1/RWemJQdTxqH3QbCJZ59bfPdBDvE+5977QfHUH",
-	"s/zAFZzE4sloKlP8LBGAQRtWk9Wss1+RrLD6ks7F8h4apODZ4NcYZElcA/Q9lneZCVTw64GjDBKK9VMs",
-	"8xNRo6ZyEZDjDID7Bx8NTCKZdbmBST7RSrcDg2sVX60mg/Y+sBmMZlZ5zuWgZ/IrkOKOvZ9buYNy4t3g",
-	"B3hdSNhisIc+skgzqbtM/X5I1B34xjGSfQfrgfbZqSEMxq9UJDb2BMAPRQu4qAopGn2mT82sSVtuenRr",
-	"NUgta+eThVFxS7rOcpYyKLMWfksfezWJ5Y/sl7oDP3x6hN7kJDunKc2lxGVQqkDldjKOvbDV8Uw2sddt",
-	"a5280znYe+0mo/aWEAdLKbtulC1Lxs1ycNMYvpdIcdvGnWE3OAgPydHoxfjl5BV9/Uf7rhN1p/U5fU1+",
-	"eC2Vr7Mz5aKcDFQlIW0u6OO1i6u803/qHftOZgjf4Boz3mSjFCwJAkcclQXQKsm0/7nMoQ/7GZ01kFu/",
-	"UTXRcxqUGp4OrOoYLRBIDaNGUommBDO1h64nfM56JY/m8hVZbMXamAsrcpqflXOXusDqT9Zwyu3L+rxS",
-	"3aW2vmW0nlDTovoHf6ds5WAcV+iHIOR3wE8n8g6CvaVU6Y08kjPA/mcHcO9hrXVV5gY0mGPqRGAGZzd4",
-	"PMicgzjzziLK+mxwPmp94Iy0AIna3H3p9ybKlLnM8gvR+Akl3NAH7cM+M+YneFunmC1Sz2lpQhFnEGrK",
-	"X2SDgTSK+sy4X6nMPXwwMlWF4bDx46bIo/ACbZ7u5aEn/eWGIqk+o2wPQcgCYTTCUTTEgdZytDKDBjKJ",
-	"iZAE2mgMqm7ovxK1vVAoYkeuQlZVHDxwtsGE2QLI2Pd63p8JAUBhU3QK1V2ey7YZ+bb9HCXnoL0+r2l5",
-	"KppwKugmnYWJJOTTKFBSYT5lxI2lCPvGPXtPWRZqNxLxqVwt6wTEjcsFWk4ctA+XmVKbmTR0HOo7sv9z",
-	"tjHJH4zPj43GqwnA159KzpllEcs0jxE7+wFmgSleqnUZL7HJKfx+d5zy6JuzeuvTRyiR+2fTWC28h6+C",
-	"wnbp1Tuzt4HzcvDlSJseYUPTWjh+J9GcQr/P7SknFan1FTlwOJsuJFxAHFbC9GJBQmI/pcyRzdJccWl0",
-	"b8BHo4iyXCOp0OaskvJTOrkvTo8NbDDTZstj/JZxlacU11bX0kX/d1DUCrSyC+maCG2mo4RlugdkwQAO",
-	"dpFjnMa323OHyVyuzxtnWEQUFLKQSCQVj02Ij7LxCkvG3AuFzIwqdtDTgKSvU1Np9y/x3EA8HxdzZkBb",
-	"ZdwEJ0ziJ9uF5L4mLEQYMTI3rwaFkCEeE4au318X+2I/hiTz/Wwgsek9CumYmuQrDDPKAOMJxKnzr8Gt",
-	"huMYllDNVnvoxOQwZTaKSTdLyRk0fGMrQJCChWigVdMTk5I+QJQFXAgSqGM0nyxMzzebFmWSEhSSmIZ7",
-	"fZbyzXK2UqVPLhlOqbrKuf+buTlysAqv2379qvPy4LD+rVHG2njuwGdTXSm3XndhxufOaBMIy9zW2oAJ",
-	"a/EbuDc3MFVlsNzwF4Us8ZAIOiOhaaSoHCDEPsswgyChJy2BM4m51lFtU4fVnAYETQlRoFiRaNTL/OV9",
-	"Zp40Z5bFAK0Ngb7vtts/2Bwyk+eVPmls8cP26z4bkHsqlazkniJQ35d1Zpfx/ryff1nGnOt5529a8IWB",
-	"EPAoC+mMhgk4qR3wKu+01W2/6rxswlJVoIXPnlGgB7elytWh0lJJpeQIR1msq56q5257VmLqBdE6F6Rb",
-	"wNL73SOztQ9/apC4sX7FV9lSd+JQNy9DGGVYC6msGOFALUuI/c/pDmmz29Bii2TIko2Fx4WJxWXJ1+bt",
-	"30mQXyZkHExIcEdCk0+KhpCiCKmLy5riiZR0zE7LuIwN78C8evgLc/z1X1dwPHxRwM2y6UKHrXanQZJQ",
-	"4dW7trhOgtTy21WmT0YcFpZUmlCsEfUkPe36BGzK97e69ZZJLwx/TtEAvg16q6KfA00/BYw777L18qVX",
-	"qMT2zj/Up7FsX75a8joJtd1iaMFAMP/BKVMO9m1jitoXZMpnONoJZbkoh980cb1YQVwNVJJlvMevjpzM",
-	"JLejqBzBSO5/zv/QlOXgeNUnKpPlkPleIMx2cnpz/uvJzfnFh9vTi7dntz8ObBFJViyA0sJpFJGR2lth",
-	"Y55kE9rKKXPmrO7Zb1ooq/Ze/tJ9//pvfz9pcGHy8EuZmPl+rbIxbR7Ejg1KgwKeHnXWp9DSr0Owtai4",
-	"TqSmioKXr9shZiFnZy7k15cmwEe6BZ9JPv2VWm0qT0dL4sccKddsZcCNGoqlGyeG74DOX5xenSBJAkFU",
-	"5o6zURNIJT1GjFv7PiMKKPWFtFn72jiGso20nMrUW044I99JKKqBnMtMMpK09kly5iOZBBMoyHGKAavc",
-	"Bad26V8VFdYXg8nM62WIdA1kYHnRX1wi2imtSEB7wxNQsAR4WhnfhYR8Q9Or0s2dsc49cL2VsAm35a46",
-	"IZh1V36RsLcOvnx1l/3XEIJZfyVfE6Z2THVOiKXplTxL3bvrql9shYuPUrwAH+UIAXvoJxqpzCnDp0Nq",
-	"QTwwC4/dMkpbQblESu+oRTSTywRUnM9PxoFMJZpyuKEMQl1FTpHB9HBlVz2sjKUGAmTEBXHHXDGgweR4",
-	"/IC/QUm89XqpOUdQ9icRLAg0cRgJ8kBXTMWF+KhHsQ5SSUUalcG9WMREHiNBYoJNVpfUMgT8yeQ+jkB1",
-	"1qJ9xZwKrSTr4r8VOl2u60K+YtY5yIyWvccQPlN8bEoTQMpJ06DjPFx1rClSWr2NzPHWVswnzUCG2jDK",
-	"xj2EDRSAj4pBGD+PDRVBAvysLeDe3t4q6ndWVdMdwxZr5211firtnZFKl6rRbbfE+tZ7DlRVY/y8I1rV",
-	"2Pm39Qa3YCS1kvguRAhxuY0PQmVynQfhdq3z4KWtHfiaUg3hZFbVD14wYuCLdnG7YRFMnDrrQuAypKp8",
-	"ne1/thGYh0debFmV/0jLRgBQWaCAxhMiFLlXlRVppkFzY0VoVlsHykjhyc92lUOBzHaTGaJpBN6ltVMt",
-	"T8L6J7sv8PyRpzsIscIWTyDtXzwAJcZElA0IwHChDIKI6e90jAYRwSPI0k57XfMZEX3Wvm+3fZQcdFFk",
-	"UBEA4wp6LfsoeXGIUvxRH3VepK8Ny7/oM32x+SjpvEDmMHxE4cfF1stLI+nZux/2mcF7MOtC39s8aYmG",
-	"dNwiLKSY/WBANNiCM1OOrAeZxokiBvRnJXlf4fk3T+FZL/UVRG42fEepz6bBv0tRqyndFkXL/TFhRNBg",
-	"321zuS6zyf5wD/2WVjxYPKcJlggjSceMsnHqQNEaXPpmP4VSMuA300QqhCPJwfuyQBhdK8xCLEL0GxlO",
-	"OAd11Lb477PvB3PzaYuGAx9lf2k1VCo8jd0Ps98NfgCsDdZn7s8BXyzHxQLHdBmPaA+lbUPhaaORGnLH",
-	"QtAZAdAVtkCaYcQeOmHI9p/NNCcD6Gb6sVpQLWaQxaqzPzQppINuslFOpDGuodj/GK1ZHVUrSxGKS66t",
-	"zZTt44ryjKWTzPYkXDWbfAXbT+RxGWApA/xe6JztyalcVwz2yiv2tS5BZ3SOeu3uP7zKptHe9ftO98Bz",
-	"uj87DZ6zauy8FfLDpwbBqmLP21rese7u5F6xU3CV9MN3ZDcBr5gLC8EwJAE0tR1lKBCOAEwlXi4DC6Bo",
-	"G51cKSRHMbVzReqZ6XpogCrh9uszdzQollbgCu5Zl8odWRisPP2H++weOux2+2xgXgnQYJTNcKQ5PTEV",
-	"2ilUE/z+0mgLAp2F3aOjzmv4Bsq8RlTJPhu4DRrX5qGdl/qefLFsNOg16tHhnbid8iGFnhNuV1Hv1V6n",
-	"29lre8WGoN4lvScRel1oUNnzJrJ1dFRuVNnz7HaZ/pY9D7NQcBoWOlj2vPenfP7mb//x9pfur/OTxdnJ",
-	"X4evz05/m579c/Tip78NxZt/vJ6/jOTkb5M/+VyJ4bu3P80Pxd9P7v+RnDXPfatq0vrMXm53Ck+dB7fL",
-	"GT1RnhorcGbqPzNdUVM5U5Qq1cJm/3OxB1K5qntNGWsqhjLoUOdFFhosFpyP9tCJLc+QtsAbTShTPYN1",
-	"h+MYdHEcaZGIsLwz4sy2AlccPHFpLrgFdDDBsmOjxkGYQZ8wxLgywZfDyFZJFm3Huwd4mq+6sXwpt7Fq",
-	"9ItLvUVflZ/j0oDjr/R0xIQhh0geT9UWeltfQ0YJBkCSgsTfFUmXqihSEJVNpkYaTBqkmLeDFOzKWDqK",
-	"3KuUAcFUIKGPMMDt9ZkBmEbuyD5SAjNp0jf1n8UZg3/A2M59NsUqmJDwA/CDb1CkfZTM0hDXDZ2SB4vj",
-	"lxobwGpgpTuY1PuaCfdnnX6fDWzpdAo+js0S/BSK3FzUpKQqOFL1+7Pr7tGLHjq5/rDXQW/Pro7TS76H",
-	"Xhwak+8HzfgRVqTPuLAlHem6EDhWjYmPFOd5WdRyeUcqYPrMygQtCGBXIOfdJEBaSGmbsVPF8W8BEuMy",
-	"gUrJp+bw564fqcnZiZy8tSfwha5xdwprVPLdpvHE2uIhWhMFRB8M19HTSRUeE0bCmjJlhfWt9+nCvOcb",
-	"pNZvIwPohqSwE5nonoBMLBReP5pOYlr7ftF0f3n+wWJORQTPbCoQhMyO83kaNCoaTJAFVk01QP3rGJBj",
-	"tTIEfErCXLq6iTzLuWRKEakuKXsOFWiHRlmsNSO95MwM69RPy07X/PWmZcMMUd714PL8w+NpMpGTFmBv",
-	"NyFN+IG+uu9IDPDlkobECVQd530DIOtXIozen5xq2qRqb6V1r2XdDczl26I7SYTeG6/njYIp9D2F/fTC",
-	"zt/vWvY5u8m16THbi6+WHkFqGmRX134bErhVQZ3bTJ6ZV+xRIa1Kq+597nBb67e+4XmmxFMnQ5wz23Ai",
-	"bQdVmcSQfllvNLvOa/OrikEtBeXOwGdMI8rHHj59QtG/shNycniG/AQTLbSOqGoPdynENyUKm4g2dJZb",
-	"zfW29QKPyJqsuRt4xVMnA+hRVm0m3IUwi93sJrxLb2XWcidvTmMabKwEkIWtNQlILYAb2Xpv87SkJ93c",
-	"fJh1u2uWsitazRK4TGlPig2wSJMKq7fWwuM+xR1l2uJtvKIuRt/2FWWW+a8b6l83VE4NX+CCyhh55QVl",
-	"mlPtf7ZNOR/q1a264Drr62fenVzf3J58vPn57MPN+enJzcXVYFV9q2kB3dQQyjumPjNWDWS+ZrDQIjVa",
-	"muXCfsU1rIpCB4vYnkpKP7av9zoCghYYU7uPWxNRFZnAm78pOmFkno7c8+IJW5fF8roJ9eRb8fWjNlis",
-	"xrwtSI7ZkLW1a0xnbnmVbExpxTooWxd1dXJzZtNEL3+++HB2++Hi5vb9xZvzd2cDv6JWyjoDUoyvCYli",
-	"uVcNkg8n9WuxIuwLEvDTFk+5KAANEHLcDu/ecqu0w6MXL5320RvZqesVm2h77pF7pdbqr1462V5pa/Ta",
-	"7Fg42MruG0WwPagKK2JXhbtO0tg0pxMzJUhNgESoOV7srkINurmIabk0rRlX738uNg9/2AckoObcDtml",
-	"W2IdQN/5Z2Xfcmf1LwKN0D581e0cfBPACO5+wWk9Pz7CE5H7U8Cv4rxNqOm2qR9eVfX7zdP911AlvEkS",
-	"P22dcE3S1CZ8RIE67ygLH/Y/00dXVUHDXDctzcI5+ojcByQ2pQkmmGvB3krJfeAJlJXVVzd2vps8SVkv",
-	"axoarO7UxRFj6PtmPRwAnlgWWk2KavVcftEvqfIwKekk3RcHptsP61Ry/svN8oxliuBPto3ANHVNoK22",
-	"6dzBGTHlvj7iUZg3VlzpgAHCfwbUVfM8ZIxC63BweJrmtywQi1iR0GmnbC02PmemdTaU3KSI44yD3bMu",
-	"bf2j3AKpbKdaTAMUz4gHGPr2/nNikFRd1NSPrcOXnU4J/s48xeFHfM5grXrLLE9rjX5PTZtnm+tt+0JK",
-	"lB76GVFWm9mFO2+ftn61T4WwaqMZK6DfQBLsfzZrfajfp3apP+3KMtiIB3ck/MgUjQZ95jYwUjzvnTOC",
-	"DvcsWhyniuI0b+TpZK+uqBvdivXT6MxXdJvAOlYYEnCQO7AijDzOmuTUpY19CyPYwtBZYicYk38VmKkT",
-	"894T89qnO8QvJelXAp7Wz5pzd+ir9by+Iw4EPA4U4izzuC5B6G5JdfuCzHjQFI9yHcjpjN+R/x8p8Oi/",
-	"IQWaLk4YEE/NSdakMRdNTT7BJfiT9X3kV13l3VaZvHBSnNx/g0uusKJ1aSmlc9lNqNpaGbbtaXEIH0kl",
-	"OBtXmVCVAGclQgoiLhNBNvnOcnPqxLYwywVngBkKeeqnP7bRSVNdB7QCUYIKj3HEJXliNehJYtlWwN/q",
-	"vWsS/vjKY9lwHlb9BpV2zHkBgGa8lpJcaqvtif1ASChLrVUpZ2g+0XNJexeDUZWGQGtGwSGc+Ai80S9D",
-	"Y+Ueyl7PU/drw3dH4C8rZLn39Afr79e0CcrwjiwadtP+iuBMq43SLCi5yzDh+kFPWBlncucBwzdknNY2",
-	"5yPxETp/g34hC6O5riqKrXMRgA5A1aLVKGHA7U9CmETYYloiyqzHGmasJQdgvWglOw2r6JGX+RaiAIvz",
-	"kGzXk+QLse0Y2EEPB/9sdbqe702JmnBQd22rxlvMwlsYAvb2oQF4DOyGGyH5Qm3sq6byXM3sMaASGWLK",
-	"EmIgrIijCFQkGi41N9lwa/FYteg2iTEfLm5uLy5vzt7eXny8qUjWu4jVGxzcnbNvhISHix36DS9idc6+",
-	"cqOLpGmfDrHwWEEe6Dpq4Ylq2V1uQDamuDxM6+dDrEiIRBKRrKHTH4mgMqSwSGmpPY6jxYrU0SymHpEx",
-	"jtAQSypXNsg1mbXfijAN7hifQ8FgFunDY0EgVzIH0jFOgY6XjUTCNzum4YvkS+k4ZvBnq3+Xd9BOn48B",
-	"P4UjJXBI2RjFEVYjLqYGbpYnCmEkoZ89GuFAcdGAd2wkvVE3UovnYEB2Qz05yhQRDLYUR1qVmB6noFP6",
-	"/TnelImZY5UCw+D0ZSm2oyQstBkgivfZ92RKxFgTsI9iQaY0mSKBFfGRnGBB9KNS+UhiRaKIms+5MGkh",
-	"gGSRoU/YAROJhxFJiwdMX8XMhqmICZyE4XYpu1+GS81i0wzEF53ugck8bNLvasu83N3gTOixN0byFGSu",
-	"PhE+1IYpnIS70Z9M2y5gD8sDa/JbSkzrRHO3CL2fsPSONd5DuO6YFjRsTATCUaQtBc3cM35nLsfVLQtT",
-	"0Ml0Qt8Gm6zpHUdmZiXGbnh7cdrqdF49ooFctjVfcbUEaPJ5bTi4miI6I9IkZWBQjFDBeF3vCJcET6Nm",
-	"wb0UsOBiNIL6PqtsWUPaxHqlpsUVHa2XXU1EXafT+Eaokum7KfR6IxxJUt//Y1f51RLY9ZyqYGLA5DCA",
-	"+uAIcYa4QHw0augRkQqbZk2PSO3TSsyIR2Gq5FtXvkHBRkmcZhSYssIMXkvRKcmhMiSaa4ZJgy7QQgT0",
-	"oSkPSQQAnWzGo1mVk91mGlzDWh5BnMvqp5mynszctMrHQ7m6NBLLi9FTVEY+CzR2voMrVHFDKjsDupNI",
-	"s5JpiGhi01p/zUpP16XI5eSbsIgHd/UdeJkrPnWiFDozIaloFGkNfMSF0zZpcP7219urs799BCQ23/hF",
-	"3l2c/nL2tsIp8hHm9MVjPt8G+tQZ5CbrDUMEi6jaqaV/QYJEQMfj3zWRU4B//f2TXrd9fmWyr0mARNre",
-	"lj2b8iB9k2Xso0wR2cv52NzGyxLh0lEvs5oRWuzu5bzGqp1VVeYOHIyDWlqoy4cPTI40+P6k8+YinkxF",
-	"/yIK4JWlmBMHIFGc+aTty9xrYvlV7/iYMnexOeCb845iSKfqPRcx1MVpNdkuuGBjGwDVIQ7uEHX3MDW4",
-	"q1omgcCQSQyA07n7PeTuxMYr1pWhyfMRun5/jVI4cHdVGUR11c+N80BlTQP2kMGWsC0MDaK0PrwM4RFC",
-	"14VNC20mdvHdPxMc2f4OMx7gYRJhsXB+BwANFTvMooW5pKTCQpHQuM9arZBM+TE6bB+aNolzKl1iD8nM",
-	"e/j08P8CAAD//w==",
+	"7L37cttI0if6KhXcjejuGerqW1v644Qsy2Nt25ZGkru/maYPWQSKZI3AKjSqIJrj44h9ln2J/X8fZZ/k",
+	"RGVWAQUSIAGIus3MF19MWySIumVm5fWX3zqBnMZSMKFV5+BbJ6YJnTLNEvjraKRZYv4RMhUkPNZcis5B",
+	"ZxDTMdsW7KseEDkiesKI+YQM2Ugm7BA+kHrCEpK/jkxTpcmQwZeKTlmn2+HmZX+kLJl3uh1hPjvoUBiy",
+	"21HBhE2pGXtKv35gYqwnnYPnu7vdTky1Zon56f/7+9HW3+nWP3e3Xve3vnzb6z7f3f3+3zvdjp7H5l1K",
+	"J1yMO9+/dztH6my0vJCrCSNTOWVCEz2hmnBFqLpmIaFDmepDIuSMzCZMEDpUTOiqKZt3+zMeyWRKdeeg",
+	"E1LNtjSHxZbMKdUTJjQPqJnOaWh+Cu+PqZ54r198rNtJ2B8pT1jYOdBJyvyh/3vCRp2Dzn/byY91B79V",
+	"O0vjLUxCJnXmAE9tYArwHjOD4wmNIibGrHL0wHui7cj+KDBqxJnQ1UO6r1uP515gBnvLIn7DknnlcGH+",
+	"QNsBvTFwyBsesBUD2q/bD2dfYAY7EYmMoumqDWX+I20HLYwDA9+sHPPmlsPd5COdhmwaS81EMP+FzZdF",
+	"yWfB/0gZiVlCAkNpCaEiJIlMtRWIRuaRazYnVKiZEYjmwxFPlCYy1YEEIcG+0mkcmbm/CPZG+/TV7lYk",
+	"x1xs7TnZM2E0BAFp1+jNa8tMrO1aF9YHSxZK0yhaLZ148aHWwxdfszj8eSJlifwe9NLd3WdBKvhXMlXw",
+	"B9vGz4ZUsZfP0yQiio8F1WnC8PsBkTcsIQMj0iIWjlmyY6bMlN652ev1xIB8PLl6f/aWDOAPs1r7TzvM",
+	"IXm5SxRhHG64GZ1XHc1RNsKWv5YtXMyqnfKuvP39hStvd+v1l297z773etuL199+5fX3i5AzcaSXd/A3",
+	"c+1NaEiY0CxhIVAlTpoM5+YvUfcavLZjtLgJP/ApL5nchZwpo2BQUC8qho3gt/6gIRvRNNKdgz2jLkzp",
+	"Vz5Np52DF/AXF/jXXjYPLjQbswQm8pGPk9X0PvWeaEvs/ig4qjiXiuOqFzfBoyL3EO7JLOGaod6iJ1yR",
+	"hNEQtSzFWA2a/MhF9sYqhauc+Lr7VXR2loRlCuNbnrDAjlN2hjIJF5S+7AzhTUYyCnNqv3co/AUffimb",
+	"wbnTOD/Bq0vPUKD62e7wigPAkBMpqm/a2H7bejz7exgpTWKpWBkbA68CDbCERFJeq0OSsMDsbEhmXE+y",
+	"7yvOILbvrqQE5B73917Z5l+wQK7Uc5L8gbb74Y0BQ6ZR9d4n+GXrofDnZpjLCTWrrBxJZd+3HSwfwYz3",
+	"WfDROsMgLTzTdtziSDC2YtWWQIpfth4Nf26G+ZUl69d4U3yo7bALY30349tb/40MOQNr92Qaa9DsAim0",
+	"uecOvnVoHEf2dzv/UCifayqP8DYYqcirn6SecDEmWhJF54eECsLMs0QO/8ECNEKDgMXa3MZSbndwsiqW",
+	"QuFEjwJ3VayZaaZOfnO6sDIylN3o/i7dG+4Hz8Ln7MXo5fjV5Gf++h+713vR/tTIVaWpTpVlWCNCOt9r",
+	"m3gwuQumjPguWT5oHEMWGHVYjgjXB5mc6pJUBBMqxiwkMiEJG6UKhz5P5DBi0xVLjvGJP5csPZAhkBKN",
+	"eAgP90eUR8xQE0sSmZg9yZ7KRZ6ZuKY8MiqCMidBIinGnW4nlkZlSDoHnR340fcvGTEZOu48G+0Fu+GL",
+	"ffpq+Po52wXfgN1PcGBorkHFvwKBDL8zhz6lkVGXYF5WtLpVqZ3lydc+ELd3JWdxROCWzZw4idQykFGX",
+	"XLw7Jq+fv3jVAaE+ShWN7pLcEkaVFMd4ApcfL/vHZ2cf3p799gkYXqEiMKNccziAhOlkDr6py87By+cF",
+	"cs1Ipu5tgosr2ZwLfJdRg8090kWDLuOHbAjLkoFMhT4KAqbUBR4qbFMYgoJFo/NExizRIGtGNFKs24m9",
+	"j77lLofanoVuh41GRrG6YWdircFONes4uYcS9HffzeG/KtesUCaZoQp83WxlOTHUsrdV53uRJNYdYfbk",
+	"9wXa8AwQLvTL5x3PANhdNgByQvqW6ZvZgXc7mXACEkRCK9VB/R22b+zmm1CxuTJpuKvXXIT+TPEsO90O",
+	"HeN/1VxpNu3A7244ath8GssEPaxmKyNORcBKVgErNG9fvTqYAz5buqwwfC+jkCXtOKIxdXc7MUuUodJR",
+	"DcZnCTOLx9uVh/DHOt4zTJ7Ml/YhH9Z/WQ2mCkPQ79vtj0inwzJz69RcT4LiW4hhgS4ZsjEXwugdYAz8",
+	"udMtOtbXK/f+eu3IpUuaMhEazbndmoZUcXU2gvNcpzEzcxvhCQbBor1SMFx//P1o6+9fvu1///96vT/9",
+	"VGK7ekf1LpHTuuSW/ehKNvsJrJVrNlV1jJAT+I359ZR+PcVf7eOR2b/yE6NJQufmUa5UysL6rBOxMY3e",
+	"mO1vsvG5xFy3iEt88nu3o5lquAFXhpAKy3+xZvX6n+vee8Wn7O9SwCpuWKJKvS9GRxPsqybmQc+ZtLcL",
+	"/+fdJ/ulDiWfadwgQK0ww653PViyKJzDIlW6rSvlO2HNbo8JXiy4b+jWP798e/a9//vu1mu6dfPl2/7L",
+	"7z/2f9/bev0FXTu73b2fv//0/5QyyFEcl+9PRJUmeiYJTTC8B2psQpSmIqSRFIzQOFaeE4cPr5P+VA55",
+	"BI6q4TWb9/On4aO+nqnSe+lImz0456KdfIm5OJcRD+a/5ke+4lT3yrSEGy7RlVvuiBGSnJ9+IjOqiGLa",
+	"W/b56af++dmH0+O/dbrwx8fTy49HV8fv16sRS9MuJYFCgK/hxtCSaGSzaGI3D9TVjsZ1QO0OuDuKTJnJ",
+	"Huh2aBTJGWxjIqMI9ZmAgRoWMjEvpZI2Kif7GvOEqXI3ORNA2qliiQtlj7kgdEzN/2obBFdqJhMzsTqO",
+	"725Hwvvri8Linp/h7L4vC7/2yrPT7lf/Bm37WyvbgYzXX/LwkHmaKcUz1a54PGdov9pH0B0OcTMiYyZY",
+	"eEikiOao+eAaiSOqpTOZUX6DStWqaf2GTy2yaUbK2V6uU/xLuK5agOuvoiC7l0R3ueAuo5rWwsFlCTQK",
+	"83cza2XVz34xz8Atr65ZiCrVsl1CxbX3RdVlu5yx4GwV8/s1R9HYFrv9/oRevL5e3N0JRBaixKoncgpC",
+	"rt5PRmkUfRaaR6WMR4lmxqikyRwEYCBDdgDsyESIHj5FzCsI8ntd2ciXos9N4scbJDi5ViyfXYLpmYeB",
+	"asVzqkkZhIdOeKBZ6H0/lDJiFAS+mtAEv1tWx1LB0YksMAfLXFk/qHyL/dcsuTsoKJtGMU1VzAQ6PpBm",
+	"wtKLNn+uTBc6IAkDh0PYj6TSXRJz0R9GMrhmYRcIp2/opY+2CpEJMTuWyClXrA+vhj1YNW4TStYJH4/L",
+	"LGZwSnMNOttQpiIkw/kB7FyX0FTLvpqqLsliv13iAln2673n/ZDOVZfYOJBZScYWnXXK3WpZ5RkJHlkU",
+	"uH+tOFt3sdBU3+5ikckH3lgXz3SepsqPTJa1noU9xVeWbcwxjaJ1+xHQqMV+HNMkmXMxPhGa63lLL7B9",
+	"h/M01XVIdbNf4ugL63u55OApTaP8kv+TbPe3vvxptaukrde5ONPu0qLXO86OfUujyUUdZBp3iQQIqCBD",
+	"RkJjsgpQDzPKzP3BKpbW6akY/ONGcnD2jWgUDWlwDQsSAYtKBeairm6OYRqjP2S1vuye/MBGusbTG7Dn",
+	"StQaGkVnIwiYNVJwvnSXNQezy1na7VCmmmhpth8EcNeIY/aVK60I5ARj/gIfT7TNoOt0O1+3xnLLLr1E",
+	"pwoSRnWzG8IlYtbNttyIrVlvauOEh6ci5AErIV9jwZGAJiGqXuifVS6wp2eSBCyKlNlhqq7JSCZ+tuHv",
+	"e6+6+7vPvnj0vkxQnuvR973tl3gew0bZuM10tYgqfYScUHAYyCQxssEoju7fZew3pTqYfKpwnJ+nauJv",
+	"IMToJ3J2mNv+5oXK0CYXWsLHNI4LmZvPf372en+v7ASnNQzyj9YUl6NRxAUryLmFI3df2cAkJgjg9EM+",
+	"Nmp31fT1hE0LCwDNiyZhzYWAA0apGpFn89ilZvF/vBK380rUc7NnJJH72lUKd2Yj4Q2e5GWR/dvE+rlQ",
+	"/hqxPZJJF1ND0eYQ0j5RuEwOCCWWZLqG0qgghZtlUZLj+GbuMUsUC1n4Zt5QomQ/VQ1/mGbJTzXTmApK",
+	"p2GgknqNLGmqUtMH0VDU9NF7lN9h/qXhqQ0LekE3U3FWqk1rFeBJKwV4gf6WWMKu5oBYg+///G8SchUb",
+	"mWw+BTKBUDXRUl6jUzVVE0M0lx8vzePIOgc94SSXEXAgkP/P/yapsPc3HUZWEmYvtBF7wvUhQdWNyKQn",
+	"jNJGjNZmfo8pkkpDJGPEBY22e8Jz4Nvpd7qdfNadbgfnBBkC3vjmKGIzvPNUc/jHlH7te4fnbGunM8I/",
+	"c8IvvcMwA+QItaB7SDJprN+syDJZ5Qz1a3I80ny2QJpR0VYtp0R41S8LKRJchPyGhymNOt3OPySHNAmZ",
+	"jKngitr8ZJ2kCtgovOFKJhUHIIPrpsF6OWuQEV8ItstZ+XbJkB2bS/u+fZWgSpYoJCyKyB7WtBiVI2GM",
+	"BBOa0AAKABkNJp1lDdNXzZyCuQdBuEW1so2evZgkoyD0Ks1/ypNe2qkoy440FHCtMoXslbCaVezZHxkj",
+	"mWJmVht3w+2txO8rZvdQc2p47mVJTVWb3tKrYynKl2r7zVJu4BXls4oiFujjhIVmF2jUMjDuSqw2XnxU",
+	"iGPDKCuWwcJ8IU03ufDDStO+TowlL6VsJ3ZmE1qwTjNPt/Ub6X4WK15LjoXaUHjxWtlgDDjN8mrJdhSR",
+	"3qxVg39dmm16UzGnVDQdP2E6TUQhBFIV7cserRw7KanZPL08I8/2Xr7c2iM0iid0a79g/77/pbPkJv3y",
+	"bb9C4ciI763nQmqw2vskzxWZDhDoQ5POadiQ7hAgexKotWsbwatnfy7G8pYM0VNBZhOpcHYQteGgS/tG",
+	"5HJAcHN3uz2qu0gEXiajW9+hd+C5BZ/iUtT3kLj1kpGNfzmZt85RO6FCsKgQiBwzofvOtc5Fn8ZxqcpW",
+	"lPrL4VAQt1lqTu6tGEsGDjJL5YdkzG/MN4IIadErAqpYMU92/8XLNbe2le/WIVRvz71c5KrdLq5iYacX",
+	"bpTidhcSnTd5L9mryJ3damq+8+jgb1gd4ikP7SOELvl4+bb4+eXuHjFCr3BR7O/uv9zafba1u7coG4vU",
+	"s1emTT3/voX/2M//sXzDFM80J7a3NuHoHbU5xY1iYQFTig8jdlyIvy3u/9oQVknMcplNCwb5snImpzzg",
+	"WDu09OXE1hDYvPqGsysk968m6aWBuis3qZR22t3+QRaUXumVwaeKErNIpW/mZDbhAZb7CjZjcHeHjMyw",
+	"KCQziKbKC13GqZpUhEtWZMZMmVJ0XCPn5XKqrFu2pL4GrreCUw0JPhUBSzTlUJyOk48jGsCT6IGGf9py",
+	"uLXiyu1YNolVp7fOPRpGNy3co29ZLBVvqY3TqVOhV4ePBLNUHzGqyvOHFtNP8M3eb8q3Jk9Qq3bOhexm",
+	"vXPOvgpKke70UsAhWIgD3uZG8Gbc0rxW18EytyJKiQvTjjAfPrtBhvPFG+Tli93dhqU6MHD1mlpWZv2R",
+	"cj3/rMKPXMiSQOrnSxIApFi3JPzmsu1f7+6+2nv9ev/F81fPd1+/3lsXmZvKsKgjhirox1FaXicQc9HU",
+	"49LtqAmPUdgVeL/hluNEcQrdxb3KBll7Jq0c/Pdba5kVPddJWr3IHl97E1RbVd2OniRMmZu6voJtpeKS",
+	"cm3sAzwei/s2WgpG2p+2MuYWl73ySknYH62uFDOExY64/0BAq3qP+yRR5eN21ITf8ImzSC8xEyEX4wOS",
+	"186idyRkAQcjaql+xVCz/Vmn2xknVOhiPDCvKq7vQvDRRmpQoF3bw3nj79AbYVhYzoRNcV7jZ2A3qNg3",
+	"rQ/mYFPq+UejnZa7GdwjBKuuyQiyiHX2jUMfMdYjtZ8FEIdcp50tpQwsnUjpyVuDqt2h++ZYzfTTFsXa",
+	"7Y5j0T3upro+aTQDeFm5EwsQGcLhssy4nshUkymD3LpO2QCZx70pk9VP7fSIfEtd83gLi8hotJXhksAQ",
+	"7cXzAphjfUDGe0uF3LBV+liwJqAUwpq6hQsEvnCgQO7vhP3DVUds2Amdn6oNJT1Ewdh9k6EMkrVoMWfH",
+	"F0e3I5gbeV1WKlNYv8JUQSkYSVjm8mheI4F7segOWyY7V0jSjpCKuK416WqdMsxE0kIZhuNsXhAgkxqY",
+	"VlhyApnFfkRrQRFIqFCYf0dk4nIeCddkyCIpxopoWZp1TjUtIQpFlJYJCw8J4ovQiIw4i0IF+WkBjycs",
+	"0eyrXrqKiorQP5QU2xd09hEFY70M7Qz71ghUTdfMsPkMZBCkSdIsOd/h5K7jUvvY924n9mA11yT7LII/",
+	"me8QaDNBjCiEJPtHBmRZ8j6ECmqypITdZLXvS/dHWXKyA7Uq+c5oetbNXedVOmF0usKDXoM+rsyDpUmw",
+	"9u3eAr0JeudiB8tWVthFyxgeBZZKlZsaSYPspkbS4Il3bSzEfsKslgIknMLCFZwr4t1nGM61BLXPXmvS",
+	"3uDRFvGzoI6/GPMyvncbOlZR0pbcLgDUuxZBFUXAjIsQkyJXBvbwqXJfrR0we1fXrrqSTq4saefBuzwl",
+	"2mXseVT0c2m/gS/f9ro/766gITPKqRjJpimiFrJ22Zdpxf87kP7Nwl8etM2aJBoLi5vD1CwMu3JT7zzA",
+	"W9zY9q78d7ZK75imiKTr1CAh+0Lmhnqn2/H/VH05GsFnfbCyBCC7xFIm/YhDlW4qVMwCPuIVfks3cNu6",
+	"UDvdVXtUXNty2aX5tHRPGLuXoNSIsRyvtwE6G1VFdJhIQoq20jJiAq6JKUVLSUjdL0kGqyq8ziNfMIQ/",
+	"w7J9ek9FKG/awtlN7K/X2qUOsH45Pu3eUDo5RiM9aTinEeWR9RzXS8yuY1BIZAd6Q3kElRB1zYnSZRVj",
+	"8veGJNjWV/jEEAiX+1oU0p1erCob7/W+7u9t9XpfX518+XPpbXhqvaI+/vI9BLRauJR4yUxPw/UpIxW/",
+	"KxZrrbSKy/aopTQeQ65vM8qbMj2RYQlcwCJw3O8229tY4C9e18j1zqaTDVK6/GlMA23kS+OE2YArfuPd",
+	"KMvINS4ranVw0k+hQlSus7SG1+nMPVc0TReKJjPo/TRihAsykklQSoG3qjzMKgyzyedzcvtQvftXUjfO",
+	"ti9IrOKawc+OiZapgLYgVetVtXK7c2mGv6lYiJ/q0ZSUWoAvtZBLUypScxZpglrAKg9HHhYfc6VtshNu",
+	"ZikOD0vKCx+Wqgmyxk+F2WRv8OlmtdwSQ/n1ztV+GMXzG7XU+guvaRqbqX+LeGl5JTdMub3GvuryL2Sd",
+	"28fLwIWf2Bd2zbTLNyLPi7+3BJPbYnnF6TDiwS9sXuZ0zTs9WQ/N5fujrf0XL92f12w9AtNSFyt/xLV8",
+	"sLi4ajcUF2q9GwocEZlbYmP5/0378i0t9Bc2P4rGMuF6MvUl1Mnl/ouXnW7nJNx/8WLvdal4WqrEHeKx",
+	"ZClcXb9Er2vTU/P09LJ3figAFjfZHNsMsiZPc00rQIOuXIG50R8UGbIJt0F/c9urldWui2ZUDXVmihXn",
+	"+ERDN1DJzRKzZMp1X8a6L1ONuoP5Vz8FsD9EV/W+5iKwlWXW0GY3NEqhIL40AW8RZreGU9ps26+1HVb5",
+	"RbWwM4uDd/HIy7j3AxeFTclQiUf8K7PoTjGYs9V37wfZtufDcL4CwX+t1Tycly7JXnOPzGVsZ3UhZ0/M",
+	"b+xNvHnR7yX7ozxak9WQNUKnylAnGuF3QoZ801+kSbkvekw1m9HyIo+IgiPho6rD7g0SWSIZ0IrakEK2",
+	"x0J0EroVQoUUzeA/7POlqEaNATyzxhqlTnv7pQswVj7w0V/C8lN5z7dGEcyzUb1VJyxgPNYV77cpuc1C",
+	"mquzYsoil+Opa0Bd9q0InWVcYvYI3WRy9XCU7IlUoCgV99l323QJpENAQ2mZEB/EvETvn8aGXyoWthlv",
+	"QN580Gvvl2MM5ae7QvBVYfkY5WeUJnoC/as0GUu/vshlknRLK3xc5utigY8567w7VwanYzNm3b/L7uCs",
+	"p+ZTzrzbbCm3LR2F6i+Z2IKwr5oozeLaRdwbTrWbFhus1u6S2s3xKYoVbPFkrnhAoz46NjaK6nJv+X0Z",
+	"StQdJ/ZlW/qQeX1t/GatqebfN6vP2WrtyKjY5rgeUa1L6pvycYukvo/2PDKrNVUTn3/6DvkSvQaumn2c",
+	"2DwkqnlQ7UPA0HRDvT5NEqPmlpeIP9/fe1VMInlWgiLyrHyx0/JyulNB4BvAdlddotJgQqjaeI3dYh2b",
+	"LVjLFlx2/MA9zTZQsSBhuoYnr9R1Z7QxrheyeMwstvYO3p9dnW9dvj/af/Fy6+eDv37afbl1tfdxrfsP",
+	"X9h1Eytd5mXBfSWhNlyEieTl+shZzMTj6cdz2hSRt01SfgN0W6P5mreutbXcc0VDKM8DGYP2SDMUNF90",
+	"2WTCG2xzbbSefhp3XKuNvi2iwjrNPhZh1UgZWUb3zFXrbFn+BpZSU8zEeQ6ie9ehqjbh8LX05lBab+3c",
+	"bwQm7GCgM3WwxMRjcc3IiRva/qj8pPSpuI1zr4X5VuHXw3hzq6DNsE5bP8+fXtGVa6l8sbT1lggbkVqr",
+	"Yo0WIfrWJaQOEDoDzUloyMW477hd1cFwy/pCeQH6oWvyt0q9OvOWWq1bybhNAw/7bvEOchIaxgEbHrOl",
+	"nUb5/m1OuSp8shg7yI8hn1n1/j8yZzpO6un50u2824U0g2shZxELx1Vdkeg4YWzKhPZCSA0y8Kyb6k1b",
+	"se2/oWQy3eIKVmxP40hDu61ZjnS6HONST/KNzBKjS7A1Ax427bSR3y/LjkX3LWRMpVFkrB2vFXfDYqMa",
+	"sdUsT7LMk3bJRcByUEQI7pKRTIY0ZE0QERs3rIIfvCkPtuQCuDjZd/wrC11LSpBt9ef31Siy4WXJDrBA",
+	"ilCRUSKnBPeKaElCprN6qA3Ge3h+Iy314QRkPgR9vMFWFkTB5MgIavls455lFvBvkxqBIswi72wqsF1Q",
+	"PjYVaClIrDIgwqoMvSydGvbvhiUhDzRRWsqQVBS3rY7M142soITLAyubCXPUDmkUhl/aFRlrFva5OCDA",
+	"d2Q4zxqnHFp66FvyOCBUEBnrLS6wgYeQesLF2DAFdoUqg7Upgf9wzsNuNjp86I9V7l9YzufgYiSheUBg",
+	"jRpbuNjJA7plbzpvnhI3oeqjLMSHPT4TNqFtWagHaaJkAnw2gJ5Og7WeGTdS2WGe04ROmW7eA0GKUSUi",
+	"YEkj+OonMCyykPz6NYhShU0Ul34JOSRwm1T0GOaaMAHZnkB6cKUnh4TmEkoKRoYpj7wORHEixwlUW9YT",
+	"HK7ObLWCaDf3E8VSWiXTpGLHUsHL48c3NErr1aNWlKLB7+0Ay83Q7ZS6/omuJJQWWnyzXLFmWnxOwCVa",
+	"PJBKk+tg6VpaZECK/S3hxYZu6lzaS+4vsx355JYTrapTcIsUVfDeqqnaDqSMQjkTfbUAebeiFGH7y7f9",
+	"ilqEbuccUZdadwp8UP9ri9Z1Lbx82OXso8PcLG8nm3U8Nz/3m6NZJz22tIoL6SXedfCEXL23VEf8017d",
+	"BsrzE+fO46pOTwuHVMpaSOp3noy/xFLtE/Ihi6qNR6VRT9TIZneudHuaZ7JMh6Jg+vPPL/bJ//2f/yv7",
+	"f/L8xctXm0keWw7ZpuIGkokw7zT/Z8J0Rf/lxSLALN3HLqab7Zndi5XotzC5dm2lGp9MG69vu9N88ke1",
+	"xkF8ni+n2j8cT0QL//A5F28i2bZkfZZI6PGb8LKOpafCGNtgq2fR6j2Hbmv/XKuOFIYo3RwujkHcPxz4",
+	"YQsg2hoxR15eznvu3bZZvGJmaAiTy/uxTDSYhDM21AkNwTHDh9dJHzPf+xja9j9ZFeY+T+Qwaly6GZRm",
+	"rF5q2zYvl783NOIhrDrPCizxJGrKo4qWzlqSUNr2wlyX6k1JIpMGdyCuGApWi11xS2rjITZaZWhGtETl",
+	"OnHwMowkjIYEsIQR8AnLS+oo7QvQvOtSdMtdfdh12YLJS6KTOaFjzNZc5f1Z/k5zXZG87YCGFtxxoEyi",
+	"eskVUSy5gfbPVBP2NY4oFypLbFzrQLDwQjgHT6RmTS/cPpVyk3fWm6DwK1cHrJ0xNkzkNRhiOc3ngmIl",
+	"rZfYf9aLujjq/7g8+0Tst7nTYCjDedflhcbONvtBEWt7t+xG5ofplzDmppj7WKG2p8IHX7H5nCU6PCRJ",
+	"QrfiComUNR1uBvVpq7kAso3mydsedlsXWi3PJixh2PC2c/99dwojeISETdMTptIpC232uU0vXYOK2yDX",
+	"w7XVK85sqdvvQn9fqJGDrtmKRSPCxcIT2B3ZLYSNU2F98Xl+RhM6WkEw4Ij3LUjPHlw02crLrC1ZZW2K",
+	"Zth3po/5KF4qb/ZNwm44M2pOKAXzXb9BJGslZXKvT3Blnsq5Gb+d7v74QbyruglnOdQHhh0nNI6ZUBin",
+	"y9mXK+LahZCEjyfFKoUspFhIyN5w3vV5Ooy4mlykbfGYIVPkbOQaE61MtWdCu5h2ELQBcHZ+71ooOUVX",
+	"eP2f1Fe4zK6dwG+W9a0pFw6ZqET5AkC3+og/UaGeuO4eJ/UArfCp2nEy83weJdNMNdywK0Njhe16sWa3",
+	"9D/XvfeKT9nfJZrXN76beUShP/+eb8k1MuPsHgLBwkx829eSS+F8lmMBuEXlzKcmDuOllYC84xKh5rm5",
+	"99riA/rQr/0NPFWbuhf7xK/2pC43xV8jbPPzbot+H6QOxL2kYchXGmii2VedKy2Kj8UiduTz3dfFZoH7",
+	"ZfpEhvVWnQ2/0IJwtxSTsmEf3myJ/hSqdvOSJQ5UJ9N7YgGFB4HhPeiWWK6Mp2pyZSycdgeh8oFXmuTe",
+	"HAE4xZhURZfL0mE0hDJbvPbtaG6wsp27oLM2gNQOaXmxC1SLFG0PZDZidFRi6lukFC7IhH2lIQv41O9J",
+	"4Vf65RjQa2e2BnXZ4ft+5EEiVe0EmqcPlNztpCkPa+amw6ObAVK2G70Mp2zpopR6PTtpc77TxrZwVQvg",
+	"C7//qZyJrAoMLHQLIlNh91aXlPovyrFoaqJxVLc2v1hRpn/JGNm52dsxZ7KDt/SWsVdVwSd0+fGyf3x2",
+	"9uHt2W+fVofHj7b+jiB9z7ovKyCK8+m0wCgOGqsQU0aFjS7X8Cnlz6/eyTuPdS7sUvtIJ76oHQ/l0LeL",
+	"LlKzWV0ipCaUKGeOdDeO4WgnUL6uDDiiwYpW4HVgGyVwctmnQLeaUEjGkzcsgVS7xZ66u7eDKG3TiMDH",
+	"/SgoGUs7jmpZ+ciLACErzm79MkrBRBb3qdkrPWSQzMbrCKZnMrn2fCjmfBSgYbvvyvEJc4yPzErcXxPt",
+	"K4J/FJTgCh34v/2ZVKxmOYbrNdT5I2WI/W6r84sd3ukyGEUWjRpGMri2z2Vl+5i+Ea6EjVqstc3ObWWI",
+	"3jLdRWaW3TFy33QlNk0pXGXmUeNjYXuDyCSe0IabUBOF0m6IamXZo0HZ5E7wd3/dleDevmraba8F/HXT",
+	"iS+1m1jpE1pajh20Yj2yRdvr/6Cv3Cv6yrLCm/AxFzTqpzcZ6OLdIqogmdTpAJA9+a+IxOKW98SAWO4H",
+	"TqUtjfzrwbB4e1GToNa3GQ5aJILllZKlWjtkMSQ/KGOJExnTP1Kzu/Ynh0Qwo7tTyCwgENjNM4ip7W1W",
+	"otWXKnhf8n9u9w+2zKRfv66cNJS/POYG2s2865sWg7UJMvO815VuiFl+DDlnbRveJMmci/Fx49RS98sT",
+	"aKtQ4cTHZr3gwDfPc1tKSIPAtoRZsMaqTcwy0iTb/a0vfyqlyhatdV3WxcrHYasdOkbi82u7vrr5K7Lk",
+	"g4WN7S6d0Spa8IE/WjoU43itiI5jqHaOY68OZoWFvrv12rb0yv+5/WeQKs8qpApqRa6GZaFX2Mqszq4z",
+	"lRv2P7pewN1e9cMCRre5sNdXZF4WENZroDK9PbkglwiIeZ7BpGPtYe041fPdmoEqc+iwjMKp+lu5sEH+",
+	"WlbR42fVto8TZtKe1mTJ23Uez5Fvi4fy5vicPF/EGXtR3qxuv/vs+49bnpz6tt/9+ftPf6pw+jSXHG3a",
+	"F2W/0fUTNBK5XmzCsZrnbDWPWGbUvf2fm+Vf+6IwO3w7HW+U7LTKyS5iVLHjvEFEhmPp0p4jqhn0NRuy",
+	"QqtLX6OZyhvmOmLdUyOsNg2tVjSnWteQ6gK1cqhqaLdGwWbnDUs8FstP8zeUT/GpNCO7dVuxJq3ELmzk",
+	"7OFKLbLY3YI3/XlTfrevqVil1dkXrMwoQnWSKyIYC1lItCQR04RiDSWHntBC6m3Mhw0PMB2xW0x2PSRc",
+	"m58pIuRQhnMCGfdOWNikUnMbRhEUz4RMzHPHRbnU0GnSUucKpAizWH6hv98Qbpq5133xS1UM4aZ+Fl6Z",
+	"zxF/3vXmUn4uDqDmtqG2yi6TzNJ/htBg03ihsMZWEsA8p3Eip1yxOoZVdXwtjdjt0kSXAX6CcszSZ3sv",
+	"X27tERrFE7q1D1UBfwKqNIb7nOSFafcKlnC7RNFV2aCPFJehmIBaCsFy/5mmazvLYOLosoltVkn+abaF",
+	"a0XMwiG5nwvCSxFm6jcqztJF81bFt00c7RZ4p4odLXU1TOhKc2D6FSHM3BQtj1+ybOw8LWShQc/q4D/G",
+	"/fcr00Kw609NhQSQOYqEstJhsqKn7HLd3MJx25VXHcrpQs32+1+29t8dbe0tZmOW5cl8sf/dAiupyo9o",
+	"BoE+iU1VGph4mUsag0NToidSMTKD/5Wx3pKpJjOZRiFhIjSaAJsqMpFRaLQBMpUJlI4JEvGpX8zoOfnu",
+	"Eq/Ea9VZ1mEq1iw8S0tUI2OTKbNKKGOE54hZqcUom0qbibq8mrY9pJqISS01jSr6W7gTJMPsFiRyRHyt",
+	"uMHOYZvNtWFjJ90s1soiwkq2z92cwLJVrAJgMUt+ZAg4oOP8O4DfeLfscvkcXEcEMRRV16gNAMNnLImE",
+	"YVtTMgSSA35x2IhdwgUuwfwcglrRnETcgo3laS5WZ3XvhVZu2Q/LTQZXQlLe9QUS4K2tY06VGr1o5ne6",
+	"/UF5WmMebsjZZgJOjL7/UeYZzx3LfUzABEAzPoygii/7omzilw6st6wUHKACFcBKTumchHKbuABb3+zd",
+	"AWptUCGPpZ4aSj1hX7UkY2PMLdY2uppot8hRGkVe5A5e7GHSlE6a0WnE2vaQY4IOo3Lcz8WL1D5ZRqBZ",
+	"SdMynqRMSMxkHLWK5L3YXa8LXDKdgUPd0qXSpHYtt/jq1npV45ltpuGCwztb1FFXWImXWOV6u4IXRAld",
+	"T0D43IpprIs+q0nSIvp8OeHxtHUgMe851cDT7MMnrIfZv8ger8AEPi02v6pwoF3eVzFQt4MpQavPaqra",
+	"nJWmiS765lp6nvwkrjz/lKbQ5Di73PDPkI0gRUxIUX6hoZPmNkHBfo2oYFP3LI9L/IhhmDClXLANZSoo",
+	"z5EcK8LFIVFamguXiSCZ2wRWfzkvFqvOlhb3jm6NDrarMonbALYlfEqT+TtA4PV9aAVoJJtMVdos9qEQ",
+	"35KluMzq0ys8vbk+fWUtRIqbWiowDLOdZJAID+d497uS1KvxyfuTrK7tcQ2iDwiF7kdezSUTAO/jIHoX",
+	"Cn78BiijCCHVPTGCRIV4DAVlPAz75m2oC9I4RvwZRaiAMkf05dMoYTScL2rZ+EL3ilJ6W+6WUm+/Fvum",
+	"rN41117b35DlzivlaB5qqoxej0gbaPoCFxu12yh5EymwygrMEwTLNmqytxll3b1L22Q0B2Nb4CCbmbJE",
+	"w5XcknUrezhmuV3DnHWd6+tvhUsZfLidyBoO5BaiXQ+WDah+Go8TGlZcGhMqQrOCtSp8plfd/+67RZae",
+	"QqpiJtQGQ1bOXdC3sStz+eUVKnlgqq/M0BW3cf0Q1RWbxjKhyfycKuUqA+83ifkemg0Zi/6zc44veDbN",
+	"xwg4wzWRAD9j2wORrD0Q0VJmoSIEj4IYEp1BDwkeqiY9JGJvqxeCaXw80SSY0IQGmiWqs8HEfWiClHvb",
+	"K2DNZJIjieFFbRuDoO/FvOOQcOFyonHjKPqTzJXuqqVqlW9hQG/zqflLRN2OOadcKS7GR7ck8aWWjKVv",
+	"LV0Hn7J3nEVhUfPxCrRKarZcNWSpvM0AYJaDyEefjvKAX6F0+UhxunPJxZjGMmFri5fB7Mqt2D/vgB1b",
+	"hfFtZhRxwRbh5qw+iFZfpyj0fWw50D4yBNcMe66AMlYQUssoYX65UVaTY14pjR0SUPAGejG6+th3XkrB",
+	"MqRZwkIzCSjTgbLEeemRff7V3xb7mkyEdDtapsGkz7GkMWD2X1yMWRInHNcfx/0YLLFK6/qzN/umnYsW",
+	"k0usRZ/GRgr2zVb37UdTKlIa9SOqK3Trh6mJuT2qWZZXMxoxVzaao/et6gLikU0NI7TwcDvh6L3jP6VL",
+	"NY7UL/95yEMtvrP+Ia9zEqaCt3ASegO0LQ5RpS0ZbbDFUJj791ACZEDIhlxXo4betokpyqYPtBSANWuj",
+	"EAMIMZGjERmykUQUUaP45Jy/3EBBaSpCGhn795aTzN90lmojXkt0uVONzR6GjKAIDr2pBlQAHAOAMZRM",
+	"dp11BMdWSnGqOWxliyx8i7hZ2rYoz7RfzssCAyozAZo0r6zZutL2O3P+kAZo1BMLyLcYQW+Vkd8wv17Z",
+	"uGX5hm7GM7qcb28PKjtNbx7Z9lXRWCuUgDa3zWYWv1pKK5a89Zoo3llKR4vmwcaiU+tjZzj5d/Bwq6wP",
+	"m9GAhmlJasVvkEs1oTeMTDH0dmhM0TkJJWDnoHnqZ/GsTXfczMkupZK4XsC4c1XnvXQdP1u4jlUxvlp+",
+	"+zoWLiJfgURXLEgTrud9ORrxAD7CTA0ERWHjYnpk8aWX2iYe3xkpFm2v0qQtqSy8egBnrzSPIjKWxEvQ",
+	"WSuTl1r3l9BBQYutL7AL2mzZezd9r9nWf8euG3F7WA30zVT25HRxGFBoEltll3VRFKW6TUSVdiiFDcAM",
+	"/7Wualv4we6QnC0o/sYUBQ+MsRT1xJwrgduLjIz4CDfbH/YxKiq+RC+V37/6Pqa710BatIPbNNpM4z5L",
+	"t8BRYCI8uqE8osOINWuiu1lIhRhbpK0x8X1/4/od+rX4dKWRv9hT6kqu0yH9Nx9PWHD9KPCb2pD7/RHb",
+	"8pnXTXK5m1NfeKtPBrXPfp2b5yYZtXDz/Cp5wI5pFDX27kRRDQUIn7oz5C4Vy2smXJehDUjQ9tJt06gv",
+	"eUfq5rGzuqLlN6xUPc4CFU3TNm1Yo04OZvZku3uvmQLQ7cwmVBe8j2wa97OGUoppiLDMZFJjX71leg1C",
+	"YQR/LRU7fNPYmeF3wa+h7YZ5RU2jssCFVWaj5i8rXREXIWZqNWjb9FueEEYTNPGpcOF2aIsEJdkY6Fu8",
+	"vs49qPJlp20kx4SqrBOZA9s+JDEXIm8Qj33NyyhrlMhp9RBW0Ix4ojRJ5CwfqNBM1+8WsAhbvpKutR8B",
+	"XtfZAx+Eeqi1Mwb1vs6E0yaG2GLntmxSXf+gyulGT8KEzto32GmBydC0fKA8rWYdrML33CdzaV7poJB4",
+	"KVbPkSBH56fkms27ZEpDZih0QFM9wYJlgs4Fgq2GB5DFpyYA2iYCtu3Q48E+YjTxffwTrePO9+/fsXao",
+	"nF0uzUQZ+QANoS/nSrOpYR8q0BTcwn7toa2ePsDqcj3hYuwni6iewHaNlChoRQj5ITLBRk7WqoTnlaZz",
+	"td0TPfGnPxltgCXqT38ixhQgg6NUT2TC/2lbkr2B5ZBeurv7LLBbBH+wwTY5Mn+RCbWwgDJiBz0xGCXS",
+	"HF04ID8W21z/4HoS/tQlAwyp22doHHtf9sRgTDWb0fmA/Hj58ZI4jGZlfkjTkGuZDLpkwEUASDjm34Yo",
+	"qf0cgoecioANtnsC5ByF6UH5ktGSCIR0FKGaMBpMCP4aRBQVdmtZBKj4asYSRZ7vPrMbdob4ugqIAJJD",
+	"1Paf/kSySikjp5U9EsS0gNIfQd5fXZ0TaJp5QGhPQAtWC0dOzfMRN6IxTtUEK4Rcjqirb3VT2d/dNQ/s",
+	"7+5B6VhPDFDHMCtHvLmBq8EiPMwS4plrkEk1wcQVwvU2sa0ae8J1NlHkx4t3x+T18xevzG7HcWR13Z0Y",
+	"H/3zP5QUg59wCyFrFnfBDtQTcSK1DGREsDZsSiMjxVhoYdeRwJT5O5ACIpCGTOddoqUkUyrm+KCQs+2e",
+	"GJgdGpiNRLyfQzIwnAWf0BoNL7m255YdUAAUTyJGEwFHd2TIA8i06z/AFdEyCm3BniYIXd3tCTO52WR+",
+	"YHt8Wi4zNymcKcBAzBade1wR9LF1zT9HiGzbE3gS2+bknOo6MOzAKCBuZlV05gcDv5vBgPxoT99TcweG",
+	"QY7fH334cPLpLyf9k/86P704eWsI4/z0U//87MPp8d9y4giZ4BTQyajoCUdm8FqAHoDyfwIO9p+2yZlj",
+	"EcPtmM2susQPVapuT0AGEJKRGwbTvzNnHR6TA3fBEm6n9sEmOquw2xMSGAf6SGBdYSixhM62eVVS2NM9",
+	"Ddk0lubGmJsjPQH8jfOzyys8PuhwFyLAjCID7+mtX9h80CV7REuy/+JFT9xwqJgkR5fHp6deVmCXpIL/",
+	"kUJliSMRM6VEppptEyPHlZmaEYlQ29gTjmNzZcWCc3eN4KFijqlfkJjTzetAJ4yGLOmJwjQB3mnOwgOi",
+	"k5QNIBwDYxk1WBEuPHyN4mx6At7s8vCtFZNLtv19MuD5SP1rNu8nzIiegd3cC0ZDMpcpdAwhs4RrpvJd",
+	"hr+z18EFgtPYcrrHoGspDABOofOPuTygT28BSZJrsxD/FR+5yF9DZtTQZRr3AClkJu1Fl/FTsfUv0p/I",
+	"pvZi91lPDOJEGg2BS9HHxsCDbbsQ+HHZOsz681nYTfnAlTbXJk1glxXTW0YahWZlqNgabVfZ0lj8rZPF",
+	"oB9rlB89kZNH7Ho3mKl0iZJGMHGlSSiZAqGImTAkFSHLV2xOHJbQE/A0CybS4nLOwDIwG5tr+ShWQLcn",
+	"Nr8RCREftus7hwIqGpGQampOG1xAtm4VGyvj1cYFoeTzxQfYcPNx1jUSTd6e+HHw559f7JP/+z//V/b/",
+	"ZG//2XMjrgyLKzL4nSVUsfDLAHNbHXEvFHNR1RMhUzqRc7PRRloq6N0KsFN45Nbf6s/QTWibWF0ARI8n",
+	"XHrC5W6M+Q1DrQ41EzuJ0zfkF6MbwvXAokhh4W5Ak9Dc3tqlvvaEyxH8qdA/05bbON4Dogc9k2ukUwkS",
+	"N2Exo4bCBQgA7bh4QV5Z5CtzowgwtLgGzQaDHEOGumlGp1OOKsobGRomS2Mz3Mvn5Bf+BoUOJcegsukt",
+	"dGORH4NJKq6NoQY/cZKMPN/b++mQ7O3uupWA4BlFkECdy8UuTiyWZqOAamUqNAsPe2JwQTWDKW2dAwgA",
+	"Xkf5xwOiGSCCMfJHKjXtkuf7r5GUqb3LjdWFx2sUlWfPnr02s/h8dbxNoGUzVySgUxYdU8VQTrrCP1SB",
+	"uFA8ZD1hNUn1Q8b014zFnhy1wMxK0GvWD6hi2z2R9cTG9r34oAepc9DZ297d3sXwGBM05p2DzrPt3e1n",
+	"HfAMTsAO2QnZzU5gFAIoI2Yl3rQLGTF1QJw23SWoMXeJ03S7xC7gkIRsKkFP2IacWXtRn4adg85fmD6G",
+	"cXKUN5jB/u6uxSnTrteap+r9w1poeTuw1SFVMwAYOeVwRljqZjOpy9+VTc41ikcTLp1OaTK3r1J8mkaQ",
+	"WuUMYTpWNj+38wUbqNXZSbeD/saRI6ciSFD/Dw2PzWgSVuzrpb+vwAtvZDivsaVZhve3jpCzzkFnf3f/",
+	"5dbus63dvavd1wf7uwe7u38vtmKrufe5lWxUhO8PeeC2CT7XGzj5j/IGFb41x/+9i2zFxVB+3TBbkStj",
+	"YHC8U801CFibtiiFYrOKgAoje82FXMqGpzCvOzwVGACAakpO5hObmZsH9IwNsWN206IxMZXEmu1e+6nS",
+	"U5owGunJPyvPCNGRt8klnWf8SNC3MbP+C8OpqL4Rrg+JYozsQGnpP0v3/j2M2G7zPYZ1MYGOvK7PoXbs",
+	"kjM5RcWu/XFYB1fn4Pcv/uH4mSVZY3684rzzmAJaLhwI7tza83CuXY/SMyuvoHkbzUtqMkoTmIc9KEDg",
+	"CqQY8XFqtLGygzKqNheYk/iozuoC6pa/dzsvdp81m8iI8gj6+P3eAT2k8yUPLnVSQV30fROz/CQ1SdxM",
+	"74SmMsXPEgFY82E5Wd3s7ZQknlVf0rlY3iYDh9YEnp5BVis0ID9SdZ0ZfAVPJ7gOAd/VPCUyzxlHNVUm",
+	"ATskrmjrpy4ZYL2SdUKCUTAxJoYTOVpatgE1GWyVgUUcwFnlEAuDA0wuIlp6TpDcph8sFriCqwaYk4UD",
+	"8mPhvdZUB0+aYV73buuZ+QkmEjIxH2yTzyIy7O1vkJkZAHsMuuhkKvT0x/I/5zAA80JpFqPdBT2aozlc",
+	"cYVEvZ4w5427cUgGQgo2IFRdKwvC6/ChzBTNlhc90Fj1bmw3wS3iFXo03REZo9ksyBpsygj+2WSO+vaC",
+	"4rUMlAKatS2fVJWIAPkjO5499QubAyhAayXOw1txNVgLoCmg4YH+76GddEJAWuQxfG8MhL29Z9uvfSSL",
+	"AweRi8haS8gWB34CRQYEkuF/uOhsJ1VJf5fuDfeDZ+Fz9mL0cvxq8jN//Y/d671of1pf7KyAqKmlf+5t",
+	"TNNZzDItE9e2NPP2qg6+Ci9T66f8AbyUIQ/QerfOftRQlqSSJxsXpWGVmNz5tiguvu9kdNZAiP5mGW2w",
+	"UDo2sHqs5XTrg3P8Daw6ZVTobXIqcoRt9LIDxDZglk2p2cAFWDfA0yZcKxaNusRIUxpCWbfzP4ITibFQ",
+	"bZPLiZyJgwW/dhnPnxqZdeyVizZj9xIIhXsVEUuFe+aTFSzZf1WfKYtb04gfd9dzhGsF9b27Uf71+geW",
+	"aMVYn357xj1S10uwgw2ZUSZFXjTH930nkmoNE5a6G7bJKegigCEBvXmpBlfjIZlNJF58E5qgQdUTgNpT",
+	"eHwIPmrwXWfKuI2tWsDL3BOOV0e3J+CSxQlAUBmDKRi6wnAIFQTCqFxbxBq7JZnStN0TjlVP3/7avzj5",
+	"62cXVzr6fPX+5NPV6fHR1dlF/9PZVf/o+Or015NSNr6AOX6wEBttWdgWs94rBw/n2W1cnzU/yByaclMM",
+	"eRS4uopb32rmLJZhOS0ASgmTyKQJj8RcbFn4sJrXVRciCYX5GCIcsnEqMrK2ag7J0cm2e+KdTBMS8jHX",
+	"CvkioAkkL0H8AdOa8GYDn3umlAs2I+enn/DOUj3BdXYnMRcRwhDjEikfw9iIlXXOxVOj52UQoo7+KlZd",
+	"SS8QFadz0Hn+am+vPhOcc4F71ZwTNnLVnCdSjmz5YoXD0lDLD4rA9AAeGOL3cyLkJjxlf+EQ7X5ryJNG",
+	"mOtjJO0xTcI/Z1rR+emnTXAdXg83Wa1ErRsKkwvkTPTdWlxaTkEyOH46sMzUE57R+ROGcaQKAmPNLlm7",
+	"mK6RsMBojGjP2NsLsxisPsoFHsdPh/mlBbODa2tQeW/1RPnFhQG/YcLDsQXTAe80OPqtNV1k+Z6o5vkL",
+	"t7nsaEGl+HfgfWyB3PHJpL4UuPDo8nEKgiMEE4fMjS4S+oYFwQdoaeQpf0U4bLygHCr2BiSBa+vTSlM9",
+	"suk5GB52fgYLYsgxqhuxkcbkEnTmzA/I5cdLouk1pHIoDJLkZt6Ho8urfkFhHHR7oqhSlvPdjbx+2jzn",
+	"cl4Xmx41YKDFLk2PTqM8EeGyOmmE91jKcBMkrTLYv7UknQfzXI4oGF9xIjULtPJA6gGiA+8TIcvtoJyC",
+	"q62dZTcl8vm/CNWWASDW9xsuwTU+Otq91DIuId5ETq1gxtLEdSSc++h2vmX/Pg2/r4xGLzrsyGBGuZfD",
+	"Ozi5ouNBljpGs9w9woURn6OtT1KwrY9UBxP0+LvvMU85S6jKwwBoOSm44J7tPu8JDNfbtCQxd3l1CxOK",
+	"pIBk5fxFNp2cR1FPYHKen/Xk8B394TBbyTyVD2l0su08edl8uaYpYE9wsU0g6RVwEKNoSINrMpJRJGdk",
+	"oNKYJcr87M289Er5C9Pt3YnH+ckCRxaP9NKmJGoJGUs2PmJN4W4HTKg/UkSvwyar0Jyw43NTRs27XoeE",
+	"Z7vreiIsAVte0XEJ3bhZYJ5pPo0CJRXms9hhfqkAZe2efeQiq0RBmXRXqSmrXItXPhcYsfFs93kplFPI",
+	"Qy/dckP5EjnbYG2UkLND1LAMARilkygphWURyzR1HJZVYmcnoCJAcPZa8YJlLwf8fnOccuu7q3zr3SOc",
+	"qZ2Taaznne+PgsI2mQV1Ym8D7+WQ+6KsGW2LG4xw/MHYtmpyK8pxIrV+rAkS9FLoOCQTyNK3RkDCQmY/",
+	"5cKTzQqvOJf7PZCjkbH/s+0tUaqs/vDOTe7B6bFBmBghuztC9oXUOaBFbS3KLfpfIcRToJVNSNc0Addx",
+	"KjLdA+qooKNokWMy38VtuANxM+rzxglNIg4KWcgUUUbZhJRoLsYVUVC8Fwq1PWXsYKYBZYPHWEX9H/Hc",
+	"QDwfFquuQFsVEpM5XaOMTdgWzBjGEGyAV4+w8EDGTIC/xIdBvhVJ5vvZQGLzrzZygnVgMCOJifxoSzBI",
+	"7s+fgdgkjWN8KkHvcTmPdW3a7levjApeMZNYRWHUeExFSEJshjYYJzw8FSEPmBqgwZBXVxBXXLFNjrDW",
+	"LnNFc6yLdFyDhoRt+o2uaaMAHyHsygCw1JOEBfoQHHyIJupqMq17S1EOxTzQbNyZVFrm+RA/KFLIrBpg",
+	"L/FBtyeKfcjR3TCwPxu49CaqrcHCQi/Culy+V5oFlQ6nXF/kwuzJXIR5r/nO/u7rn/dePXvexA1WbJV/",
+	"33nvTVW/3BjfRD5DnouI1JNlLRp7LLyV+ADU9S3D9Q0FCFRTOx0ul3KHhNk7T4qlK69nbEGsspxNeMQw",
+	"kVIKNbB64wCmM9gmn2wmJlRbJaipQE4EFN8PU90TNRnGUkwOrfMvfll6HJfD/PzeYTerEo86X3wons5y",
+	"1d7zFy9fdbz0ZQeDU5uB8/0vTdrL3rZJVXTlmEdIwdAFFuyVGZ1vgFffU1u0Alc+Xq3LN77DShrOoZgQ",
+	"qHI9D0MIoV0C0hVgApjVhizhNyxEH6eZ6DCR18Z27InEtdqDClSHSIloEzZj2OJh6BkPGJkyc9thyt9B",
+	"ll3RE/gknmBWxmHdGuTH/d3dn2zRM4bA3ZPoHny++7onBuwrV1pVMDTO69j1qnjAFGDbXNchPR503v/i",
+	"NeM9gZBC56Bz+mYLvsD+YR0uQn7Dw5Ri31vX3/Cgc7y1v/vz3qsm16K/Fw91OcLg1RHWU72IcKpk1hCu",
+	"Nsv7254hvnaCaKVY6zaSgQ1q71av+CJb6kYStvBlRlI4kneywoIfL0iInW9uh77vOFrcYpYYWwiPM8zV",
+	"zxBF8O0/KNBBsOonmLDgmoUYxi7kKy7x75FSfCyOizzS+FLOwXwfmOMv/1LB8fBFASbJVnw+39ptkEdV",
+	"3KhHG0jLijUz4qAB6H0Kq2lQ1DN32vUJOGty3opyRTSHGzgZU8EVJglNqFFY3XvLvCuBTMK3eXP1p0Ga",
+	"+UZ1IKesjPReGNIzQhERjLEg5e3Z8dbe/m59knRb84hzXKFyw1bplhy/0fcUM3Y4RHpJSDVDhOj6hIkw",
+	"763UsWWZGIbvHWr806C2Mup6htSFoB1IW+dbr151CpjZhjhrU1q2L4+W1I7CkFCCtIDW6j8kF9pJvzYU",
+	"tZOwqbyh0UYo68K8i/0LENfLCuJqoCvnO/GIJZeZ5B1QlIdZ/8D6Hwpndw5uXk+ZNKtv1b3X6+Xh+18a",
+	"FIAXd+2JXMDVxGxBzGrfwjJkWwFNwrIswboJ8IuOzEU3v19RPeSQ0WNrBfB5aPPIwryesaTGu2urV7KK",
+	"E1dAWl5nsqwP2HzzYxmyY5qETyyBsL5xY9d39MiTxAHexgWvMEmcjGSy4UTxI4dvkI2UgY3lXfynNPQD",
+	"hlmMLOcSLDbfsr1P1c43+y+wprz+V6tYJEdSrUmxb6EUGuuiLrOuq82I9tLN876F+jih5jlLZDWTW3Gy",
+	"rifXA9FtccMrKNeWrG+ipslslCF6wGygRVw7zAOFqHBGPUUYIB4wtUinaodPoYJ1HUnm+sggVtcBpIsO",
+	"qWIvnyObnF/+ckxGPGKIY/ty99nuTxZmVBkx3RNGUWEiSOaxtmAUWBmUUKGgKPKazW0ZPwDKQi6Apol7",
+	"+pBQGMACa8JbCRckiBiFMikbFdkmR1FEUpEHznFeMgFU9YOs9h7ANYTUDlQH5AkvuEqX/eRdO4zFeZxI",
+	"M6EfAc3T7EufixsacXMHPd99TZwn/Sco7RBcl/thofR/AL14MDvrmrHY2cmIbYlLGJGphH7sVJDnPwOU",
+	"IFcEjxDQRXoipolWpdX88NRbSwf37rhvwlE41QdlapxCGU9jbRsL6BQOBICszdFu0tmM1JsFiaZUpEYZ",
+	"SxNIMxyhY2wta3/Df+DNA2CoDdgcoMakYHOiABr9B0WMCnXoATUSYy1BAQc8WOnLw7Ebk5w9iPuv1Ju6",
+	"5nPQXF4E5mg+X77F3iUy6Rzs7+7uAglGjEInO9cKqC6FwYY8dvsBIZyJJR0jaCYsCol0LfPs4psR4oix",
+	"TRAhJUNo9zMntmEgCaTSGWxdFSm+Y+xfjwxHjGFH0c6B+fd2qIJ+HKWI5WZLiQBfoH7SK2NPhDgTBtWO",
+	"gPo1YphAGExoMm5MmAnTaSJqk2YJgZnfI7E8GRoLpAht75SORFDVgPEbFhZdf/tN/HxmG54I9YBGBhe5",
+	"zWtvQjBqwuOp3eb60iz3kziQ8CQV3lWPXpgRCbmKqQ6M1murGTDvzKLTuJL4cLW373LC4ydGkm7hBRp8",
+	"ZmgweyksLWF/rCqef92gUNIe5FMiWpconaU1JxhhqCRgxFycoos6/6OJ664EvzdzT0DFJFTlHl2dnn3q",
+	"H5+9Pen/aWAdFnlXCteBEarYtyvya3N/VKv8+hNvdfcvUEPWOei8+mX/4+u//tdRp5Ev7oEMnny/7t6F",
+	"4SfT6qI4tB3pHAV7BFuLiusU3ZVR8LL3d0hFKIW3Kw9PgLdMWr0nOQWYO1C8kCGxpvFtjlQattKshVi6",
+	"8sqxbZa0mdjZ8cURUSxImM6KKmwBHKAoHxpj1gImOqIA1ysgRtvXxnHmn7F4rj0BCB0/KPBhAdxwqeO2",
+	"S1QaTKDzhtcZqBToyi79UVFhfTGY3nQOzDP9mIsmMnBx0Q8uEe2UKuBO38hUbBqv5g13V2URqAa0QCg7",
+	"8EEybsFddarpVl35RcJuXUf36C77x1BNt/pKvgQ/9EapzquWa3ol37i0+FWNH2xzhxwYplsIcr3jkc6S",
+	"GeR0yG27UirCQ79fkm2VtERKH7jSJziRJQIqzucdGlpckamEGwp4qAweAruX+rKrXlfQxRHfINiNN2bF",
+	"gNh99PYD/gZgbTb0AdHMSAbXisCCQBOHkciU0aq1+81M61Gs15O1BBEDm2DOY6YObbclMFyUkSGQh8++",
+	"xhGozka0V8zJrNufTtbcd20T7SvzU+h3/fUUf7S/u9wCuHTWeTtdI3sPoURRyzGi8mMgKoXep9AtuPRY",
+	"XZfkehvp+jZXzsfhXUNbFC7GB4QiQFh3AcOzm1e8FDsGdl0PEbK9vV1F/d6qamYLivnKeVudHwJs5s5w",
+	"0qVs9KzbbG2cu6wBeY3xbTvAirHzb+sNbjuT1sJjOQMzvcaD0JSrzoNwu9Z58Nwi1T8m1Bg4marWOWeC",
+	"YaPmTdxuNAkmXuSqUPAVcr14ne18s5Ur3295sWXt/EZGNkJAe04CHk9YotlXXdqMBXaluSJ0U1sHykjh",
+	"zs+2yqHAbjZT5G9oBN5ltFMjT8L6J7uT0NktT3cQUk1tK70p09T+Cbc96wnb/24419gqFPMlDskgYnQE",
+	"GRSX74+29l+8JPKGJT2x+3V3t0vSZ/skwoaA0PBaJ4xOuyR9+Zwk7AbSXbpk76V7bbj4i54wF1uXpHsv",
+	"CR5Gl3D4MfZmONIfeZBItTSSmb3/YU9gY0dcF/nRQl4pMuTjLSZCTsVP2C1TzKXATlxmkGmcaoYdgCvJ",
+	"+4LOnjyFX9DZSiLHDd8QihW0iCE+RVVTuu0HpnbGTLCEBzsQ1YnXR//tD7fJbw68zubiYNGO4mPBxdg5",
+	"UIwG597cdX2VMSMJ+nrSSEnwvswJJZeaipAmIfmNDSdSgjo6FlSnCeuJHwcz/HQLMmeyv4waqjSdxv6H",
+	"2e8GP0EygugJ/+e2Jadrkg2O6cXGw9vkws4bnkaNFMmdJgm/YYiJPke3+jY5EiQVkJ6TaU7Y3V0m8YQK",
+	"22FbYJvx8qpZQwpu0HU2ypFC4xoSeA/JitVxXYkqV1xybW1m0T4uQdpbOslsT8Kq2eQraD+R26FfOAb4",
+	"/VvHThcORk3VqijSz+YkA4i/h0d6qWvk3ouD3f2/I0wztMr/6L368uPe/jMXUo3NjydUhIppv5I/ZBG/",
+	"wVLVLw1irLiaRt6x/c3JPTv8ioRdes022C1hVsy4cg0QPQHoJF4uAwsd0tc6uVw3ymJuekXJfgx9+cg1",
+	"m9vbryf80SAjT4Mr+MC6VK7ZHJHYzR/+s9vk+f5+TwzwldAD3CUQkhRbjLl2yPD7c9QWEnIS7r94sffa",
+	"5kwac5pryCFk86NoLBOuJ9OV9fun3iwetIqfxnHnoMOH10l/KoeY2UbjOG/j9fP23v7e9m7Wx+sTipRz",
+	"/pVF5HWn69gKljdRWy9edLodfx+MCYjbZXbDcB0VYSI59u8yG28WcdD5eCxnb/76t7e/7P86O5qfHP1l",
+	"+Prk+LfpyT9HL9/9dZi8+fvr2atITf46+UPOdDL88Pbd7HnyX0df/56eNMcM8Pf/gbzc/hTuGj9gkzO6",
+	"o/p+UeBM5z8z5JnLmaJUKRc2O9/8P5d7iK1AJHZiyEXL/RfZrtjQEGCbHFmkPYXtxCiZcKEPsKEDjWNs",
+	"KxYZkUioukZxhj3koSn6PM7g5C0UmOsxiD2QFLScpCHEuDLBl/c9KpMsxo73D/A4X3Vj+VLYwFpufe8X",
+	"UE3yqPwc58ZaEuNKT0fMBPGI5PZU/VuxIgC8Xrwo8TdF0guIVnVLXFwwaRDKIJ0ygQDUOrN0NPuqHQOC",
+	"qcCg5f//uDz71BMSfJPEH7mLhQSYCHUaFh2epxC9wol1e2KK+UWfgB+6iGrVJemNC3Fd8Sn7blvYO2MD",
+	"WA2s9EHegH7HMOHOzV6vJwYZqBwZ2ivZLKGLfzFX3LCgKnhS9ceTy/0XLw/I0eWn7T3y9uTi0F3yB+Tl",
+	"czT5oIwgopr1hEwsFJ9bF1YuoIlPtJQ5wuUyUpcTMD1hZYIRBLArgBWEwBFUYT9SzNgp43isOjpPAfT2",
+	"rjn8vrHzanJ2qiYPXITkT2F1Dd0G03hibDiZ1yLFaQH6eMNSRcZMsLCmTKmwvs0+neF7niC1Po0MoCvm",
+	"OghkonsCMrGAoX17OkkYdAyh0eY0KkBVzN9rnp4qFt0wF5WOImjAAUJxCB1ct9frQN5EH0QJulPM/2xx",
+	"VYpNroZsyAuaY9IWj8oOg8qssZQLWntJlW59Atv5Zn00c0xJAzJoouAAfWF78F66u/ssSAX/SqYK/mDb",
+	"+BmGBtIk8tyi8P2gROuwk3CKRz4/MoAP7ABO9SjSfE9cs/kheblLFGEcw9h0bhSLfNFmsj7BBwy1IRu6",
+	"lyNCc1+v7QqHfGS+g8LLmQCeQ7MCzAgEp8DUA64J+xrzhKny5DcYOqeve+Cdt9kmPiLtYmkjHgpj0NGC",
+	"dyRVULzeE7eP207krIBE7ZOoKLHPm3M6NNesx8lmeeenn2yz/IjRG5tVCtkXh/mVhzjTPJgYjcuoZT1h",
+	"vQnQ9lRGPADwazgQsGuELTUe3HCJcxugVBMSfoPp/ronhgw6GphfA3Iojo9vtNEO2wWdCZ3MSchHI2Ne",
+	"OGugJ/zM0y7moX48vfx4dHX8vtRheKQ1U7pNs9UWF9gG/YqxMe7NvmSexL36wFduzY8X+Apm6EjuB7XQ",
+	"ybSdWhVzsTWM5Pr2Iz5HLLq+4QXMSP6w6xcndQl4qIs9vEC1ynozHjpnlrFjIbsUOoaWR5IxNnDOxRsc",
+	"8ImRJxjvJ0In3JDP3m6Tzr6w4kdLmkUbwEkvwEq3LgstJZEjzW7vhjJW55aW16yREIcfGFq9ZrEmMtWK",
+	"h8zLDkJRDnkiAJ5ktJuPR8eo22xXhlSMgXkFc3lapKhYAhWCB51RMDVHgvvZCff+63rLPmc3uT6Vur14",
+	"3GSKEFm+03zIwJUBPrRbkycgtO18wwzQ7y2QBR3VnoGejoBveWACpGcqtEyDSX7Fl3Z8rYIm/KxY8i6R",
+	"09uFAxuTr0ty/TfyjNBrZrso/qDI6RvyC5sTORq18c1nAfBbZa+VOi8+5rH1lSkqVzJPir7rvOdTa9Tb",
+	"pImKfGX3Zb3R7Dov8Vclg1q5lcf977FiIB97ePe1A/9JRM7J4R5SkTEx0Macy5NZFrL5pkxTTF7dggqK",
+	"Sq4/wYIsGbEVBTJX8Iq7zvs1o1RtJmhgMIsN+QTNuwCJCfP8UVZYDLGEFzMlzWYubC3WGmxBk7jWe5tX",
+	"INzp5ubDrNpdXMqmaDWr1cAqftcCae7qhyq2lo8TpxZl/75Nnba7M5VG94pR3AALo6p/6kc3amN95mM+",
+	"33+78m2+ULOdn2Ods71dwbaMQvSlQeMqlfcAd84+aG2jNIu3e6J2hTfxC7yh3S/VkLSXVamvq9X+ePqX",
+	"C4S1OL84O3vn3GbWiYZ5w+sdaa66+RHR5b9NQXe2c6vrud9CFd1GC2s/MPSDCDaztG2JFtRKIWdFyOVG",
+	"7AYRlxa8dkTiyVzxgEb2Iy9MU2iuKJRmNNw0yMt5Im+eJhc8RXSXfKPvHdwF+6667MHLj5dtCb01VEGd",
+	"DsAbwjHwREwLGIPHpnLcPendLYjBAnJBGbVJ21fhDrwoZ7E+S9fX+ZyNnrYTBZf5Hx/Kf3woOTU8gAsl",
+	"Y+RKFwooXmrnG/y3tifeb1Wx2kBo4HA/N1NofD2c48Tvv2m0hY/FnjP9xKkwzYAZHjGwoubQIiW2p+Lo",
+	"BwlmJQFluLO3IqIyMoE3Pyk6EWzmRj7oxBOxIWBOfysef+tFG9pxDl2/8SIidrGwOZ35WF+qMaUVlVmr",
+	"3F4cXZ1YzILz92efTvqfzq76H8/enH44GXRLFF7ra3Nd/Scsikt8bpeaJhpO6tciPNkDEvATbvUd12Wn",
+	"/Qzl+xiNU//I4bvsJDsHP7+6VRNx/2BLrvhPEi0+h03bxZYbfgPqzTcZXzOnI5zSpvuMW0sjkGLEk+mi",
+	"tdGMq3e++X9iGQQLrptzO7hnWvpkjs2Q98q+vxYW/UCenN3nP+/vPXsSfhx/v+C0HsKfcyfkXse745N7",
+	"HacOVRn6x4gnSsPDVa6bJ0/3j8HZs04S37W/px5pQkbwDp/GNNC3BH/CkDCUSs8mEq4Y6GwlU00wRNoT",
+	"1tsBKBLmHa5FZ96ZMJHGkA9JkkaAOjOSScC65rYC2qUBRLRZT9iWO5iPKORsm/zG9cQMNqDqbDTARkHZ",
+	"eELOui4jfMjGXAByjxxhiTiMNkOQH6pJxJkidMJoWIHZBP1FcNPWJQYtLqoK4Q87lixK0NqmAf68xPFz",
+	"lW+DlnbbCa3y+Zite1CXz2P05HinXXHH2NazVrfQUtNoM2XrUjHnz8GSIo87ZjKNQmKuCo/BgaGXGNwn",
+	"0Y17d8/zlzduDGrIrcZR/yLkTBzpRwN1li15VdqJtxWbcfJhcbrKStzBUw7Re8vhEM1HXC6I6YO13YQ6",
+	"dr4ZOfC9ST/OX2mUMosmSomSaRIgXBjCctEkJHlbwUhKxQDLmM2lCEvTxy9ZTlHNFQ/3T0DFeahuzO8S",
+	"Oc3AsZ5jP+bcdwjZGQkAkYBSNmJGq/QS327MlnYO9n6uXwXhb9qjdQ1BQg3N+SL3B5kFV/ddriBbIwRv",
+	"C7R9NgJcO3QCuHobOENiNCV7X1bkuMH4/y4iz6x2lbTD09hQNMO8K9P+Wkm4bm0BBgPKmXkx12TGo8g1",
+	"QAXuZDcW5nqCCiMm2fUEC7nRbiOqARFx4W5Gusn674FqAIAktjPpEJqmQ7PMnnDyfLvQIxVbGeHrsn7L",
+	"gM8F5RgYxivTT8/xmQtUNh8OyWxIFVdno7dUG2UxTOjIaJ1BYGT8XzrdCnH52ravhy9xzvhvQAcU876M",
+	"dV+mGuYWsTGN3phxOgedj0eXZr8B38CNlrhGgJd/2dp/d7S154MNuiMz9MMUDOb1wu+CpJ5zMe4HQedL",
+	"t6P/CViUnO5ccjGmsUzMQzfNyym9A3q0strO0RJgTWG88w33+/sOnTIRTl0nhCasaPfThamh4tGVJXGE",
+	"4AH7TW2TY5lCUS/o3XzKyD8xV5LOiUbNGRMezaRK+hqZKbZiEmdsdR+QnSCHDoh90zzFlUoLzeZe4a8r",
+	"eI3Yh3zGwht0M2y1X79K2R3oo2UqADbD7MevOqN06BfeisuM0h0mdLY+cu9z2Sc5lNBj23PQDOeE60O8",
+	"zVwfdaxGdo6amfWuVDPUb3Y2T4inMnbJyX1vd0Ffhy6U5jqBC9hteYOsX39fHi1pnoDrEJSN2nq4LUvn",
+	"QJK2RP1eSxou7KDNqS2b7X8KGkpSASsPtn09w1EGhHB++sne6lxPCNcFVATQAXriNoUMebe97Z4oSzFZ",
+	"UYvwaAjq36YSwW3cvRciQF85K3AwCLG+pVwTXnnKxQhPkA2eYilCts2PvhKhisifQiFCLmFa1CE8MkXh",
+	"zsnuwasQjB1vLnW18+2ai/D7zjd+66ZTF+DL81C7jShl0ahL2NeAxdi5BQHKXCCvCOME1dOqtDnVlZ3v",
+	"ujjwbw4AiIdE0CnLSg5iqid5/NWsuXUQ2M3lF/OSspoHrbyeJMWBefthvUZ3/0n8v8cubpBwge5l8A9P",
+	"aAxwvkRLcJPBV10io5ApjWk/1SUBqfBTkry/bqn3DyZUhEbcZHjmGBaMoPQToNq8xkfmQeJDe7pfO2xP",
+	"rP+xuJ5GISpCDNkvEMp7obfIqe1iUuwj7GxNqtHUPPTQ/3vCGSBmJN8AcblU0B82jstT2VfYGZ9F+9yq",
+	"z+IB8wTdeXQOOh9PPh+f/vXt1wwSKzvH+srXe/u6B1LAvK28d/sD8uQd7lGa2bRF7lhzWa5k2pCNzDk1",
+	"5ti3lEdz29sCuQMjY2VumLdmjEdGzE/DF3OegsCRo9G6M1Y2a6fmMeIByWRlyybASk1+UD2RmBNkWfQF",
+	"rF+jEhCojYTuekwEyRw8xakIWeIXd8iZINdsblvFgdBkIRESfHer2i19Vi2SOzZqL0IFF8wpiFZWKHQ7",
+	"kQyo+VXnn5Ot97+AnmQ3rXPQ+bz1/NUeOoxdiOOgg09J+JGcCVir2TKrbAUTKrb1tHmXJLNtDyUrFUvu",
+	"uitS6xISWxZ80ElVsurR792NrPaOOi65wmcnDiDbdUESZOiJ62yiZYnQXdu+FT20n4Xm0aAnuMpZWku0",
+	"najRJGWaQKbModODphYNnYZ+15WK3NlWrF8fIPHe1HxYx4p80E24bVAeU4DzEnJWlzZ2aADelC0aBEy1",
+	"uj2WTy6hQh/he4/wtXd3iA8l6UvigdDcsr7gKOzQo432ORQeJK9AEymyZDzcrx8UsUSkWlLdTsJupFUL",
+	"N0GAF+xGXrN/Rwp88S9IgScQjqCaUHeSNWmsgJd+B5fgO2va51dd6d1GzkTk0ozQUNKpcqmj0G0Qrs7y",
+	"zNGj4iL+BS7DwopWpYkunN9m8kWtNbKApY9JkyyBRCmSgPgIu0TpRIpxmUuMZcHQavoLIqnShK3Lt8mt",
+	"MHBlGlMvk7eGOkLpUkMPrdMIDW4gMahDLsl5iKRid6w93Qlahr0X+mbvmhRYP3K0DDgPq7WDJjyW0q/F",
+	"oePVlCRDthXQJGxQ2QyokAKSHswvyY8DqYJg8JNtOjTwOACoZtDF7hFM6J5ACrOafCwTTaNDW3THhevk",
+	"9eMAX8gVmdKQYUb8bMIj11alJ2gUyRm0ocAmYSyKMFUssxakgObR4C+T0B0GhsAmYvWzMk6VStmxDNkx",
+	"TcInQvSLJ9A56OivKxELoD0zF+ZJc5jNItdmZx6sCZI9mFIDOcNS2CS6waohgRThu9u7ZhGbHoLkAZLe",
+	"ioZKi2ydtWTaso3IOFN1rwuLN0IFAc2E63khFSUridgmA5Au/RvJAzY4wIgHfJT3KZap3iYDLvo0jgcH",
+	"UNxAMWSSNUzI7iSleRSRCVWH2MpMMU1iqtRMJqEN3Agy5jcM5jDIF4nIKdcs1t3cUdjFtmZe+2VsmIVC",
+	"YxV2VE8Mrk4+nvdPP/WPzs/7nz8d/Xp0+uHozYeTQXnHVdjhW3RGe3ApIdFxRdNVhkF/b7/TBbehYJF5",
+	"Oj/8Trczm0CFrqHNPoTY64uQbONcv7eHEiZLE7lPsVJr8LNNAqZgC1ayop9bwmgwsbmPC37B9ULI7zp9",
+	"i8QJgJOfyS36lSsCdMGlOLDlWVSEPYEF+VwQtFsJdeX3XQxoGQ3JBqehBRs6E7POQmQ474nBNZa6DVY4",
+	"DF1D3zvk76damFfYnoqLMaOHDbVS11mRnqJzQodQni6ySnWoaEDfUvvi5CWSvuEB23K1Cc105vPTT+Zy",
+	"Q3s+5GPDyLYk79olAAGjCTDUKJb4KSa07X31R2ruYmgDOo1pYushsNp/kjA1kVHoFSyKEGxODKAd2nsw",
+	"DBOmVFlgrXb+gJXOb2Evnshdh3v3WYUfuZBJ52D/xS7+X7czlSFcZ6EK+nEESKvQf7JjQ2pqwmPABdsj",
+	"72kyNId3IWnYJe+lGJNfpBjXv+pwzx7oeisMviqudCf3W83Rz5JwQyEteBPASBYymT1mxw/UOm5XE5pw",
+	"Ma7N7V1AHhCkaIWRIRunImPyGKVyT+AgfTtIHgBXZMgibMyXt1lAJ26OIZNF0DNNXc2VZlMjYzDVmidW",
+	"i8/U95Bqaj8LaGQHFLagGFDwDkDHSPh4oh0wvpZkkKV9D8g4odaSdnVaZkoTip0hiZY94V/hbQTLJW7I",
+	"07a491Zb3I018FedbofdYIT/AhZ3+vbjlnmVI4CPVAeTTJY0YU274Q8qnNyhl2U/McHvSiqtGNbjDgLM",
+	"sYmIqrpGINI8H97FvawT2YzYQFD5PuPaKsknbBG+JKdmoC9ndveMqgwqFezyDFzL6DKUxCyZUrPuhZzG",
+	"aaqMwn3jeeRsrZURGwnriR8Hl1cn5/3P5/2Lk79+Pr04eTv4KSu/GzOjHaH7Yzgnlx8vD8lgFMkZNm2n",
+	"Ydg3ExkQKXrCLAIcCVTbNOnChrockG1yRN4avYtG5JIFaWIE5jFNwj/nso/QzMYwGqIUATtwJ+VJQGwP",
+	"vSQmh1yECjWtgCb1VSoAas3LoP6l3YzFdNjOgflgdTjSOib58JrN6+taC3v6QHLNO9T707VWD1oGv5qp",
+	"FODR36Cse8PGztUXaH6DIkaOsqRTsVjnADMB262cVRuGyty9uNUItDmPnJ3FTBhBNOMilDOj2WGNBqwI",
+	"XJ1TCmg9ufmmyiKugMQ4P7WzeSoMPgbGGTln3xZ4AKdMTyTkEdAoGtLguk9F2HdSU9XnULcbPkplIzbd",
+	"HMeUTaWcYTH0vjnvG+YfCEtMGSg58mIUgTrAc7KpGdfzknhb1MXlNR1YzqEc9GXWMMvaOIXW8bmRkyNp",
+	"Oi1iwewh2fxsrTUUqoLcQeHkAoTQnMuISHDXeBIk6dqAYG7gOVsKXgM5ENDevtyE2SaQYYgAnW4yoAa4",
+	"OhOs7s66310z5ne/a3a1t2+s9a98sze7yrM93PhN3jrjt4DxnuP2n12c/uX009GHzm2A3Vf2abojvWHl",
+	"mCvVhsVy8c1rEJJMvWIVr4/DYvuGyvqFXDrKWG/xNq0b4HTPr07e9s8+X5UU+57F+g0Nrk+fCp8P5xtM",
+	"Vz+L9al45Ll+GZCtRzAy1tCpaBW1yFS38Pq/tbBFwzkMHVJtofmUq7T6R5pwFXJYpE0WM0c2rwhQZxcr",
+	"4GARQOParvKjYe+np3LjBNdCziAgl1X+0nHCoJvPrw6Hy+ai7nWykVj4ZsM0fJY+lK2Ig1f7xjcMx4Be",
+	"KKhEx4yshIZG54sjqkcymaoMbosSxQIpQoA+l0kD3rFY743iZIgwjFmIFAJaXGiWCNhSGhldcnpInu/v",
+	"98QA3t/n4oZGPBzYbC9qwdbNxO3LpMCEWMVEaPEetOyJH9mUJWNDwF0SJ2zK0ylJqGZdoiYQYAuk0l2i",
+	"qGZRxPFzmWDjAvXTNjnqiXy2ZsBU0WHEHG4gug2dTl+mHR6FYbumUg/DpbhY1yPn5d7+M+yNUz8v3K73",
+	"gTgMxl5bQAb+yeaFYxuZwlG4GevyKAxdCzXLAys6MCwwbQ600rJnOI1j2EhrEGQdFqyyaFlAjHvChqvS",
+	"eJxQm9FO+NmlX7E/pXMSJxJQwxBhyAgAlvSEb2/8oMg1m3cxkm49TtdsHkwoF12o7lc9UbuoH0cor+sX",
+	"bFYc+tRM29DMjKssZW8ssdvYKiv2sCeWwpPOrDW/8O1Yq0+j2T0nAVVZXK0natmgrfGUnpIJGtBUQScL",
+	"ltHenRumbmMfqV16cXJ89uvJxd/6748+vb08ubqVVboKtueOjNJVQ75h41QckgHIh3Dguqc4EWEkAPD+",
+	"Zg3RYWLUJGuJDmlw7dxjyOgcb5G1oG1LUjcr3W5RZ3+UJz7leVHCqHdiDBGwSM5QpYIKlALcYYkBEcgk",
+	"vPDgcp9Ejk9V3eRizPzt2fHW3t7PC+Xyp5+asIFyL3y0XVTBu+xAq22GdcRvmKrGVl1d9aYYnUbNKnmd",
+	"UnA2GpEpo87EdYiHFlNwOPcgBakIiVtcaV+OSzeNJ0KVwlgEYedgRCPFGvTSwFU+WgK7nHEdTEicqonR",
+	"9xJ5QyMCnvkFPJE6UTpzIbEN5AmPZBQ614pNpVA6YdRomE4bc4mg1ikDmO2QXmmuWIW1eq7C8tCIULBC",
+	"IUvQCFAubmR0U1YaZ7OEL2EttyDOqtZZZjIzvOLoUFW3TL+r9ln3lkiMO1jhAEFS2VAKMVh7ScrKk4VX",
+	"AJUVyTfLhd+KqVLgHNh8sQ0QAlcK7KZirg1XRKUqZgJMqKsMO6yAXeym1nXBOFerM5vIhXqd1Y3VoTbm",
+	"+OzT5cnx56vTX8uLYqBs7srty7kd+4nIbLvNR83T82rL96WteSCPyPIR3Z9mX2vsK490N6IXQftyw+N4",
+	"yAtpa4Y3lJwyEtK5alTu4uOgtVORjC60EOfKwLKKkGxdzzULTVTXsOyns6v3p5/+0r8663/+dPrub4My",
+	"FDXNAn0rGLWHwbWgYPCbU+xLEc1bZZjlu3ta9tu9TYA5iXY5LncCNLiCyW3+1ag1ftZGJnOGE9iEnkrn",
+	"NmWryELKx87EfPlm9noqIhlc188ky/Jtyy96LH7Nr3sXcj59+2ueH9vFEPSHs+NfTt6WMPFnmNODwzM8",
+	"DfRD7DZiNowwmkTl2VXmFzb/EHaRxtws+uD3L2bd9vlKnGUs0ICCM3VgqzdUF+s7uiTzPmznyjua4Mtm",
+	"wLnnyc9w9Pn/T9fV8zYPAuG/gt7Zkd4hU7q1S4dGlZqhUwdqqIPkcBbgWB3y3yvuwD4CGRMpDx93EO7r",
+	"ubJJAINJHv4G/TK739YodDwBEXLJ845fED01JqF5hswv19YAz8YqajZ3988aID2xGRi3DWuoNxiM5Ytd",
+	"vQR8QqWjuIVzhOvmsDtUuSNd9uHxShviWn1EicqGZzdF23gbzQ/ZF/cbIhMpi8e0cWOH9qKIoabWhxQ2",
+	"mK0J/iCA6qY64dG4dTrMzuJnDGQy6FxMUGO+ZK4B37Fy4NWkQUGcYYn7Qd7Dc5HwmvC3l1J7P3gWRETc",
+	"bpZuU0IZZW2H3D3tIhQUQk91mvUI71PAFolMcjx0TUOgvA0/LzmOXQN+0nT8PE3gAsv5VcDlNTzQ4Q/d",
+	"azMFPGqn4wkjWUZpxxczyKCX+Nxs/Zxi8lRp1YNTucd5svCMzwc1+yyIUajQJZUIz0vsVy1HND2VuEIv",
+	"v+dRul+u2TrI1g4TGYtGvinsI4kW7G6n9AWexP7/XkCOhpVq9+/2dfsLAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

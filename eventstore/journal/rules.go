@@ -17,6 +17,16 @@ type rules struct {
 	current atomic.Pointer[domain.Policy]
 }
 
+// advance takes over a policy unless a newer one was taken over meanwhile.
+func (r *rules) advance(p *domain.Policy) {
+	for {
+		last := r.current.Load()
+		if last.Version >= p.Version || r.current.CompareAndSwap(last, p) {
+			return
+		}
+	}
+}
+
 // openTimeout bounds the reading of the rule book at the start.
 const openTimeout = 30 * time.Second
 
@@ -34,27 +44,26 @@ func (j *Journal) openRules(base *domain.Policy) error {
 // for each decision.
 func (j *Journal) Policy() *domain.Policy { return j.rules.current.Load() }
 
+// PolicyAt is Policy for those who follow the log: it includes the rule book's
+// record at least, like UserAt.
+func (j *Journal) PolicyAt(ctx context.Context, least eventstore.Revision) (*domain.Policy, error) {
+	if err := j.reach(ctx, domain.PolicyStream(), least); err != nil {
+		return nil, fmt.Errorf("read the rule book: %w", err)
+	}
+	return j.PolicyKnownAt(ctx, time.Time{})
+}
+
 // PolicyKnownAt is the policy with every change recorded by a moment; a zero
 // moment means all of them.
 func (j *Journal) PolicyKnownAt(ctx context.Context, knownAt time.Time) (p *domain.Policy, err error) {
 	err = j.book(ctx, func(b *domain.PolicyBook) error {
 		p, err = b.Policy(j.rules.base, knownAt)
 		if err == nil && knownAt.IsZero() {
-			j.rules.current.Store(p)
+			j.rules.advance(p)
 		}
 		return err
 	})
 	return p, err
-}
-
-// PolicyAt is Policy for those who follow the log, like UserAt: from then on
-// decisions are taken by a policy that includes the rule book's record at
-// least.
-func (j *Journal) PolicyAt(ctx context.Context, least eventstore.Revision) (*domain.Policy, error) {
-	if err := j.reach(ctx, domain.PolicyStream(), least); err != nil {
-		return nil, fmt.Errorf("read the rule book: %w", err)
-	}
-	return j.PolicyKnownAt(ctx, time.Time{})
 }
 
 // PolicyVersion is the policy of a version, to repeat a decision by. It is an
@@ -86,7 +95,7 @@ func (j *Journal) changed(s *slot) {
 			// rule book of another program; the last good one stays in force.
 			j.log.Error("the rule book cannot be read; the policy before stays in force", "error", err)
 		} else {
-			j.rules.current.Store(p)
+			j.rules.advance(p)
 		}
 	}
 	j.watches.notify(s.stream)
