@@ -60,8 +60,8 @@ func (d *Delivery) activateDue(ctx context.Context, now time.Time) error {
 }
 
 // activate gives one command for each shipment: its id derives from the
-// request the device was shipped for. A device that is no longer with the user
-// is left alone.
+// request the device was shipped for. The rules leave a device alone that is no
+// longer with the user.
 func (d *Delivery) activate(ctx context.Context, due Due) error {
 	sent, waits := domain.ShippedDevice{}, false
 	err := d.c.Journal.User(ctx, due.UserID, func(u *domain.User, _ time.Time) error {
@@ -69,14 +69,6 @@ func (d *Delivery) activate(ctx context.Context, due Due) error {
 		return nil
 	})
 	if moot(err) || err == nil && !waits {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	there := false
-	err = d.c.Journal.Device(ctx, due.DeviceID, func(v *domain.Device) { there = v.UserID == due.UserID && !v.Returned })
-	if moot(err) || err == nil && !there {
 		return nil
 	}
 	if err != nil {

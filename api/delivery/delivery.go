@@ -25,7 +25,6 @@ type Journal interface {
 	PhoneNumber(ctx context.Context, userID, phoneID string) (string, error)
 	CodeText(ctx context.Context, purpose domain.Purpose, subjectID string, i domain.Issued) (string, error)
 	Policy() *domain.Policy
-	Device(ctx context.Context, id string, read func(*domain.Device)) error
 	PolicyAt(ctx context.Context, least eventstore.Revision) (*domain.Policy, error)
 	Matching(ctx context.Context, userID, effect string) ([]domain.Rule, error)
 	MatchingAt(ctx context.Context, userID, effect string, at time.Time) ([]domain.Rule, error)
