@@ -116,11 +116,8 @@ func (n *notifier) act(ctx context.Context, d codec.Decoded) error {
 		return nil
 	}
 	userID := domain.UserID(key)
-	ruleID, wanted, err := n.wanted(ctx, userID, about, d)
-	if err != nil || !wanted {
-		return err
-	}
-	if outranked, err := n.outranked(ctx, d, rank); err != nil || outranked {
+	ruleID, locale, due, err := n.due(ctx, d, userID, about, rank)
+	if err != nil || !due {
 		return err
 	}
 	// The id derives from the append: there is one notice about it, ever.
@@ -131,14 +128,6 @@ func (n *notifier) act(ctx context.Context, d codec.Decoded) error {
 	}
 	if !errors.Is(err, eventstore.ErrNotFound) {
 		return fmt.Errorf("look for notice %s: %w", id, err)
-	}
-	locale, stepUp := "", false
-	err = n.c.Journal.UserAt(ctx, userID, d.Record.Revision, func(u *domain.User, _ time.Time) error {
-		locale, stepUp = u.Locale, isStepUp(u, d.Event)
-		return nil
-	})
-	if err != nil || stepUp {
-		return err
 	}
 	template := "notice_" + about + "@1"
 	text, spoken, err := n.c.Texts.Render(template, locale, "", d.Meta.OccurredAt)
@@ -156,6 +145,25 @@ func (n *notifier) act(ctx context.Context, d codec.Decoded) error {
 	q.CommandID = id
 	_, err = n.c.Journal.Execute(ctx, q)
 	return err
+}
+
+// due reports whether the event is to be told, because of which rule if one
+// demands it, and in which locale.
+func (n *notifier) due(ctx context.Context, d codec.Decoded, userID, about string, rank int) (ruleID, locale string, due bool, err error) {
+	stepUp := false
+	err = n.c.Journal.UserAt(ctx, userID, d.Record.Revision, func(u *domain.User, _ time.Time) error {
+		locale, stepUp = u.Locale, isStepUp(u, d.Event)
+		return nil
+	})
+	if err != nil || stepUp {
+		return "", "", false, err
+	}
+	ruleID, wanted, err := n.wanted(ctx, userID, about, d)
+	if err != nil || !wanted {
+		return "", "", false, err
+	}
+	outranked, err := n.outranked(ctx, d, rank)
+	return ruleID, locale, !outranked, err
 }
 
 // isStepUp reports whether the event is the success of a second factor asked
