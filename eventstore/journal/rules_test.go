@@ -238,7 +238,8 @@ func TestPolicyAtWaitsForTheCommandThatPublished(t *testing.T) {
 func TestRuleBookOfAnotherNode(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	here, elsewhere := w.j, w.journal()
+	w.compliance(domain.SetParameter{Parameter: "code.sms.len", Value: 6, EffectiveFrom: "2026-03-01", Reason: "as it is"})
+	here, elsewhere := w.j, w.journal() // both keep the rule book as it is now
 	base := here.Policy().Version
 	w.j = elsewhere
 	out := w.compliance(germanRule())
@@ -259,6 +260,31 @@ func TestRuleBookOfAnotherNode(t *testing.T) {
 	}
 	if _, ok := here.Policy().Rule("DE-2FA-2"); !ok {
 		t.Error("the other node's second rule was lost")
+	}
+}
+
+// A rule book that left the cache is read again before anybody decides on it,
+// and with it the policy to decide by.
+func TestForgottenRuleBook(t *testing.T) {
+	t.Parallel()
+	for _, read := range []bool{false, true} {
+		w := newWorld(t, func(c *Config) { c.CacheSize = 1 })
+		w.compliance(domain.SetParameter{Parameter: "code.sms.len", Value: 6, EffectiveFrom: "2026-03-01", Reason: "as it is"})
+		here := w.j
+		w.j = w.journal()
+		w.compliance(germanRule())
+		w.j = here
+		w.register() // other streams take the place in the cache
+		if read {
+			if _, err := here.PolicyKnownAt(t.Context(), w.clock.time().Add(-time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := w.request(germanRule())
+		r.Actor = domain.Actor{Kind: domain.ActorCompliance}
+		if _, err := here.Execute(t.Context(), r); code(t, err) != domain.Exists {
+			t.Errorf("the same rule again, after a look at the past %t: %v", read, err)
+		}
 	}
 }
 
