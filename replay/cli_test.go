@@ -65,6 +65,35 @@ func TestStateAtOutput(t *testing.T) {
 	}
 }
 
+// TestGrownStateOutput: a user whose card is lost, who has a temporary passcode
+// and in whose name several things are under way.
+func TestGrownStateOutput(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	clientID := codec.ClientIDOf("acme")
+	l.must(domain.RegisterClient{ClientID: clientID, Kind: domain.Individual, CarryingEntity: "IB-IE", CarryingCC: "IE"}, domain.Facts{})
+	w := newWalker(l, reference, clientID)
+	for _, a := range []act{getIBKey, getDevice, passcode, orderDevice, deferUnification} {
+		l.wait(time.Minute)
+		w.step(a, true)
+	}
+	l.wait(time.Minute)
+	w.step(func(w *walker, _ bool) []func() domain.Command {
+		return append(list(w.start(domain.PurposeMigration, domain.IBKRMobileIOS, true)), func() domain.Command {
+			return domain.StartMigration{UserID: w.id, InstallationID: w.installations[1], TxnID: w.txn}
+		})
+	}, true)
+	for name, f := range map[string]Format{"grown.table.golden": Table, "grown.json.golden": JSON} {
+		a := args(l, w.id, f)
+		a.Now = l.now.Add(time.Minute)
+		var stdout, stderr bytes.Buffer
+		if err := RunStateAt(t.Context(), StateArgs{Args: a, Policy: l.base}, &stdout, &stderr); err != nil {
+			t.Error(err)
+		}
+		golden(t, name, stdout.Bytes())
+	}
+}
+
 func TestTimelineOutput(t *testing.T) {
 	t.Parallel()
 	l, userID := story(t)
