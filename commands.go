@@ -6,16 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/api/delivery"
 	"github.com/authledger/authledger/api/demo"
-	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/spf13/cobra"
 )
@@ -172,11 +169,11 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 	if err != nil {
 		return err
 	}
-	pump := &pump{s: s, sent: map[string]domain.PhysicalDeviceShipped{}}
+	pump := &pump{s: s}
 	network := demo.NewNetwork()
 	d, err := delivery.New(delivery.Config{
-		Journal: s.journal, Log: s.log, Codec: s.codec, Gateway: network, Texts: texts, OptedOut: s.optedOut, DueDevices: pump.due,
-		Logger: logger,
+		Journal: s.journal, Log: s.log, Codec: s.codec, Gateway: network, Texts: texts, OptedOut: s.optedOut, DueDevices: s.dueDevices,
+		ExpiredProcesses: s.expiredProcesses, Logger: logger,
 	})
 	if err != nil {
 		return err
@@ -205,37 +202,11 @@ type pump struct {
 	s         *stores
 	reactions *delivery.Delivery
 	at        eventstore.Sequence
-	day       string                                  // of the last look
-	sent      map[string]domain.PhysicalDeviceShipped // by device
-}
-
-// due lists the devices whose activation window has ended; some of them were
-// activated meanwhile.
-func (p *pump) due(_ context.Context, now time.Time) ([]delivery.Due, error) {
-	var out []delivery.Due
-	for _, id := range slices.Sorted(maps.Keys(p.sent)) {
-		if e := p.sent[id]; e.ActivationDueOn <= now.Format(time.DateOnly) {
-			out = append(out, delivery.Due{UserID: e.UserID, DeviceID: id})
-		}
-	}
-	return out, nil
+	day       string // of the last look
 }
 
 func (p *pump) daily(ctx context.Context) error {
 	return errors.Join(p.s.expireCodes(ctx), p.reactions.CheckRegime(ctx), p.reactions.CheckDeadlines(ctx))
-}
-
-// note remembers the devices on their way.
-func (p *pump) note(r eventstore.Record) error {
-	if r.Type != "PhysicalDeviceShipped" {
-		return nil
-	}
-	d, err := p.s.codec.Decode(r)
-	if err == nil {
-		e := d.Event.(domain.PhysicalDeviceShipped) // by the record's type
-		p.sent[e.DeviceID] = e
-	}
-	return err
 }
 
 func (p *pump) run(ctx context.Context) error {
@@ -261,9 +232,6 @@ func (p *pump) run(ctx context.Context) error {
 			return err
 		}
 		for _, r := range batch {
-			if err := p.note(r); err != nil {
-				return err
-			}
 			for _, reaction := range p.reactions.Reactions() {
 				if err := p.reactions.Act(reaction)(ctx, r); err != nil {
 					return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/authledger/authledger/api/card"
 	"github.com/authledger/authledger/api/client"
+	"github.com/authledger/authledger/api/gen"
 	"github.com/authledger/authledger/api/pskc"
 	"github.com/spf13/cobra"
 )
@@ -48,7 +49,7 @@ prints serial number and file of each card.`,
 			case !ok:
 				return usage("--pin-check %q: want mixed or local", pin)
 			}
-			key, err := transportKey(keyFile)
+			key, err := transportKey("--transport-key-file", keyFile)
 			if err != nil {
 				return err
 			}
@@ -71,14 +72,16 @@ prints serial number and file of each card.`,
 	return cmd
 }
 
-func transportKey(path string) (pskc.Secret, error) {
-	text, err := secretFile("--transport-key-file", path, true)
+// transportKey reads the key that opens manufacturers' files from the file a
+// flag names.
+func transportKey(flag, path string) (pskc.Secret, error) {
+	text, err := secretFile(flag, path, true)
 	if err != nil {
 		return nil, err
 	}
 	key, err := pskc.ParseKey(text)
 	if err != nil {
-		return nil, usage("--transport-key-file: %v", err)
+		return nil, usage("%s: %v", flag, err)
 	}
 	return key, nil
 }
@@ -179,16 +182,6 @@ func newDeviceCommand() *cobra.Command {
 	return cmd
 }
 
-// importedDevices is the answer of POST /v1/devices/imports.
-type importedDevices struct {
-	Devices []struct {
-		DeviceID string `json:"deviceId"`
-		Serial   string `json:"serial"`
-		Status   string `json:"status"` // registered, known
-	} `json:"devices"`
-	EventIDs []string `json:"eventIds"`
-}
-
 func newDeviceImport() *cobra.Command {
 	var server, keyFile string
 	var asJSON bool
@@ -208,17 +201,16 @@ that are there already are answered as known.`,
 			if err != nil {
 				return err
 			}
-			var answer importedDevices
-			in := map[string]string{"pskc": batch}
-			if _, err := client.New(server, key).Post(cmd.Context(), "/v1/devices/imports", in, &answer); err != nil {
+			var answer gen.DeviceImport
+			if _, err := client.New(server, key).Post(cmd.Context(), "/v1/devices/imports", gen.DeviceImportRequest{Pskc: batch}, &answer); err != nil {
 				return err
 			}
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(answer)
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 2, 8, 2, ' ', 0)
-			for _, d := range answer.Devices {
-				fmt.Fprintf(w, "%s\t%s\t%s\n", d.DeviceID, d.Serial, d.Status)
+			for _, d := range answer.Items {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", d.DeviceId, d.Serial, d.Outcome)
 			}
 			return w.Flush()
 		},
@@ -240,18 +232,18 @@ func operatorKey(path string) (string, error) {
 }
 
 // batchFile reads a file no larger than the server would take.
-func batchFile(path string) (string, error) {
+func batchFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("read the batch: %w", err)
+		return nil, fmt.Errorf("read the batch: %w", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, pskc.MaxSize+1))
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("read the batch: %w", err)
+		return nil, fmt.Errorf("read the batch: %w", err)
 	case len(text) > pskc.MaxSize:
-		return "", pskc.ErrTooLarge
+		return nil, pskc.ErrTooLarge
 	}
-	return string(text), nil
+	return text, nil
 }

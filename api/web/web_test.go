@@ -99,7 +99,7 @@ func (f *fakeData) User(_ context.Context, id string) (User, error) {
 			}},
 		},
 		Processes: []domain.ProcessSnapshot{{ID: "mig_x_6", Process: "migration", Step: "awaiting_proof", Proof: "physical_device", ExpiresAt: noon}},
-		Phones: []Phone{{ID: "phn_x_3", Masked: "+49 •••• 5678", CC: "DE", Line: domain.LineMobile, Verified: true}, {ID: "phn_x_4", Masked: "erased", Retired: true}},
+		Phones:    []Phone{{ID: "phn_x_3", Masked: "+49 •••• 5678", CC: "DE", Line: domain.LineMobile, Verified: true}, {ID: "phn_x_4", Masked: "erased", Retired: true}},
 	}, nil
 }
 
