@@ -256,12 +256,6 @@ func (p *person) approve(c domain.ChallengeIssued) []domain.Event {
 	})
 }
 
-// prove answers in a process with IB Key.
-func (p *person) prove(txn string) {
-	p.b.t.Helper()
-	find[domain.ResponseVerified](p.b.t, p.approve(find[domain.ChallengeIssued](p.b.t, p.b.do(domain.IssueChallenge{TxnID: txn, AuthenticatorID: p.key}))))
-}
-
 // respond makes the app's response to a typed challenge.
 func (p *person) respond(c domain.ChallengeIssued) []domain.Event {
 	p.b.t.Helper()

@@ -197,6 +197,8 @@ func migration(p *person, card *unit) {
 	p.app = next
 	b.do(domain.BindToInstallation{InstallationID: next.id, UserID: p.id, AuthenticatorID: p.key})
 	b.do(domain.StartEnrollment{UserID: p.id, Kind: domain.KindIBKey, InstallationID: next.id, TxnID: p.txn(domain.PurposeActivation)}) // refused
+	c := b.do(domain.IssueChallenge{TxnID: p.txn(domain.PurposeLogin), AuthenticatorID: p.key})
+	find[domain.AuthenticationSucceeded](b.t, p.approve(find[domain.ChallengeIssued](b.t, c)))
 }
 
 // unification moves IB Key from the standalone app to IBKR Mobile.
