@@ -33,8 +33,9 @@ vet:
 lint:
 	$(GO) tool staticcheck -tags $(TAGS) ./...
 
-generate: ## regenerate code from api/openapi.yaml
+generate: ## regenerate code from api/openapi.yaml, and docs/events.md from the code
 	$(GO) generate ./...
+	$(GO) test -tags $(TAGS) ./replay -count 1 -run '^TestEventCatalogue$$' -update
 
 bench: build ## ratios against raw limits, printed and written to bench.json
 	./$(BINARY) bench --out bench.json
