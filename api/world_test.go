@@ -290,6 +290,12 @@ func (w *world) codeFor(purpose domain.Purpose, subject string) string {
 		case domain.PurposeActivation:
 			e, _ := u.Enrollment(subject)
 			issued = e.Codes
+		case domain.PurposeMigration:
+			m, _ := u.Migration(subject)
+			issued = m.Codes
+		case domain.PurposeRecovery:
+			r, _ := u.Recovery(subject)
+			issued = r.Codes
 		default:
 			c, _ := u.Challenge(subject)
 			issued = c.Codes
@@ -305,47 +311,102 @@ func (w *world) codeFor(purpose domain.Purpose, subject string) string {
 // register brings a user in Hong Kong with one verified phone into being.
 func (w *world) register() {
 	w.t.Helper()
-	w.client = want[gen.ClientAnswer](w.t, w.post(access.Frontend, "/v1/clients", map[string]any{
-		"reference": "C-1", "kind": "individual", "carryingEntity": "IB-HK", "carryingCountry": "HK",
+	w.client = w.newClient("C-1", "individual", "HK")
+	w.user = w.newUser("U-1", w.client, "HK")
+	w.phone = w.verifiedPhone(w.user, mobileHK)
+}
+
+func (w *world) newClient(reference, kind, country string) string {
+	w.t.Helper()
+	return want[gen.ClientAnswer](w.t, w.post(access.Frontend, "/v1/clients", map[string]any{
+		"reference": reference, "kind": kind, "carryingEntity": "IB-" + country, "carryingCountry": country,
 	}), 201).ClientId
-	w.user = want[gen.UserAnswer](w.t, w.post(access.Frontend, "/v1/users", map[string]any{
-		"reference": "U-1", "clientId": w.client, "role": "owner", "username": "chan.tai.man", "locale": "zh-HK", "residence": "HK",
+}
+
+func (w *world) newUser(reference, client, residence string) string {
+	w.t.Helper()
+	return want[gen.UserAnswer](w.t, w.post(access.Frontend, "/v1/users", map[string]any{
+		"reference": reference, "clientId": client, "role": "owner", "username": "chan.tai.man", "locale": "zh-HK", "residence": residence,
+		"residentOn": "2020-01-01",
 	}), 201).UserId
-	w.phone = want[gen.PhoneAnswer](w.t, w.post(access.Frontend, "/v1/users/"+w.user+"/phones", map[string]any{"number": mobileHK}), 201).PhoneId
-	v := want[gen.Verification](w.t, w.post(access.Frontend, "/v1/phones/"+w.phone+"/verifications", nil), 201)
-	check := want[gen.VerificationCheck](w.t, w.post(access.Frontend, "/v1/phones/"+w.phone+"/verifications/"+v.VerificationId+"/checks",
+}
+
+func (w *world) verifiedPhone(user, number string) string {
+	w.t.Helper()
+	phone := want[gen.PhoneAnswer](w.t, w.post(access.Frontend, "/v1/users/"+user+"/phones", map[string]any{"number": number}), 201).PhoneId
+	v := want[gen.Verification](w.t, w.post(access.Frontend, "/v1/phones/"+phone+"/verifications", nil), 201)
+	check := want[gen.VerificationCheck](w.t, w.post(access.Frontend, "/v1/phones/"+phone+"/verifications/"+v.VerificationId+"/checks",
 		map[string]any{"code": w.codeFor(domain.PurposePhoneVerification, v.VerificationId)}), 200)
 	if check.Status != gen.VerificationCheckStatusVerified {
 		w.t.Fatalf("phone not verified: %+v", check)
 	}
+	return phone
+}
+
+// system runs a command the way a reaction does.
+func (w *world) system(cmd domain.Command) journal.Outcome {
+	w.t.Helper()
+	return must[journal.Outcome](w.t)(w.journal.Execute(w.t.Context(), journal.Request{
+		Command: cmd, CommandID: uuid.New(), Actor: domain.Actor{Kind: domain.ActorSystem, Ref: "test"},
+	}))
 }
 
 // enrollSMS does what the reaction to a verified phone does.
 func (w *world) enrollSMS() {
 	w.t.Helper()
-	must[journal.Outcome](w.t)(w.journal.Execute(w.t.Context(), journal.Request{
-		Command: domain.EvaluateAutoSMS{UserID: w.user, PhoneID: w.phone}, CommandID: uuid.New(),
-		Actor: domain.Actor{Kind: domain.ActorSystem, Ref: "auto-sms"},
-	}))
+	w.system(domain.EvaluateAutoSMS{UserID: w.user, PhoneID: w.phone})
+}
+
+// handset is an installation of an app and its key.
+type handset struct {
+	id  string
+	key *ecdsa.PrivateKey
+}
+
+// sign is the app's signature over a text.
+func (h handset) sign(t testing.TB, text string) string {
+	t.Helper()
+	digest := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(must[[]byte](t)(ecdsa.SignASN1(rand.Reader, h.key, digest[:])))
+}
+
+// install registers an installation of an app on a phone.
+func (w *world) install(app, os, phone string) handset {
+	w.t.Helper()
+	h := handset{key: must[*ecdsa.PrivateKey](w.t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))}
+	der := must[[]byte](w.t)(x509.MarshalPKIXPublicKey(&h.key.PublicKey))
+	h.id = want[gen.InstallationAnswer](w.t, w.post(access.Device, "/v1/installations", map[string]any{
+		"app": app, "os": os, "appVersion": "8.1", "handsetId": phone, "deviceName": "Tai Man's phone",
+		"keyAlgorithm": "ES256", "publicKey": base64.RawURLEncoding.EncodeToString(der),
+	}), 201).InstallationId
+	return h
+}
+
+// begin starts an authentication for a process and returns its id.
+func (w *world) begin(user, purpose string) string {
+	w.t.Helper()
+	a := want[gen.Authentication](w.t, w.post(access.Frontend, "/v1/authentications", map[string]any{
+		"userId": user, "purpose": purpose, "platform": "client_portal", "primaryFactor": "verified",
+	}), 201)
+	if a.Decision != gen.AuthenticationDecisionProceed && a.Decision != gen.AuthenticationDecisionEnroll {
+		w.t.Fatalf("begin %s: %+v", purpose, a)
+	}
+	return a.AuthenticationId
 }
 
 // enrollIBKey binds IB Key on a simulated iPhone and returns the completion.
 func (w *world) enrollIBKey() gen.EnrollmentCompletion {
 	w.t.Helper()
-	w.key = must[*ecdsa.PrivateKey](w.t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	der := must[[]byte](w.t)(x509.MarshalPKIXPublicKey(&w.key.PublicKey))
-	w.installation = want[gen.InstallationAnswer](w.t, w.post(access.Device, "/v1/installations", map[string]any{
-		"app": "ibkr_mobile", "os": "ios", "appVersion": "8.1", "handsetId": "hs-1", "deviceName": "Tai Man's phone",
-		"keyAlgorithm": "ES256", "publicKey": base64.RawURLEncoding.EncodeToString(der),
-	}), 201).InstallationId
-	txn := want[gen.Authentication](w.t, w.post(access.Frontend, "/v1/authentications", map[string]any{
-		"userId": w.user, "purpose": "activation", "platform": "ibkr_mobile_ios", "primaryFactor": "verified",
-	}), 201)
-	if txn.Decision != gen.AuthenticationDecisionEnroll {
-		w.t.Fatalf("decision %s, want enroll", txn.Decision)
-	}
-	e := want[gen.Enrollment](w.t, w.post(access.Frontend, "/v1/users/"+w.user+"/enrollments", map[string]any{
-		"kind": "ibkey", "installationId": w.installation, "authenticationId": txn.AuthenticationId,
+	h := w.install("ibkr_mobile", "ios", "hs-1")
+	w.installation, w.key = h.id, h.key
+	return w.enrollOn(h, w.user, "face_id")
+}
+
+// enrollOn binds a user's IB Key to an installation.
+func (w *world) enrollOn(h handset, user, uv string) gen.EnrollmentCompletion {
+	w.t.Helper()
+	e := want[gen.Enrollment](w.t, w.post(access.Frontend, "/v1/users/"+user+"/enrollments", map[string]any{
+		"kind": "ibkey", "installationId": h.id, "authenticationId": w.begin(user, "activation"),
 	}), 201)
 	path := "/v1/enrollments/" + e.EnrollmentId
 	accepted := want[gen.Enrollment](w.t, w.post(access.Device, path+"/activation", map[string]any{
@@ -354,7 +415,11 @@ func (w *world) enrollIBKey() gen.EnrollmentCompletion {
 	if accepted.Status != gen.EnrollmentStatusCodeAccepted {
 		w.t.Fatalf("activation: %+v", accepted)
 	}
-	return want[gen.EnrollmentCompletion](w.t, w.post(access.Device, path+"/complete", map[string]any{"uv": "face_id"}), 200)
+	done := want[gen.EnrollmentCompletion](w.t, w.post(access.Device, path+"/complete", map[string]any{"uv": uv}), 200)
+	if done.Status == gen.EnrollmentCompletionStatusEnrolled {
+		w.system(domain.BindToInstallation{InstallationID: h.id, UserID: user, AuthenticatorID: done.AuthenticatorId})
+	}
+	return done
 }
 
 // login starts a login and wants a challenge at once.
@@ -370,8 +435,7 @@ func (w *world) login(extra ...string) gen.Authentication {
 
 func (w *world) sign(text string) string {
 	w.t.Helper()
-	digest := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(must[[]byte](w.t)(ecdsa.SignASN1(rand.Reader, w.key, digest[:])))
+	return handset{w.installation, w.key}.sign(w.t, text)
 }
 
 // decide answers a push as the app would.
