@@ -2,18 +2,25 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/authledger/authledger/api"
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/api/delivery"
+	"github.com/authledger/authledger/api/pskc"
 	"github.com/authledger/authledger/api/web"
+	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore/bridge"
 	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/replay"
@@ -33,7 +40,7 @@ type App struct {
 	logger *slog.Logger
 
 	stop    context.CancelFunc
-	running sync.WaitGroup // router, regime process, housekeeping
+	running sync.WaitGroup // router, regime and deadline processes, housekeeping
 	served  chan error
 	closers []func() error
 }
@@ -96,7 +103,8 @@ func (a *App) openDelivery(c Config) (*delivery.Delivery, error) {
 	}
 	d, err := delivery.New(delivery.Config{
 		Journal: a.stores.journal, Log: a.stores.log, Codec: a.stores.codec,
-		Gateway: gateway, Texts: texts, OptedOut: a.stores.optedOut, Logger: c.Logger,
+		Gateway: gateway, Texts: texts, OptedOut: a.stores.optedOut, DueDevices: a.stores.dueDevices,
+		ExpiredProcesses: a.stores.expiredProcesses, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -123,13 +131,19 @@ func (a *App) openServer(c Config) error {
 	registry := prometheus.NewRegistry()
 	cfg := api.Config{
 		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys,
-		Access: a.access, StateAt: a.stateAt, ReceiptSecret: c.ReceiptSecret,
+		Access: a.access, StateAt: a.stateAt, DecisionAt: a.decisionAt,
+		TransportKey: c.TransportKey, ReadPSKC: readTokens, ReceiptSecret: c.ReceiptSecret,
 		TrustedProxies: c.TrustedProxies, Limits: c.Limits, Logger: c.Logger, Registry: registry,
 	}
+	var err error
 	if c.Demo {
 		cfg.Demo, cfg.Inbox, cfg.Clock = true, inboxList{a.inbox}, a.clock
+		if cfg.TransportKey == nil {
+			if cfg.TransportKey, err = demoTransportKey(c.Data); err != nil {
+				return err
+			}
+		}
 	}
-	var err error
 	if cfg.Console, err = a.console(c); err != nil {
 		return err
 	}
@@ -169,6 +183,46 @@ func (a *App) stateAt(ctx context.Context, userID string, asOf time.Time) (api.P
 	return past, nil
 }
 
+// decisionAt answers the two-axis question the API asks of package replay.
+func (a *App) decisionAt(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error) {
+	at := replay.AtTime(asOf)
+	if !knownAt.IsZero() {
+		at = at.KnownBy(replay.AtTime(knownAt))
+	}
+	v, err := replay.DecisionAt(ctx, a.stores.log, a.stores.codec, a.stores.policy, userID, at)
+	if err != nil || v.Decision == nil {
+		return domain.Decision{}, err
+	}
+	return *v.Decision, nil
+}
+
+// readTokens reads a manufacturer's file for the API.
+func readTokens(r io.Reader, transportKey []byte) ([]api.ImportedToken, error) {
+	tokens, err := pskc.Read(r, transportKey)
+	out := make([]api.ImportedToken, len(tokens))
+	for i, t := range tokens {
+		out[i] = api.ImportedToken{
+			DeviceID: codec.DeviceIDOf(t.Manufacturer, t.Serial), Manufacturer: t.Manufacturer, Serial: t.Serial, Model: t.Model,
+			Suite: t.Suite, Counter: t.Counter, Seed: t.Seed,
+		}
+	}
+	return out, err
+}
+
+// demoTransportKey is the key of a demonstration, made at its first start and
+// kept in the data directory, where a simulated factory finds it.
+func demoTransportKey(dir string) ([]byte, error) {
+	path := filepath.Join(dir, "pskc.key")
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		key := make([]byte, 16)
+		_, _ = rand.Read(key) // never fails; see crypto/rand
+		if err := os.WriteFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
+			return nil, fmt.Errorf("make a transport key: %w", err)
+		}
+	}
+	return transportKey("the demonstration's transport key", path)
+}
+
 // run starts the goroutines and waits until the reactors follow the log.
 func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	routed := make(chan error, 1)
@@ -183,6 +237,9 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	ticks := time.NewTicker(time.Second)
 	a.closers = append(a.closers, func() error { ticks.Stop(); return nil })
 	a.running.Go(func() { d.RunRegime(runCtx, ticks.C) })
+	deadlines := time.NewTicker(time.Second)
+	a.closers = append(a.closers, func() error { deadlines.Stop(); return nil })
+	a.running.Go(func() { d.RunDeadlines(runCtx, deadlines.C) })
 	a.running.Go(func() { a.housekeeping(runCtx) })
 	go func() { a.served <- a.server.Serve(runCtx, a.listen) }()
 	return nil

@@ -23,7 +23,8 @@ func newRootCommand() *cobra.Command {
 		Version: version, SilenceUsage: true, SilenceErrors: true, PersistentPreRunE: fromEnvironment,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand())
+	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand(),
+		newCardCommand(), newDeviceCommand())
 	return root
 }
 
@@ -168,17 +169,19 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 	if err != nil {
 		return err
 	}
+	pump := &pump{s: s}
+	network := demo.NewNetwork()
 	d, err := delivery.New(delivery.Config{
-		Journal: s.journal, Log: s.log, Codec: s.codec, Gateway: delivery.NewInbox(clock.Now), Texts: texts,
-		OptedOut: s.optedOut, Logger: logger,
+		Journal: s.journal, Log: s.log, Codec: s.codec, Gateway: network, Texts: texts, OptedOut: s.optedOut, DueDevices: s.dueDevices,
+		ExpiredProcesses: s.expiredProcesses, Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
-	pump := &pump{s: s, reactions: d}
+	pump.reactions = d
 	err = demo.Populate(ctx, demo.Config{
-		Journal: s.journal, Clock: clock, Pump: pump.run, Users: users, Seed: seed, From: from, To: now,
-		Progress: progressTo(progress, "three months of logins"),
+		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Pump: pump.run, Users: users, Seed: seed,
+		From: from, To: now, Progress: progressTo(progress, "three months of logins"),
 	})
 	if err != nil {
 		return err
@@ -193,18 +196,23 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 }
 
 // pump hands new records to the views and the reactors, one after the other,
-// as the router does while the product runs.
+// as the router does while the product runs, and looks at the calendar once a
+// day.
 type pump struct {
 	s         *stores
 	reactions *delivery.Delivery
 	at        eventstore.Sequence
-	day       string // of the last look at the code epochs
+	day       string // of the last look
+}
+
+func (p *pump) daily(ctx context.Context) error {
+	return errors.Join(p.s.expireCodes(ctx), p.reactions.CheckRegime(ctx), p.reactions.CheckDeadlines(ctx))
 }
 
 func (p *pump) run(ctx context.Context) error {
 	if day := p.s.journal.Now().Format(time.DateOnly); day != p.day {
 		p.day = day
-		if err := p.s.expireCodes(ctx); err != nil {
+		if err := p.daily(ctx); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,7 @@ type Config struct {
 	WebhookURL     string
 	WebhookSecret  string // from a file; never from a flag or the environment
 	ReceiptSecret  string // from a file
+	TransportKey   []byte // opens manufacturers' seed files; from a file, nil without one
 	TrustedProxies []netip.Prefix
 	Limits         api.Limits // zero: the server's own
 	Logger         *slog.Logger
@@ -40,6 +41,7 @@ func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(fo
 type serveFlags struct {
 	data, listen, store, demoClock               string
 	webhookURL, webhookSecretFile, receiptSecret string
+	transportKeyFile                             string
 	trustedProxies                               []string
 	demo                                         bool
 	logLevel                                     string
@@ -54,6 +56,8 @@ func (f *serveFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.webhookURL, "webhook-url", "", "deliver SMS, pushes and notices by signed HTTP POST to this address")
 	flags.StringVar(&f.webhookSecretFile, "webhook-secret-file", "", "file with the Standard Webhooks secret that signs deliveries")
 	flags.StringVar(&f.receiptSecret, "receipt-secret-file", "", "file with the Standard Webhooks secret that signs providers' receipts")
+	flags.StringVar(&f.transportKeyFile, "transport-key-file", "",
+		"file with the key (32, 48 or 64 hexadecimal digits) that opens manufacturers' seed files; with --demo one is made in the data directory")
 	flags.StringSliceVar(&f.trustedProxies, "trusted-proxies", nil, "networks (CIDR) whose X-Forwarded-For is believed")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 }
@@ -82,6 +86,11 @@ func (f *serveFlags) config() (Config, error) {
 	}
 	if c.ReceiptSecret, err = secretFile("--receipt-secret-file", f.receiptSecret, false); err != nil {
 		return c, err
+	}
+	if f.transportKeyFile != "" {
+		if c.TransportKey, err = transportKey("--transport-key-file", f.transportKeyFile); err != nil {
+			return c, err
+		}
 	}
 	for _, p := range f.trustedProxies {
 		prefix, err := netip.ParsePrefix(p)

@@ -42,6 +42,7 @@ const (
 	exitNotFound    = 3
 	exitUnavailable = 6
 	exitVerify      = 10
+	exitDiffers     = 11
 	exitInterrupted = 130
 )
 

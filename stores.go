@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/authledger/authledger/api/delivery"
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/codec"
@@ -101,6 +102,24 @@ func (s *stores) optedOut(ctx context.Context, least eventstore.Position) ([]str
 		users[i] = o.UserID
 	}
 	return users, nil
+}
+
+// dueDevices lists the devices whose activation window has ended.
+func (s *stores) dueDevices(ctx context.Context, now time.Time) ([]delivery.Due, error) {
+	list, err := s.views.DueDevices(ctx, now)
+	due := make([]delivery.Due, len(list))
+	for i, d := range list {
+		due[i] = delivery.Due{UserID: d.UserID, DeviceID: d.DeviceID}
+	}
+	return due, err
+}
+
+// expiredAtOnce is how many users are tidied in one look.
+const expiredAtOnce = 100
+
+// expiredProcesses lists users with something that expired and was not noted.
+func (s *stores) expiredProcesses(ctx context.Context, now time.Time) ([]string, error) {
+	return s.views.ExpiredProcesses(ctx, now, expiredAtOnce)
 }
 
 // namespaceEpochs is the UUIDv5 name space of the commands that record a

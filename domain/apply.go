@@ -14,7 +14,7 @@ func (u *User) Apply(e Event, at time.Time) {
 	case AccountAccessRevoked:
 		u.access = append(u.access, datedAccess{clientID: e.ClientID, on: e.EffectiveOn})
 	case UserClosed:
-		u.closed = true
+		u.closed, u.optOut = true, nil
 	case SeamlessEnabled:
 		u.seamless = true
 	case SeamlessDisabled:

@@ -26,29 +26,75 @@ func (s *story) audit() {
 		if _, ok := fresh.(*User); !ok {
 			continue
 		}
-		for _, finding := range auditLog(log, s.policy) {
+		for _, finding := range auditLog(log, s.policies()) {
 			s.t.Errorf("%s: %s", stream, finding)
 		}
 	}
 }
 
+// policies is what a user's log alone does not say: the rule book.
+type policies struct {
+	version func(uint64) (*Policy, error)
+	// between are the versions that may have been in force at a moment: two
+	// when the rule book changed at that very moment.
+	between func(time.Time) (least, most uint64)
+	// builtIn reports whether the rules are those of domain.md 9.2, so that the
+	// auditor may know them by heart.
+	builtIn func() bool
+}
+
+func (s *story) policies() policies {
+	book := func() *PolicyBook {
+		if b, ok := s.states[PolicyStream()].(*PolicyBook); ok {
+			return b
+		}
+		return &PolicyBook{}
+	}
+	return policies{
+		version: func(v uint64) (*Policy, error) { return book().Version(s.policy, v) },
+		between: func(at time.Time) (least, most uint64) {
+			least, most = s.policy.Version, s.policy.Version
+			for _, r := range s.logs[PolicyStream()] {
+				if r.At.Before(at) {
+					least++
+				}
+				if !r.At.After(at) {
+					most++
+				}
+			}
+			return least, most
+		},
+		builtIn: func() bool { return book().Changes() == 0 },
+	}
+}
+
 // auditLog lists the breaches of domain.md section 7 in a user's log.
-func auditLog(log []record, p *Policy) []string {
+func auditLog(log []record, p policies) []string {
 	a := newAuditor(p)
 	for _, r := range log {
 		a.see(r)
 	}
+	a.settle()
 	return a.findings
 }
 
-func newAuditor(p *Policy) *auditor {
+func newAuditor(p policies) *auditor {
 	return &auditor{
-		p: p, ids: map[string]bool{}, txns: map[string]*auditedTxn{}, challenges: map[string]*auditedChallenge{},
-		authenticators: map[string]Kind{}, messages: map[string]SMSRequested{}, asked: map[string]time.Time{},
+		policies: p, ids: map[string]bool{}, txns: map[string]*auditedTxn{}, challenges: map[string]*auditedChallenge{},
+		bound: map[string]*auditedAuthenticator{}, promised: map[string]Kind{}, messages: map[string]SMSRequested{},
+		asked: map[string]time.Time{}, processes: map[string]*auditedProcess{}, shipped: map[string]string{},
+		waiting: map[string]TemporaryCredentialDelivered{},
 	}
 }
 
+// see reads one event. Within one append authenticators take each other's
+// place, so what must hold of them together is looked at between appends.
 func (a *auditor) see(r record) {
+	switch r.Event.(type) {
+	case AuthenticatorEnrolled, AuthenticatorRevoked, DeviceSharingEnded:
+	default:
+		a.settle()
+	}
 	a.where = fmt.Sprintf("event %d, %T at %s", a.seen, r.Event, r.At.Format(time.RFC3339Nano))
 	a.must(!r.At.Before(a.at), "time goes back")
 	a.at = r.At
@@ -57,43 +103,40 @@ func (a *auditor) see(r record) {
 }
 
 type auditor struct {
-	p        *Policy
+	policies policies
 	seen     int
 	at       time.Time
 	where    string
 	findings []string
 
-	closed         bool
-	ids            map[string]bool
-	txns           map[string]*auditedTxn
-	challenges     map[string]*auditedChallenge
-	authenticators map[string]Kind
-	messages       map[string]SMSRequested
-	asked          map[string]time.Time // last request by phone and purpose that did not fail to send
+	closed     bool
+	ids        map[string]bool
+	residences []datedCountry
+	txns       map[string]*auditedTxn
+	challenges map[string]*auditedChallenge
+	messages   map[string]SMSRequested
+	asked      map[string]time.Time // last request by phone and purpose that did not fail to send
+
+	bound    map[string]*auditedAuthenticator
+	promised map[string]Kind   // ids given out for authenticators that may be bound later
+	shipped  map[string]string // unit to the date its activation is due
+	verified string            // enrolment whose local check was the last thing that happened
+	enrolled string            // authenticator bound last
+	ended    string            // authenticator revoked last
+	bereft   bool              // the user gave up an authenticator and must not be left without (D-43)
+	stepUp   time.Time         // last answer of a permanent authenticator outside a login
+
+	processes map[string]*auditedProcess
+	waiting   map[string]TemporaryCredentialDelivered
+	idv       string
+	idvEnds   time.Time
+	temporary bool // a passcode was issued, and no permanent authenticator answered since
 
 	failures    []time.Time
 	lockedUntil time.Time
 
 	optOut     string
 	optOutEnds *time.Time
-}
-
-type auditedTxn struct {
-	platform Platform
-	primary  bool
-	expires  time.Time
-	waived   bool
-	verified bool
-	ended    bool
-	last     string // newest challenge
-}
-
-type auditedChallenge struct {
-	txn      string
-	expires  time.Time
-	ended    bool
-	verified bool
-	wrong    int
 }
 
 func (a *auditor) breach(format string, args ...any) {
@@ -122,15 +165,16 @@ func (a *auditor) read(e Event) {
 	switch e := e.(type) {
 	case UserClosed:
 		a.closed = true
-		a.must(len(a.authenticators) == 0, "closed with active authenticators")
+		a.readClosed()
+	case ResidenceChanged:
+		a.residences = append(a.residences, datedCountry{cc: e.To, on: e.EffectiveOn})
 	case PhoneNumberAdded:
 		a.fresh(e.PhoneID)
 	case PhoneVerificationStarted:
 		a.fresh(e.VerificationID)
-	case EnrollmentStarted:
-		a.fresh(e.EnrollmentID)
 	case IdentityVerifiedByAgent:
 		a.fresh(e.IDVID)
+		a.idv, a.idvEnds = e.IDVID, e.ExpiresAt
 	case PushSent:
 		a.fresh(e.PushID)
 	case SecurityNotificationSent:
@@ -139,27 +183,34 @@ func (a *auditor) read(e Event) {
 		a.fresh(e.NotificationID)
 	case SMSRequested:
 		a.readSMSRequest(e)
+	case SMSRequestRefused:
+		if c := a.challenges[e.SubjectID]; c != nil {
+			c.smsAsked = c.smsAsked || e.Reason == ReasonSMSCooldown
+		}
 	case SMSSendFailed:
 		if m, ok := a.messages[e.SMSID]; ok {
 			delete(a.asked, m.PhoneID+string(m.Purpose))
 		}
-	case AuthenticatorEnrolled:
-		a.readEnrolled(e)
-	case AuthenticatorRevoked:
-		_, active := a.authenticators[e.AuthenticatorID]
-		a.must(active, "revoked an authenticator that was not active")
-		delete(a.authenticators, e.AuthenticatorID)
-	case UserLocked:
-		a.must(len(a.failures) == 10 && e.Failures == 10, "locked before the tenth failure (D-18)")
-		a.must(e.LockedUntil.Equal(a.at.Add(24*time.Hour)) && e.LastCountedFailedAt.Equal(a.at), "lock does not end 24 h after the last failure")
-		a.must(e.FirstFailureAt.Equal(a.failures[0]), "first failure is not the first that counts")
-		a.lockedUntil = e.LockedUntil
-	case UserUnlocked:
-		a.must(e.By == "agent" || !a.at.Before(a.lockedUntil), "unlocked by time before time")
-		a.failures, a.lockedUntil = nil, time.Time{}
 	default:
+		a.readAuthenticator(e)
 		a.readAuthentication(e)
+		a.readProcess(e)
+		a.readTemporary(e)
 		a.readOptOut(e)
+	}
+}
+
+// readClosed: nothing is left under way.
+func (a *auditor) readClosed() {
+	a.must(len(a.bound) == 0, "closed with bound authenticators")
+	for id, c := range a.challenges {
+		a.must(!a.openChallenge(c), "closed with an open challenge "+id)
+	}
+	for id, t := range a.txns {
+		a.must(t.ended || !t.primary || !a.at.Before(t.expires), "closed with an open transaction "+id)
+	}
+	for id, p := range a.processes {
+		a.must(!a.openProcess(p), "closed with an open process "+id)
 	}
 }
 
@@ -170,178 +221,11 @@ func (a *auditor) readSMSRequest(e SMSRequested) {
 		a.must(a.at.Sub(last) >= 120*time.Second, "two messages within 120 s (D-10)")
 	}
 	a.asked[key], a.messages[e.SMSID] = a.at, e
-}
-
-func (a *auditor) readEnrolled(e AuthenticatorEnrolled) {
-	a.fresh(e.AuthenticatorID)
-	for _, kind := range a.authenticators {
-		a.must(kind != KindIBKey || e.Kind != KindIBKey, "two active IB Keys (R-5)")
-		a.must(kind != KindIBKey || e.Kind != KindSMS, "SMS enrolled beside IB Key (R-43)")
-		a.must(kind != KindSMS || e.Kind != KindSMS, "SMS enrolled twice")
-	}
-	a.authenticators[e.AuthenticatorID] = e.Kind
-}
-
-func (a *auditor) readAuthentication(e Event) {
-	switch e := e.(type) {
-	case AuthenticationStarted:
-		a.fresh(e.TxnID)
-		a.must(!a.locked(), "started while locked")
-		a.txns[e.TxnID] = &auditedTxn{platform: e.Platform}
-	case PrimaryFactorVerified:
-		t := a.open(e.TxnID)
-		t.primary, t.expires = true, e.ExpiresAt
-	case PrimaryFactorRejected:
-		a.open(e.TxnID)
-		a.failed(e.FailureCount)
-	case SecondFactorWaived:
-		a.readWaiver(e)
-	case ChallengeIssued:
-		a.readChallenge(e)
-	case ChallengeCancelled:
-		a.challenges[e.ChallengeID].ended = true
-	case ChallengeExhausted:
-		c := a.challenges[e.ChallengeID]
-		a.must(c.wrong == 3, "exhausted without three wrong answers (D-17)")
-		c.ended = true
-	case ResponseVerified:
-		a.readVerified(e)
-	case ResponseRejected:
-		a.readRejected(e)
-	case AuthenticationSucceeded:
-		a.readSuccess(e)
-	case AuthenticationFailed:
-		a.open(e.TxnID).ended = true
-	case AuthenticationAbandoned:
-		a.open(e.TxnID).ended = true
+	if c := a.challenges[e.SubjectID]; c != nil {
+		c.smsAsked = true
 	}
 }
 
-func (a *auditor) locked() bool { return a.at.Before(a.lockedUntil) }
-
-// open finds a transaction that must still be open.
-func (a *auditor) open(id string) *auditedTxn {
-	t := a.txns[id]
-	if t == nil {
-		a.breach("transaction %s was never started", id)
-		return &auditedTxn{}
-	}
-	a.must(!t.ended, "transaction goes on after its end")
-	return t
-}
-
-// failed counts a failure by the rules and compares.
-func (a *auditor) failed(count int) {
-	if !a.lockedUntil.IsZero() && !a.at.Before(a.lockedUntil) {
-		a.failures, a.lockedUntil = nil, time.Time{}
-	}
-	a.must(!a.locked(), "counted while locked (D-19)")
-	var kept []time.Time
-	for _, at := range a.failures {
-		if a.at.Sub(at) < 24*time.Hour {
-			kept = append(kept, at)
-		}
-	}
-	a.failures = append(kept, a.at)
-	a.must(len(a.failures) == count, fmt.Sprintf("failure_count is %d, by the rules %d (D-18, D-21)", count, len(a.failures)))
-	a.must(count <= 10, "more failures than the threshold")
-}
-
-func (a *auditor) readChallenge(e ChallengeIssued) {
-	a.fresh(e.ChallengeID)
-	t := a.open(e.TxnID)
-	a.must(t.primary, "challenge before the primary factor (R-3)")
-	a.must(a.at.Before(t.expires), "challenge after the transaction's time")
-	a.must(!e.ExpiresAt.After(t.expires), "challenge outlives its transaction")
-	_, active := a.authenticators[e.AuthenticatorID]
-	a.must(active, "challenge to an authenticator that is not active")
-	a.must(!a.locked(), "challenge while locked")
-	if last := a.challenges[t.last]; last != nil {
-		a.must(last.ended || last.verified || !a.at.Before(last.expires), "second open challenge (D-45)")
-	}
-	t.last = e.ChallengeID
-	a.challenges[e.ChallengeID] = &auditedChallenge{txn: e.TxnID, expires: e.ExpiresAt}
-}
-
-func (a *auditor) readVerified(e ResponseVerified) {
-	c := a.challenges[e.ChallengeID]
-	a.must(!c.verified, "second ResponseVerified for a challenge (G-12)")
-	a.must(!c.ended, "verified after its end")
-	a.must(a.at.Before(c.expires), "verified at or after expires_at (D-4)")
-	_, active := a.authenticators[e.AuthenticatorID]
-	a.must(active, "verified by an authenticator that is not active")
-	c.verified = true
-	a.open(c.txn).verified = true
-}
-
-func (a *auditor) readRejected(e ResponseRejected) {
-	a.must(e.AttemptsLeft >= 0, "attempts_left below zero")
-	if !e.Counted {
-		return
-	}
-	c := a.challenges[e.ChallengeID]
-	a.must(!c.ended && !c.verified, "counted an answer to a closed challenge")
-	c.wrong++
-	a.must(e.AttemptNo == c.wrong && e.AttemptsLeft == 3-c.wrong, "attempts do not add up (D-17)")
-	c.ended = e.Reason == ReasonDeclined
-	a.failed(e.FailureCount)
-}
-
-func (a *auditor) readSuccess(e AuthenticationSucceeded) {
-	a.fresh(e.SessionRef)
-	t := a.open(e.TxnID)
-	a.must(!a.locked(), "success while locked (K-23)")
-	a.must(a.at.Before(t.expires), "success after the transaction's time")
-	switch e.Factors {
-	case 1:
-		a.must(t.waived && e.ProtectionRank == 0, "one factor without SecondFactorWaived (R-1)")
-	case 2:
-		a.must(t.primary && t.verified, "two factors without both verified")
-		a.failures = nil
-	default:
-		a.breach("factors is %d", e.Factors)
-	}
-	t.ended = true
-}
-
-func (a *auditor) readWaiver(e SecondFactorWaived) {
-	t := a.open(e.TxnID)
-	t.waived = true
-	a.must(t.primary && t.platform != ClientPortal, "waived outside a trading platform (K-10)")
-	a.must(e.OptOutID == a.optOut && a.optOut != "", "waived without an opt-out")
-	a.must(a.optOutEnds == nil || a.at.Before(*a.optOutEnds), "waived after the opt-out's end (D-77)")
-	a.must(e.Decision.Outcome == EffectPermit || e.Decision.Outcome == EffectUntil, "waived against the rules")
-	a.recompute(e.Decision)
-}
-
-func (a *auditor) readOptOut(e Event) {
-	switch e := e.(type) {
-	case OptOutRequested:
-		a.fresh(e.OptOutID)
-	case OptOutGranted:
-		a.optOut, a.optOutEnds = e.OptOutID, e.EndsAt
-		a.must(e.Decision.Outcome == EffectPermit || e.Decision.Outcome == EffectUntil, "granted against the rules")
-		a.recompute(e.Decision)
-	case OptOutDenied:
-		a.recompute(e.Decision)
-	case OptOutRevoked:
-		a.must(e.OptOutID == a.optOut, "revoked what was not granted")
-		a.must(e.Decision.Outcome == EffectDeny, "revoked without a rule that denies")
-		a.must(!e.EffectiveAt.After(a.at) && e.DetectedAt.Equal(a.at), "revocation detected before it took effect")
-		a.must(e.ExposedS == int64(a.at.Sub(e.EffectiveAt)/time.Second), "exposed_s does not add up")
-		a.recompute(e.Decision)
-		a.optOut = ""
-	case OptedBackIn:
-		a.must(e.OptOutID == a.optOut, "opted back in without an opt-out")
-		a.optOut = ""
-	}
-}
-
-// recompute takes a decision again from nothing but itself and the policy it
-// names (S-20).
-func (a *auditor) recompute(d Decision) {
-	a.must(d.PolicyVersion == a.p.Version && d.AsOf.Equal(a.at), "decision names another policy or moment")
-	if again := a.p.Evaluate(d.Facts, d.AsOf); !reflect.DeepEqual(again, d) {
-		a.breach("decision does not follow from its facts:\n%s", cmp.Diff(d, again))
-	}
+func (a *auditor) identified(idv string) {
+	a.must(idv != "" && idv == a.idv && a.at.Before(a.idvEnds), "an agent acted without a live identity verification (I-5)")
 }

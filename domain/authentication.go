@@ -1,9 +1,14 @@
 package domain
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Authentication transactions (domain.md 6.5): from the verdict on the
-// password to the verdict on the second factor.
+// password to the verdict on the second factor, on whichever device the
+// user logs in, with the authenticator the user picks.
 
 // StartAuthentication opens a transaction with the verdict on the primary
 // factor. When exactly one authenticator can answer, its challenge is issued
@@ -115,7 +120,7 @@ func (d *decision) startAuthentication(c StartAuthentication) ([]Event, error) {
 		until := d.u.lockedUntil
 		return []Event{AuthenticationRefused{Purpose: c.Purpose, Platform: c.Platform, Reason: ReasonUserLocked, LockedUntil: &until}}, nil
 	}
-	if d.u.mustUnifyFirst(c) {
+	if c.PrimaryVerified && d.u.mustUnifyFirst(c) { // a wrong password still counts
 		return []Event{AuthenticationRefused{Purpose: c.Purpose, Platform: c.Platform, Reason: ReasonUnifyFirst}}, nil
 	}
 	d.tidy()
@@ -172,6 +177,31 @@ func (d *decision) offer(t *Transaction, deferred bool) {
 	}
 }
 
+// olderThan reports whether a build of TWS is below least. Builds were one
+// number up to 985 and are two since: 10.19 is 1019. A version that does not
+// begin with a number, or none, counts as new.
+func olderThan(version string, least int64) bool {
+	first, rest, _ := strings.Cut(version, ".")
+	n, ok := leadingNumber(first)
+	if !ok {
+		return false
+	}
+	if n < 100 {
+		minor, _ := leadingNumber(rest)
+		n = 100*n + minor
+	}
+	return n < least
+}
+
+func leadingNumber(s string) (int64, bool) {
+	end := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(s)
+	}
+	n, err := strconv.ParseInt(s[:end], 10, 64)
+	return n, err == nil
+}
+
 // offerNothing ends a login whose only authenticator is a temporary passcode
 // out of scope, and sends everybody else to enrolment; whoever has an
 // authenticator that is suspended or expired is told so on the record.
@@ -194,7 +224,7 @@ func (d *decision) offerNothing(t *Transaction) {
 func (d *decision) tidy() {
 	for _, id := range d.u.challenges.order {
 		c := d.u.challenges.items[id]
-		if !c.expired && !c.Verified && c.Cancelled == "" && !c.Exhausted && !c.DeclinedByUser && !d.now.Before(c.ExpiresAt) {
+		if !c.expired && !c.answered() && !d.now.Before(c.ExpiresAt) {
 			d.emit(ChallengeExpired{ChallengeID: id})
 		}
 	}

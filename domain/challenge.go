@@ -2,8 +2,11 @@ package domain
 
 import "time"
 
-// Challenges (domain.md 6.5): which authenticator is asked and how, falling back
-// from a push, sending a code again, giving up.
+// Challenges (domain.md 6.5): which authenticator is asked and how, always after
+// the password: IB Key by push while its prerequisites hold, a
+// Digital Security Card+ by six digits that become eight, SMS
+// users by code; falling back from a push, sending a code again, giving
+// up.
 
 // IssueChallenge asks an authenticator in an open transaction. Without an
 // authenticator the only active one is meant.
@@ -21,8 +24,8 @@ type RequestFallback struct {
 // ResendLoginCode sends a new SMS code for an open SMS challenge (D-44).
 type ResendLoginCode struct{ ChallengeID string }
 
-// CancelChallenge ends the challenge's transaction, and whichever challenge is
-// open in it, at the user's wish.
+// CancelChallenge ends the challenge's transaction, and whichever challenge
+// waits in it, at the user's wish.
 type CancelChallenge struct{ ChallengeID string }
 
 // SecondFactorSelected says which authenticator is asked.
@@ -135,10 +138,15 @@ func (d *decision) askApp(t *Transaction, a *Authenticator) {
 	d.challenge(t, a, ModePush, "")
 }
 
-// cells picks two different cells of a card, by the caller's dice.
-func (d *decision) cells(n int) []int {
-	first := int(d.f.Dice[0] % uint32(n))
-	second := (first + 1 + int(d.f.Dice[1]%uint32(n-1))) % n
+// cells picks two different cells of a card, by the caller's dice. In one
+// transaction a card is asked for the same ones again (domain.md 8), so that
+// nobody can go on asking until two known cells come up.
+func (d *decision) cells(t *Transaction, card *Authenticator) []int {
+	if last := d.u.challenges.get(t.LastChallenge); last != nil && last.Mode == ModeGrid && last.AuthenticatorID == card.ID {
+		return []int{last.Cells[0], last.Cells[1]}
+	}
+	first := int(d.f.Dice[0] % uint32(card.Cells))
+	second := (first + 1 + int(d.f.Dice[1]%uint32(card.Cells-1))) % card.Cells
 	return []int{first + 1, second + 1}
 }
 
@@ -159,9 +167,18 @@ func (d *decision) pushRefusal(t *Transaction) Code {
 	return ""
 }
 
-// challenge issues one in a mode that needs no message, and returns its id.
-// subject is the process the answer is for, empty for the transaction itself.
-func (d *decision) challenge(t *Transaction, a *Authenticator, mode Mode, subject string) string {
+// challengeFor asks an authenticator on behalf of a process. Whatever is still
+// open in the transaction makes way: one challenge is open at a time (D-45).
+func (d *decision) challengeFor(t *Transaction, a *Authenticator, subject string) {
+	if last := d.u.challenges.get(t.LastChallenge); last != nil && last.Open(d.now) {
+		d.emit(ChallengeCancelled{ChallengeID: last.ID, Reason: "superseded"})
+	}
+	d.challenge(t, a, modeOf(a.Kind), subject)
+}
+
+// challenge issues one in a mode that needs no message. subject is the process
+// the answer is for, empty for the transaction itself.
+func (d *decision) challenge(t *Transaction, a *Authenticator, mode Mode, subject string) {
 	c := ChallengeIssued{
 		ChallengeID: d.newID(PrefixChallenge), TxnID: t.ID, AuthenticatorID: a.ID, SubjectID: subject, Kind: a.Kind, Mode: mode,
 		InstallationID: a.InstallationID, DeviceID: a.DeviceID, MaxAttempts: int(d.p.Int(pMaxAttempts, d.now)),
@@ -172,7 +189,7 @@ func (d *decision) challenge(t *Transaction, a *Authenticator, mode Mode, subjec
 		ttl, c.Kid = pPushTTL, d.f.Kid
 		c.NumberMatching = d.p.Int(pNumberMatching, d.now) == 1
 	case ModeGrid:
-		c.GridIndices, c.ResponseLen = d.cells(a.Cells), 2*cellLength
+		c.GridIndices, c.ResponseLen = d.cells(t, a), 2*cellLength
 	case ModeStaticCode:
 		c.ResponseLen = int(d.p.Int(pActivationLen, d.now))
 	default:
@@ -184,7 +201,6 @@ func (d *decision) challenge(t *Transaction, a *Authenticator, mode Mode, subjec
 		c.ExpiresAt = earlier(c.ExpiresAt, t.ExpiresAt)
 	}
 	d.emit(c)
-	return c.ChallengeID
 }
 
 func (d *decision) askSMS(t *Transaction, a *Authenticator) {
@@ -373,5 +389,9 @@ func (d *decision) cancelChallenge(cmd CancelChallenge) ([]Event, error) {
 	if t == nil || t.Closed {
 		return nil, nil
 	}
-	return []Event{ChallengeCancelled{ChallengeID: t.LastChallenge, Reason: "user"}, AuthenticationAbandoned{TxnID: t.ID}}, nil
+	if last := d.u.challenges.get(t.LastChallenge); last != nil && !last.answered() {
+		d.emit(ChallengeCancelled{ChallengeID: last.ID, Reason: "user"})
+	}
+	d.emit(AuthenticationAbandoned{TxnID: t.ID})
+	return d.events, nil
 }

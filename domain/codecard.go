@@ -6,7 +6,8 @@ import "time"
 // online form. A card is a grid of cells; a challenge asks for two of them.
 
 // IssueCodeCard makes a card. The online one needs a recent login to the
-// portal (K-4); the printed one is issued only while policy allows it.
+// portal (K-4), other than by an online card, which would never end; the printed
+// one is issued only while policy allows it.
 type IssueCodeCard struct {
 	UserID string
 	Kind   Kind // scc or oscc
@@ -86,7 +87,7 @@ func (d *decision) issueCodeCard(c IssueCodeCard) ([]Event, error) {
 		return []Event{SecurityCodeCardIssued{AuthenticatorID: d.newID(PrefixAuthenticator), GridCommitment: d.f.GridCommitment, Cells: cells}}, nil
 	}
 	t := d.u.transactions.get(c.TxnID)
-	if t == nil || !d.recentPortalLogin(t) {
+	if t == nil || !d.u.recentPortalLogin(t, d.now, d.p) || t.SucceededBy == KindOSCC {
 		return cardRefused(c.Kind, "", ReasonOSCCScope), nil
 	}
 	return []Event{OnlineCodeCardIssued{AuthenticatorID: d.newID(PrefixAuthenticator), GridCommitment: d.f.GridCommitment, Cells: cells, TxnID: t.ID}}, nil
@@ -104,7 +105,7 @@ func (d *decision) challengeCard(c ActivateCodeCard) ([]Event, error) {
 		switch {
 		case d.now.Before(d.u.lockedUntil):
 			reason = ReasonUserLocked
-		case t == nil || !d.recentPortalLogin(t):
+		case t == nil || !d.u.recentPortalLogin(t, d.now, d.p):
 			reason = ReasonOSCCScope
 		}
 	} else {
@@ -116,7 +117,7 @@ func (d *decision) challengeCard(c ActivateCodeCard) ([]Event, error) {
 	if reason != "" {
 		return cardRefused(card.Kind, card.ID, reason), nil
 	}
-	d.challenge(t, &Authenticator{ID: card.ID, Kind: card.Kind, Cells: card.Cells}, ModeGrid, card.ID)
+	d.challengeFor(t, &Authenticator{ID: card.ID, Kind: card.Kind, Cells: card.Cells}, card.ID)
 	return d.events, nil
 }
 

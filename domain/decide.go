@@ -122,7 +122,9 @@ type DeviceFacts struct {
 	Model       string
 	Suite       string
 	NextCounter uint64 // the highest any of its users has seen
+	RequestID   string // order it was sent out for last
 	Returned    bool
+	InUse       bool // an authenticator of some user can answer with it now
 }
 
 // RequestFacts is what the unit's stream needs to know of an order.

@@ -3,6 +3,7 @@ package domain
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -101,7 +102,7 @@ type DeviceReplacementFeeCharged struct {
 }
 
 // AuthenticatorBound stands in the stream of a unit or an installation: a
-// user's authenticator lives there.
+// user's authenticator lives there. One app serves several users (R-6).
 type AuthenticatorBound struct {
 	UserID          string `json:"user_id"`
 	AuthenticatorID string `json:"authenticator_id"`
@@ -221,7 +222,8 @@ func decideDevice(v *Device, c Command, f Facts, now time.Time, p *Policy) ([]Ev
 }
 
 func checkMoney(m Money) error {
-	if m.Minor < 0 || len(m.Currency) != 3 || m.Currency[0] < 'A' || m.Currency[0] > 'Z' {
+	letters := strings.Trim(m.Currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+	if m.Minor < 0 || len(m.Currency) != 3 || !letters {
 		return invalid("amount", "give whole minor units, not negative, and an ISO 4217 currency such as USD")
 	}
 	return nil

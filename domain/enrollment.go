@@ -3,7 +3,9 @@ package domain
 import "time"
 
 // Binding an authenticator to a user (domain.md 6.3): IB Key by activation
-// code, a physical device by a response it made, SMS by reaction.
+// code, also for a further user of an app, a physical device by a
+// response it made, SMS by reaction. The articles have many names for the
+// activation code; it is one thing here.
 
 // StartEnrollment begins the activation of IB Key on an installation, or of a
 // physical device that was sent to the user. It needs a transaction whose
@@ -237,17 +239,15 @@ func (d *decision) startDeviceEnrollment(c StartEnrollment) ([]Event, error) {
 	case reason != "":
 	case d.stepUpMissing(t):
 		reason = ReasonStepUpRequired
-	case d.u.onDevice(c.DeviceID) != nil:
-		reason = ReasonAlreadyEnrolled
-	case d.u.devices[c.DeviceID] == nil:
-		reason = ReasonDeviceNotShipped
+	default:
+		reason = d.notActivatable(c.DeviceID)
 	}
 	if reason != "" {
 		return []Event{EnrollmentRefused{Flow: flowActivate, Kind: c.Kind, DeviceID: c.DeviceID, Reason: reason}}, nil
 	}
 	id := d.newID(PrefixEnrollment)
 	d.emit(EnrollmentStarted{EnrollmentID: id, Kind: c.Kind, Flow: flowActivate, DeviceID: c.DeviceID})
-	d.challenge(t, &Authenticator{ID: d.newID(PrefixAuthenticator), Kind: c.Kind, DeviceID: c.DeviceID}, ModeChallengeResponse, id)
+	d.challengeFor(t, &Authenticator{ID: d.newID(PrefixAuthenticator), Kind: c.Kind, DeviceID: c.DeviceID}, id)
 	return d.events, nil
 }
 
@@ -262,7 +262,7 @@ func (d *decision) activateDevice(e *Enrollment, authenticatorID string, next ui
 
 // bind enrols an authenticator and ends those it takes the place of: SMS ends
 // with any permanent one (D-42, K-8), temporary ones with any permanent one,
-// and a temporary passcode with an online card (D-54).
+// and a temporary passcode or an earlier online card with an online card (D-54).
 func (d *decision) bind(e AuthenticatorEnrolled) {
 	d.emit(e)
 	d.supersede(e.Kind, e.AuthenticatorID)
@@ -273,7 +273,7 @@ func (d *decision) supersede(by Kind, successor string) {
 		switch {
 		case a.Kind == KindSMS && by.Permanent():
 			d.emit(AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "superseded_by_stronger", SuccessorID: successor})
-		case a.Kind.Temporary() && by.Permanent(), a.Kind == KindTempCode && by == KindOSCC:
+		case a.ID != successor && a.Kind.Temporary() && (by.Permanent() || by == KindOSCC):
 			d.emit(AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "temporary_ended", SuccessorID: successor})
 		}
 	}
@@ -358,6 +358,10 @@ func (d *decision) issueActivationCode(p *Phone, purpose Purpose, subject string
 	d.requestSMS(p, purpose, subject, seq, activationTemplate(purpose))
 }
 
+var errActivatedByResponse = &Error{
+	Code: Invalid, Field: "enrollmentId", Detail: "a physical device is activated by its response; answer the challenge",
+}
+
 func (d *decision) openEnrollment(id string) (*Enrollment, error) {
 	e := d.u.enrollments.get(id)
 	if e == nil {
@@ -375,7 +379,7 @@ func (d *decision) resendActivationCode(c ResendActivationCode) ([]Event, error)
 		return nil, err
 	}
 	if e.Kind != KindIBKey {
-		return nil, invalid("enrollmentId", "a physical device is activated by its response; there is no code to send")
+		return nil, errActivatedByResponse
 	}
 	if e.Accepted {
 		return nil, &Error{Code: ReasonEnrollmentClosed, Detail: "the code was accepted already; complete the enrollment"}
@@ -401,6 +405,9 @@ func (d *decision) submitActivationCode(c SubmitActivationCode) ([]Event, error)
 	e := d.u.enrollments.get(c.EnrollmentID)
 	if e == nil {
 		return nil, unknown("enrollment")
+	}
+	if e.Kind != KindIBKey {
+		return nil, errActivatedByResponse
 	}
 	if !e.Done && !e.Accepted {
 		if _, err := d.openEnrollment(c.EnrollmentID); err != nil {
@@ -454,6 +461,9 @@ func (d *decision) completeEnrollment(c CompleteEnrollment) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.Kind != KindIBKey {
+		return nil, errActivatedByResponse
+	}
 	if d.f.Installation == nil {
 		return nil, noInstallation()
 	}
@@ -485,6 +495,8 @@ func (d *decision) completionRefusal(e *Enrollment, uv UV) Code {
 		return ReasonActivationNeeded
 	case d.f.Installation.Blocked:
 		return ReasonInstallBlocked
+	case d.f.Installation.Retired:
+		return ReasonRetired
 	}
 	if reason := d.localRefusal(e.OS, uv); reason != "" {
 		return reason

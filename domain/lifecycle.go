@@ -1,6 +1,9 @@
 package domain
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The life of an authenticator after its binding (domain.md 6.4): lost,
 // suspended, reactivated, revoked, and the rule that a user is not left
@@ -15,7 +18,8 @@ type ReportLost struct {
 
 // SuspendAuthenticator stops an authenticator from answering. It is what a
 // process does (a blocked PIN, a shared device reported lost) or an agent on
-// suspicion; it protects and therefore needs no identity verification.
+// suspicion; it protects and therefore needs no identity verification. A graver
+// reason takes the place of the one before, since each has its own way out.
 type SuspendAuthenticator struct {
 	AuthenticatorID string
 	Reason          string // reported_lost, pin_blocked, compromise_suspected
@@ -23,7 +27,9 @@ type SuspendAuthenticator struct {
 
 // ReactivateAuthenticator lets a suspended one answer again. Proof is
 // own_response (the authenticator is asked a challenge), oscc (a recent portal
-// login with the online card, TxnID) or agent (a live identity verification).
+// login with the online card, TxnID) or agent (a live identity verification),
+// which alone clears a suspicion. An IB Key whose PIN is blocked comes back by
+// recovery (domain.md 8).
 type ReactivateAuthenticator struct {
 	AuthenticatorID string
 	Proof           string
@@ -88,6 +94,17 @@ const (
 	byAgent  = "agent"
 )
 
+// gravity orders the reasons of a suspension.
+func gravity(reason string) int {
+	switch reason {
+	case suspendedCompromise:
+		return 3
+	case suspendedPIN:
+		return 2
+	}
+	return 1
+}
+
 // idv is the identity verification in force, or "".
 func (d *decision) idv() string {
 	if d.now.Before(d.u.idvUntil) {
@@ -151,56 +168,62 @@ func (d *decision) suspend(c SuspendAuthenticator) ([]Event, error) {
 		return nil, err
 	case a == nil:
 		return []Event{SuspensionRefused{AuthenticatorID: c.AuthenticatorID, Reason: ReasonNotActive}}, nil
-	case a.Suspended != "":
+	case a.Suspended != "" && gravity(c.Reason) <= gravity(a.Suspended):
 		return nil, nil
 	}
 	return []Event{AuthenticatorSuspended{AuthenticatorID: a.ID, Reason: c.Reason}}, nil
 }
 
 func (d *decision) reactivate(c ReactivateAuthenticator) ([]Event, error) {
+	if c.Proof != proofOwnResponse && c.Proof != proofOSCC && c.Proof != proofAgent {
+		return nil, invalid("proof", "want own_response, oscc or agent")
+	}
 	a, err := d.boundOr(c.AuthenticatorID)
 	if err != nil {
 		return nil, err
 	}
-	refused := ReactivationRefused{AuthenticatorID: c.AuthenticatorID, Proof: c.Proof}
+	t := d.u.transactions.get(c.TxnID)
+	reason := d.reactivationRefusal(c.Proof, a)
 	switch {
-	case a == nil:
-		refused.Reason = ReasonNotActive
-	case a.Suspended == "":
-		refused.Reason = ReasonNotSuspended
-	case d.now.Before(d.u.lockedUntil):
-		refused.Reason = ReasonUserLocked
+	case reason != "":
+	case c.Proof == proofOwnResponse:
+		if t, reason = d.process(c.TxnID); reason == "" && t.Purpose == PurposePINChange {
+			reason = ReasonPrimaryRequired // its answers are about the PIN
+		}
+	case c.Proof == proofOSCC && (t == nil || !d.u.recentPortalLogin(t, d.now, d.p) || t.SucceededBy != KindOSCC):
+		reason = ReasonOSCCScope
 	}
-	if refused.Reason != "" {
-		return []Event{refused}, nil
+	if reason != "" {
+		return []Event{ReactivationRefused{AuthenticatorID: c.AuthenticatorID, Proof: c.Proof, Reason: reason}}, nil
 	}
 	switch c.Proof {
 	case proofOwnResponse:
-		t, reason := d.process(c.TxnID)
-		if reason == "" && a.Kind == KindIBKey && a.Suspended == suspendedPIN {
-			reason = ReasonInstallBlocked // only a recovery ends a blocked PIN (domain.md 8)
-		}
-		if refused.Reason = reason; reason != "" {
-			return []Event{refused}, nil
-		}
-		d.challenge(t, a, modeOf(a.Kind), a.ID)
+		d.challengeFor(t, a, a.ID)
 	case proofOSCC:
-		t := d.u.transactions.get(c.TxnID)
-		if t == nil || !d.recentPortalLogin(t) || t.SucceededBy != KindOSCC {
-			refused.Reason = ReasonOSCCScope
-			return []Event{refused}, nil
-		}
 		d.resume(a, AuthenticatorReactivated{Proof: c.Proof, TxnID: t.ID})
-	case proofAgent:
-		if d.idv() == "" {
-			refused.Reason = ReasonIDVRequired
-			return []Event{refused}, nil
-		}
-		d.resume(a, AuthenticatorReactivated{Proof: c.Proof, IDVID: d.idv()})
 	default:
-		return nil, invalid("proof", "want own_response, oscc or agent")
+		d.resume(a, AuthenticatorReactivated{Proof: c.Proof, IDVID: d.idv()})
 	}
 	return d.events, nil
+}
+
+// reactivationRefusal is why an authenticator stays as it is, whatever else the
+// proof needs.
+func (d *decision) reactivationRefusal(proof string, a *Authenticator) Code {
+	switch {
+	case a == nil:
+		return ReasonNotActive
+	case a.Suspended == "":
+		return ReasonNotSuspended
+	case d.now.Before(d.u.lockedUntil):
+		return ReasonUserLocked
+	case a.Kind == KindIBKey && a.Suspended == suspendedPIN:
+		return ReasonInstallBlocked
+	case proof == proofAgent && d.idv() == "",
+		proof != proofAgent && (a.Suspended == suspendedCompromise || !a.Kind.Permanent()):
+		return ReasonIDVRequired
+	}
+	return ""
 }
 
 // resume ends a suspension, and with it what bridged the time (D-54).
@@ -211,26 +234,41 @@ func (d *decision) resume(a *Authenticator, e AuthenticatorReactivated) {
 }
 
 // recentPortalLogin reports whether the transaction is a login to the portal
-// that succeeded a short time ago.
-func (d *decision) recentPortalLogin(t *Transaction) bool {
+// that succeeded a short time before.
+func (u *User) recentPortalLogin(t *Transaction, at time.Time, p *Policy) bool {
 	return t.Succeeded && t.Purpose == PurposeLogin && t.Platform.Class() == Portal &&
-		d.now.Before(t.SucceededAt.Add(d.seconds(pPortalSession)))
+		at.Before(t.SucceededAt.Add(time.Duration(p.Int(pPortalSession, at))*time.Second))
 }
 
-// authenticatorProved ends what a challenge to an authenticator itself was
-// asked for: a card is activated, a suspended one resumed, a PIN changed.
+// authenticatorWaits reports whether what a challenge to an authenticator
+// itself was asked for can still follow: an activation of a card, the change of
+// a PIN, the end of a suspension. The transaction's purpose tells them apart.
+func (d *decision) authenticatorWaits(c *Challenge) bool {
+	if d.u.cards.get(c.SubjectID) != nil {
+		return true
+	}
+	a, t := d.u.bound(c.SubjectID), d.u.transactions.get(c.TxnID)
+	switch {
+	case a == nil || t == nil:
+		return false
+	case t.Purpose == PurposePINChange:
+		return a.Active(d.now)
+	}
+	return d.reactivationRefusal(proofOwnResponse, a) == ""
+}
+
+// authenticatorProved does it.
 func (d *decision) authenticatorProved(c *Challenge) {
 	if card := d.u.cards.get(c.SubjectID); card != nil {
 		d.activateCard(card)
 		return
 	}
-	switch a := d.u.bound(c.SubjectID); {
-	case a == nil:
-	case a.Suspended != "":
-		d.resume(a, AuthenticatorReactivated{Proof: proofOwnResponse, TxnID: c.TxnID})
-	default:
+	a := d.u.bound(c.SubjectID)
+	if d.u.transactions.get(c.TxnID).Purpose == PurposePINChange {
 		d.emit(DevicePINChanged{AuthenticatorID: a.ID, DeviceID: a.DeviceID, ChallengeID: c.ID})
+		return
 	}
+	d.resume(a, AuthenticatorReactivated{Proof: proofOwnResponse, TxnID: c.TxnID})
 }
 
 func (d *decision) revoke(c RevokeAuthenticator) ([]Event, error) {
@@ -250,22 +288,30 @@ func (d *decision) revoke(c RevokeAuthenticator) ([]Event, error) {
 		return []Event{RevocationRefused{AuthenticatorID: a.ID, Reason: ReasonIDVRequired}}, nil
 	}
 	revoked := AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: c.Reason}
-	if d.u.active(d.now, func(other *Authenticator) bool { return other.ID != a.ID }) {
-		d.endAuthenticator(a, revoked)
-		return d.events, nil
-	}
 	next := d.u.newestVerified(func(p *Phone) bool { return a.Kind != KindSMS || p.ID != a.PhoneID })
 	switch {
-	case next != nil && !a.Kind.Temporary():
+	case d.u.active(d.now, func(other *Authenticator) bool { return other.ID != a.ID && lasting(other) }):
+		d.endAuthenticator(a, revoked)
+	case next != nil && lasting(a) && !d.u.smsBeside(a):
 		revoked.SuccessorID = d.newID(PrefixAuthenticator)
 		d.endAuthenticator(a, revoked)
 		d.emit(smsAuthenticator(revoked.SuccessorID, next.ID))
-	case unenrols || a.Kind.Temporary() || !a.Active(d.now):
+	case unenrols || !lasting(a) || !a.Active(d.now):
 		d.endAuthenticator(a, revoked)
 	default:
 		return []Event{RevocationRefused{AuthenticatorID: a.ID, Reason: ReasonLastAuth}}, nil
 	}
 	return d.events, nil
+}
+
+// lasting authenticators are those a user can rely on: the others only bridge
+// some days (D-40).
+func lasting(a *Authenticator) bool { return !a.Kind.Temporary() }
+
+// smsBeside reports whether SMS is bound beside an authenticator. Where nothing
+// else is active it is suspended, and must not come back by the side door.
+func (u *User) smsBeside(a *Authenticator) bool {
+	return slices.ContainsFunc(u.authenticators, func(other *Authenticator) bool { return other.Kind == KindSMS && other.ID != a.ID })
 }
 
 // endAuthenticator revokes, and ends the sharing the binding came from.

@@ -2,9 +2,10 @@ package domain
 
 import "time"
 
-// Migration of IB Key to another phone (domain.md 6.6, R-50 to R-54, D-50,
-// D-51): everything happens on the new phone, and until it is complete the old
-// one keeps answering.
+// Migration of IB Key to another phone without support (domain.md 6.6, R-50,
+// D-50, D-51): everything happens on the new phone, and until
+// it is complete the old one keeps answering, afterwards the new one alone
+//
 
 // StartMigration begins to move the user's IB Key to another installation. It
 // needs a transaction begun with the password.
@@ -171,7 +172,7 @@ func (d *decision) startMigration(c StartMigration) ([]Event, error) {
 	}
 	if device != nil {
 		d.emit(started)
-		d.challenge(t, device, modeOf(device.Kind), id)
+		d.challengeFor(t, device, id)
 		return d.events, nil
 	}
 	started.Proof, started.ActivationPhoneID = proofSMS, phone.ID
@@ -305,13 +306,15 @@ func (d *decision) migrationIncomplete(m *Migration, from *Authenticator, uv UV)
 		return ReasonMigrationProof
 	case d.f.Installation.Blocked:
 		return ReasonInstallBlocked
+	case d.f.Installation.Retired:
+		return ReasonRetired
 	}
 	return d.localRefusal(m.OS, uv)
 }
 
 func (d *decision) cancelMigration(c CancelMigration) ([]Event, error) {
 	m, err := d.migration(c.MigrationID)
-	if err != nil || m.over() {
+	if err != nil || !m.open(d.now) {
 		return nil, err
 	}
 	return []Event{MigrationCancelled{MigrationID: m.ID, Reason: "user"}}, nil

@@ -52,7 +52,8 @@ type model struct {
 }
 
 func newModel(rt *rapid.T, p *Policy) *model {
-	m := &model{rt: rt, s: newStory(rt, p), auditor: newAuditor(p), ids: map[string][]string{}}
+	m := &model{rt: rt, s: newStory(rt, p), ids: map[string][]string{}}
+	m.auditor = newAuditor(m.s.policies())
 	m.s.now = rapid.SampledFrom([]time.Time{
 		time.Date(2017, 10, 26, 15, 50, 0, 0, time.UTC), time.Date(2018, 4, 26, 15, 0, 0, 0, time.UTC), time.Date(2024, 3, 1, 9, 0, 0, 0, time.UTC),
 	}).Draw(rt, "start")

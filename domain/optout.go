@@ -3,7 +3,7 @@ package domain
 import "time"
 
 // Opting out of the second factor on trading platforms, and back in
-// (domain.md 6.7), decided by the dated rules of section 9.
+// (domain.md 6.7, R-63), decided by the dated rules of section 9.
 
 // RequestOptOut asks for an opt-out.
 type RequestOptOut struct {
@@ -106,7 +106,7 @@ func (d *decision) optOutRefusal(c RequestOptOut, verdict Decision) Code {
 		return ReasonUserLocked
 	case d.u.openMigration(d.now) != nil || d.u.openRecovery(d.now) != nil:
 		return ReasonProcessOpen
-	case d.u.active(d.now, func(a *Authenticator) bool { return !a.Kind.Temporary() }):
+	case d.u.active(d.now, lasting):
 		return ""
 	case len(d.u.Authenticators(d.now)) > 0:
 		return ReasonTemporaryAccess

@@ -2,7 +2,7 @@ package domain
 
 import "time"
 
-// Phone numbers and their verification (domain.md 6.2).
+// Phone numbers and their verification (domain.md 6.2, R-42).
 
 // AddPhone adds a number to the user; it is not usable before verification.
 type AddPhone struct {
@@ -241,7 +241,7 @@ func (d *decision) removePhone(c RemovePhone) ([]Event, error) {
 		return d.events, nil
 	}
 	revoked := AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "client_request"}
-	if d.u.active(d.now, func(other *Authenticator) bool { return other.ID != a.ID }) {
+	if d.u.active(d.now, func(other *Authenticator) bool { return other.ID != a.ID && lasting(other) }) {
 		d.emit(revoked)
 		return d.events, nil
 	}

@@ -32,8 +32,9 @@ type NoteDeviceShipped struct {
 // did it.
 type AutoActivateDevice struct{ UserID, DeviceID string }
 
-// ChangeDevicePIN asks the card for a response made with the new PIN (K-18).
-// The journal keeps the new PIN aside until the response proves it.
+// ChangeDevicePIN asks the card for a response made with the new PIN (K-18), in
+// a transaction begun for it. The journal keeps the new PIN aside until the
+// response proves it.
 type ChangeDevicePIN struct {
 	AuthenticatorID string
 	TxnID           string
@@ -143,7 +144,8 @@ func (d *decision) requestDevice(c RequestPhysicalDevice) ([]Event, error) {
 }
 
 func (d *decision) noteShipped(c NoteDeviceShipped) ([]Event, error) {
-	if d.u.devices[c.DeviceID] != nil || d.u.onDevice(c.DeviceID) != nil {
+	sent, r := d.u.devices.get(c.DeviceID), d.u.requests.get(c.RequestID)
+	if sent != nil && sent.RequestID == c.RequestID || r != nil && r.Shipped {
 		return nil, nil
 	}
 	return []Event{PhysicalDeviceShipped{
@@ -151,9 +153,23 @@ func (d *decision) noteShipped(c NoteDeviceShipped) ([]Event, error) {
 	}}, nil
 }
 
+// notActivatable is why a unit cannot be bound to this user; "" when it was
+// sent here, has not come back or gone to somebody else, and is not bound yet.
+func (d *decision) notActivatable(deviceID string) Code {
+	sent, unit := d.u.devices.get(deviceID), d.f.Device
+	switch {
+	case d.u.onDevice(deviceID) != nil:
+		return ReasonAlreadyEnrolled
+	case sent == nil:
+		return ReasonDeviceNotShipped
+	case unit == nil || unit.Returned || unit.RequestID != sent.RequestID:
+		return ReasonDeviceNotActive
+	}
+	return ""
+}
+
 func (d *decision) autoActivate(c AutoActivateDevice) ([]Event, error) {
-	sent := d.u.devices[c.DeviceID]
-	if sent == nil || d.f.Device == nil || d.f.Device.Returned || d.now.Before(d.p.Start(sent.DueOn, "")) {
+	if d.notActivatable(c.DeviceID) != "" || d.now.Before(d.p.Start(d.u.devices.get(c.DeviceID).DueOn, "")) {
 		return nil, nil
 	}
 	d.bind(AuthenticatorEnrolled{
@@ -170,15 +186,18 @@ func (d *decision) changeDevicePIN(c ChangeDevicePIN) ([]Event, error) {
 	}
 	t, reason := d.process(c.TxnID)
 	switch {
+	case reason != "":
+	case t.Purpose != PurposePINChange:
+		reason = ReasonPrimaryRequired
 	case a == nil || a.Kind != KindDSCPlus || !a.Active(d.now):
 		reason = ReasonNotActive
-	case reason == "" && !d.f.PINConforms:
+	case !d.f.PINConforms:
 		reason = ReasonPINPolicy
 	}
 	if reason != "" {
 		return []Event{DevicePINChangeRefused{AuthenticatorID: c.AuthenticatorID, Reason: reason}}, nil
 	}
-	d.challenge(t, a, ModeChallengeResponse, a.ID)
+	d.challengeFor(t, a, a.ID)
 	return d.events, nil
 }
 
@@ -188,11 +207,11 @@ func (u *User) applyPhysical(e Event, _ time.Time) {
 		u.took(e.RequestID)
 		u.requests.add(e.RequestID, &DeviceRequest{ID: e.RequestID, Model: e.Model})
 	case PhysicalDeviceShipped:
-		u.devices[e.DeviceID] = &ShippedDevice{DeviceID: e.DeviceID, RequestID: e.RequestID, DueOn: e.ActivationDueOn}
+		u.devices.add(e.DeviceID, &ShippedDevice{DeviceID: e.DeviceID, RequestID: e.RequestID, DueOn: e.ActivationDueOn})
 		if r := u.requests.get(e.RequestID); r != nil {
 			r.Shipped = true
 		}
 	case AuthenticatorEnrolled:
-		delete(u.devices, e.DeviceID)
+		u.devices.remove(e.DeviceID)
 	}
 }

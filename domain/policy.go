@@ -15,9 +15,9 @@ import (
 var policyFiles embed.FS
 
 // Policy is the dated data decisions are taken by: the rules of jurisdictions
-// (domain.md 9.2) and every number that may change (D-1), as known at one
-// moment. It is immutable; changes to the rule book make another one
-// (PolicyBook).
+// (domain.md 9.2), some of which demand a second factor (R-60), and every number
+// that may change (D-1), as known at one moment. It is immutable; changes to the
+// rule book make another one (PolicyBook).
 type Policy struct {
 	Version    uint64
 	Rules      []Rule // all versions, in the order in which they became known
@@ -40,7 +40,7 @@ type Rule struct {
 type RuleRow struct {
 	ID            string   `json:"rule_id"`
 	Version       int      `json:"version"`
-	CC            string   `json:"cc"` // "*" for every country
+	CC            string   `json:"cc"` // everyCountry for the house rule
 	Zone          string   `json:"tz"`
 	Status        string   `json:"status"` // active, proposed, informative
 	Effects       []Effect `json:"effects"`
@@ -60,6 +60,9 @@ func (r RuleRow) period() (from, to time.Time, err error) {
 	}
 	return period(r.EffectiveFrom, r.EffectiveTo, zone)
 }
+
+// everyCountry stands for the country of the house rule, which matches everybody.
+const everyCountry = "*"
 
 // Statuses of a rule: active ones decide, proposed ones are reported beside the
 // decision, informative ones are only listed.
@@ -91,7 +94,8 @@ const (
 	EffectOTPChannels = "otp_channels"
 	// EffectSenderPrefix demands that a sender's name begins with its value.
 	EffectSenderPrefix = "sender_prefix"
-	// OutcomeIncomplete is a decision that a mandatory fact was missing for.
+	// OutcomeIncomplete is a decision that a mandatory fact, or any rule, was
+	// missing for.
 	OutcomeIncomplete = "incomplete"
 )
 
@@ -164,7 +168,7 @@ func newPolicy(version uint64, rules []Rule, parameters []Parameter) (*Policy, e
 		if err != nil {
 			return nil, fmt.Errorf("rule %s: %w", r.ID, err)
 		}
-		if r.CC != "*" {
+		if r.CC != everyCountry {
 			p.zones[r.CC] = zone
 		}
 		if r.from, r.to, err = period(r.EffectiveFrom, r.EffectiveTo, zone); err != nil {
@@ -260,7 +264,7 @@ var parameterNames = []string{
 
 // Int is the value of a parameter in effect at a moment. ReadPolicy makes sure
 // that every name used here has a value; before its first date the first value
-// holds.
+// holds. Of two rows that cover the moment the one that was added later counts.
 func (p *Policy) Int(name string, at time.Time) int64 {
 	rows := p.parameters[name]
 	value := rows[0].Value
@@ -387,7 +391,7 @@ func (r *Rule) effect(name string) *Effect {
 
 // matches reports whether any test of the rule holds for the facts (D-71).
 func (r *Rule) matches(f DecisionFacts) bool {
-	if r.CC == "*" {
+	if r.CC == everyCountry {
 		return true
 	}
 	for _, test := range r.Tests {
@@ -463,7 +467,7 @@ func (p *Policy) Evaluate(f DecisionFacts, at time.Time) Decision {
 		_, d.Outcome = decisive.strictness()
 		d.DecisiveRuleID, d.RuleVersion = decisive.ID, decisive.Version
 	}
-	if d.Outcome != EffectDeny && incomplete(f) {
+	if d.Outcome != EffectDeny && (decisive == nil || incomplete(f)) {
 		d.Outcome, d.DecisiveRuleID, d.RuleVersion = OutcomeIncomplete, "", 0
 	}
 	return d

@@ -14,11 +14,13 @@ import (
 // PublishRule adds a rule that does not exist yet. Its version must be 1.
 type PublishRule struct{ Rule RuleRow }
 
-// AmendRule replaces the newest version of a rule from the new version's
-// effective date on. The version must be the next one.
+// AmendRule replaces what a rule says from the new version's effective date on,
+// whatever earlier versions say of the time after it. The version must be the
+// next one.
 type AmendRule struct{ Rule RuleRow }
 
-// WithdrawRule ends the newest version of a rule from a date on.
+// WithdrawRule ends a rule from a date on. It changes nothing when the rule ends
+// by then anyway.
 type WithdrawRule struct {
 	RuleID      string
 	Reason      string
@@ -126,18 +128,14 @@ func (c policyChange) apply(rules []Rule, parameters []Parameter) ([]Rule, []Par
 	return rules, parameters
 }
 
-// closeRule ends the newest version of a rule on a date, unless it ends before.
-// A version that ends before it begins was never in force.
+// closeRule ends all versions of a rule on a date, unless they end before: a
+// back-dated change overtakes more than the newest. A version that ends before
+// it begins was never in force.
 func closeRule(rules []Rule, id, on string) {
-	for i := len(rules) - 1; i >= 0; i-- {
-		r := &rules[i]
-		if r.ID != id {
-			continue
-		}
-		if r.EffectiveTo == "" || on < r.EffectiveTo {
+	for i := range rules {
+		if r := &rules[i]; r.ID == id && (r.EffectiveTo == "" || on < r.EffectiveTo) {
 			r.EffectiveTo = max(on, r.EffectiveFrom)
 		}
-		return
 	}
 }
 
@@ -153,7 +151,7 @@ func decidePolicy(b *PolicyBook, c Command, f Facts, now time.Time, p *Policy) (
 	case AmendRule:
 		e, err = amendRule(c, p)
 	case WithdrawRule:
-		e, err = withdrawRule(c, p, now)
+		e, err = withdrawRule(c, p)
 	case SetParameter:
 		e, err = setParameter(c, p)
 	default:
@@ -177,8 +175,14 @@ func publishRule(c PublishRule, p *Policy) (Event, error) {
 	if c.Rule.Version != 1 {
 		return nil, invalid("version", "a new rule has version 1")
 	}
+	if c.Rule.CC == everyCountry {
+		return nil, invalid("cc", "the house rule is the one rule for every country; amend it")
+	}
 	if err := c.Rule.check(); err != nil {
 		return nil, err
+	}
+	if zone := p.zones[c.Rule.CC]; zone != nil && zone.String() != c.Rule.Zone {
+		return nil, invalid("tz", "the days of this country begin in "+zone.String()+", by its other rules")
 	}
 	return PolicyRulePublished{RuleRow: c.Rule}, nil
 }
@@ -197,23 +201,29 @@ func amendRule(c AmendRule, p *Policy) (Event, error) {
 	if err := c.Rule.check(); err != nil {
 		return nil, err
 	}
+	if next := (&Rule{RuleRow: c.Rule}); old.CC == everyCountry {
+		if s, _ := next.strictness(); s == 0 || next.Status != statusActive || next.EffectiveTo != "" {
+			return nil, invalid("effects", "the house rule decides wherever no other does: it stays active, without an end, with an effect on opting out")
+		}
+	}
 	return PolicyRuleAmended{RuleRow: c.Rule}, nil
 }
 
-func withdrawRule(c WithdrawRule, p *Policy, now time.Time) (Event, error) {
+func withdrawRule(c WithdrawRule, p *Policy) (Event, error) {
 	old, ok := p.Rule(c.RuleID)
 	switch {
 	case !ok:
 		return nil, unknown("rule")
-	case old.CC == "*":
+	case old.CC == everyCountry:
 		return nil, invalid("ruleId", "the house rule matches everybody and cannot be withdrawn; amend it")
 	case c.Reason == "":
 		return nil, invalid("reason", "say why the rule is withdrawn")
-	case !old.to.IsZero() && !old.to.After(now):
-		return nil, nil // it ended before
 	}
 	if err := checkDate("effectiveOn", c.EffectiveOn); err != nil {
 		return nil, err
+	}
+	if old.EffectiveTo != "" && old.EffectiveTo <= c.EffectiveOn {
+		return nil, nil // it ends by then anyway
 	}
 	return PolicyRuleWithdrawn{RuleID: c.RuleID, Version: old.Version, Reason: c.Reason, EffectiveOn: c.EffectiveOn}, nil
 }
@@ -223,8 +233,10 @@ func (r RuleRow) check() error {
 	if len(r.ID) < 3 || len(r.ID) > 40 {
 		return invalid("ruleId", "give an id of 3 to 40 characters such as SG-2FA-1")
 	}
-	if err := checkCC("cc", r.CC); err != nil {
-		return err
+	if r.CC != everyCountry {
+		if err := checkCC("cc", r.CC); err != nil {
+			return err
+		}
 	}
 	if !slices.Contains([]string{statusActive, statusProposed, statusInformative}, r.Status) {
 		return invalid("status", "want active, proposed or informative")
@@ -263,7 +275,7 @@ func (r RuleRow) checkContent() error {
 			}
 		}
 	}
-	if len(r.Tests) == 0 {
+	if len(r.Tests) == 0 && r.CC != everyCountry {
 		return invalid("tests", "name at least one fact the rule looks at, such as residence")
 	}
 	for _, t := range r.Tests {

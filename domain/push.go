@@ -2,7 +2,7 @@ package domain
 
 import "time"
 
-// The way of a push (domain.md 6.2): sent, failed, opened.
+// The way of a push (domain.md 6.2, R-20): sent, failed, opened.
 
 // RecordPushSent says that the push service accepted the push.
 type RecordPushSent struct{ ChallengeID string }

@@ -164,7 +164,7 @@ func (d *decision) startRecovery(c StartRecovery) ([]Event, error) {
 	switch proof {
 	case proofPhysical:
 		device := d.physicalDevice()
-		d.challenge(t, device, modeOf(device.Kind), id)
+		d.challengeFor(t, device, id)
 	case proofSMS:
 		d.issueActivationCode(phone, PurposeRecovery, id, 1, d.now.Add(d.seconds(pActivationTTL)))
 	}
@@ -261,13 +261,15 @@ func (d *decision) recoveryIncomplete(r *Recovery, from *Authenticator, uv UV) C
 		return ReasonNothingToRecover
 	case !r.Proved && r.Proof != proofOriginalUV, r.Proof != proofPhysical && d.u.active(d.now, physical):
 		return ReasonMigrationProof
+	case d.f.Installation.Retired:
+		return ReasonRetired
 	}
 	return d.localRefusal(r.OS, uv) // a blocked PIN is no obstacle: a recovery ends it (domain.md 8)
 }
 
 func (d *decision) cancelRecovery(c CancelRecovery) ([]Event, error) {
 	r, err := d.recovery(c.RecoveryID)
-	if err != nil || r.over() {
+	if err != nil || !r.open(d.now) {
 		return nil, err
 	}
 	return []Event{RecoveryCancelled{RecoveryID: r.ID, Reason: "user"}}, nil

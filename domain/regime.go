@@ -10,7 +10,8 @@ import (
 
 // ReevaluateRegime is the process that checks an opt-out against the rules in
 // force now. Cause is residence_change, rule_in_force, carrying_entity_change,
-// domicile_change, holder_added or access_granted. It appends nothing when the opt-out stands.
+// domicile_change, holder_added or access_granted. It appends nothing when the
+// opt-out stands.
 type ReevaluateRegime struct{ UserID, Cause string }
 
 // OptOutRevoked ends an opt-out that the rules no longer allow. ExposedS is
@@ -145,7 +146,9 @@ func (d *decision) waive(t *Transaction) bool {
 	}
 	d.emit(
 		SecondFactorWaived{TxnID: t.ID, OptOutID: d.u.optOut.ID, RuleIDs: verdict.MatchedRuleIDs, Decision: verdict},
-		AuthenticationSucceeded{TxnID: t.ID, Scope: "full", Factors: 1, SessionRef: d.newID(PrefixSession)},
+		AuthenticationSucceeded{
+			TxnID: t.ID, Scope: scopeFull, Factors: 1, SessionRef: d.newID(PrefixSession), Platform: t.Platform, InitiatingDeviceRef: t.DeviceRef,
+		},
 	)
 	return true
 }

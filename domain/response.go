@@ -1,7 +1,8 @@
 package domain
 
-// Answers to challenges (domain.md 6.5): what counts, what comes too late, and
-// what a right or wrong answer leads to.
+// Answers to challenges (domain.md 6.5): what counts, what comes too late or on
+// another device than the one that showed the challenge, and what a
+// right or wrong answer leads to.
 
 // SubmitResponse answers with what the user typed; evidence in Facts.Code.
 type SubmitResponse struct {
@@ -96,15 +97,20 @@ func (d *decision) answerable(c *Challenge, t *Transaction, txnID string) (reaso
 	return "", false
 }
 
-// answerableForProcess judges a challenge that proves something to a process;
-// the authenticator need not be bound or active yet, and the transaction it
-// began in may be over.
+// answerableForProcess judges a challenge that proves something to a process.
+// The transaction it began in may be over; the authenticator need not be bound
+// yet when the answer is to bind it, or active when the answer is to resume it.
 func (d *decision) answerableForProcess(c *Challenge) Code {
+	ref, _ := ParseRef(c.SubjectID)
 	switch {
 	case !d.now.Before(c.ExpiresAt):
 		return ReasonChallengeExpired
-	case !d.processOpen(c):
+	case !d.processOpen(ref.Prefix, c):
 		return ReasonProcessClosed
+	case ref.Prefix == PrefixMigration || ref.Prefix == PrefixRecovery:
+		if a := d.u.bound(c.AuthenticatorID); a == nil || !a.Active(d.now) {
+			return ReasonNotActive // lost or revoked between question and answer
+		}
 	}
 	return ""
 }
@@ -207,12 +213,11 @@ func (d *decision) proved(c *Challenge, v ResponseVerified) {
 
 // processOpen reports whether the process a challenge belongs to still waits
 // for its answer.
-func (d *decision) processOpen(c *Challenge) bool {
-	ref, _ := ParseRef(c.SubjectID)
-	switch ref.Prefix {
+func (d *decision) processOpen(prefix string, c *Challenge) bool {
+	switch prefix {
 	case PrefixEnrollment:
-		_, err := d.openEnrollment(c.SubjectID)
-		return err == nil
+		e, err := d.openEnrollment(c.SubjectID)
+		return err == nil && d.notActivatable(e.DeviceID) == ""
 	case PrefixMigration:
 		m := d.u.migrations.get(c.SubjectID)
 		return m != nil && m.open(d.now)
@@ -223,7 +228,7 @@ func (d *decision) processOpen(c *Challenge) bool {
 		s := d.u.sharings.get(c.SubjectID)
 		return s != nil && s.Status == sharingRequested
 	case PrefixAuthenticator:
-		return d.u.cards.get(c.SubjectID) != nil || d.u.bound(c.SubjectID) != nil
+		return d.authenticatorWaits(c)
 	}
 	return false
 }

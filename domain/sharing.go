@@ -76,6 +76,9 @@ const (
 	sharingEnded     = "ended"
 )
 
+// waiting reports whether nobody has decided on the request yet.
+func (s *Sharing) waiting() bool { return s.Status == sharingRequested || s.Status == sharingPending }
+
 func (d *decision) requestSharing(c RequestDeviceSharing) ([]Event, error) {
 	o := d.f.Owner
 	if o == nil || o.UserID == d.u.ID {
@@ -89,11 +92,12 @@ func (d *decision) requestSharing(c RequestDeviceSharing) ([]Event, error) {
 	})
 	t, reason := d.process(c.TxnID)
 	switch {
+	case reason != "":
 	case o.Kind == KindIBKey:
 		reason = ReasonShareIBKey
 	case !same && !c.IdentityMatch:
 		reason = ReasonShareIdentity
-	case o.Temporary || d.u.active(d.now, func(a *Authenticator) bool { return a.Kind.Temporary() }):
+	case o.Temporary || d.u.active(d.now, temporary):
 		reason = ReasonShareTemporary
 	case d.lessSecure(o):
 		reason = ReasonShareLessSecure
@@ -101,14 +105,14 @@ func (d *decision) requestSharing(c RequestDeviceSharing) ([]Event, error) {
 		reason = ReasonDeviceNotActive
 	case d.u.onDevice(o.DeviceID) != nil:
 		reason = ReasonAlreadyEnrolled
-	case reason == "" && d.stepUpMissing(t):
+	case d.stepUpMissing(t):
 		reason = ReasonStepUpRequired
 	}
 	if reason != "" {
 		d.emit(DeviceSharingDenied{SharingID: id, Reason: reason})
 		return d.events, nil
 	}
-	d.challenge(t, &Authenticator{ID: d.newID(PrefixAuthenticator), Kind: o.Kind, DeviceID: o.DeviceID}, modeOf(o.Kind), id)
+	d.challengeFor(t, &Authenticator{ID: d.newID(PrefixAuthenticator), Kind: o.Kind, DeviceID: o.DeviceID}, id)
 	return d.events, nil
 }
 
@@ -130,7 +134,27 @@ func (d *decision) deviceProved(s *Sharing, authenticatorID string, next uint64)
 	d.grantSharing(s, authenticatorID, next)
 }
 
+// noLongerShared is why a request that was in order when it was made is not
+// any more: it may have waited for days.
+func (d *decision) noLongerShared(s *Sharing) Code {
+	switch unit := d.f.Device; {
+	case unit == nil || unit.Returned || !unit.InUse:
+		return ReasonDeviceNotActive
+	case d.u.onDevice(s.DeviceID) != nil:
+		return ReasonAlreadyEnrolled
+	case d.u.active(d.now, temporary):
+		return ReasonShareTemporary
+	}
+	return ""
+}
+
+func temporary(a *Authenticator) bool { return a.Kind.Temporary() }
+
 func (d *decision) grantSharing(s *Sharing, authenticatorID string, next uint64) {
+	if reason := d.noLongerShared(s); reason != "" {
+		d.emit(DeviceSharingDenied{SharingID: s.ID, Reason: reason})
+		return
+	}
 	d.emit(DeviceSharingGranted{SharingID: s.ID, AuthenticatorID: authenticatorID})
 	d.bind(AuthenticatorEnrolled{
 		AuthenticatorID: authenticatorID, Kind: KindDSCPlus, DeviceID: s.DeviceID, SharingID: s.ID, Trigger: triggerSharing,
@@ -147,8 +171,6 @@ func (d *decision) decideSharing(c DecideDeviceSharing) ([]Event, error) {
 		return nil, nil
 	case !c.Grant:
 		return []Event{DeviceSharingDenied{SharingID: s.ID, Reason: ReasonComplianceDenied}}, nil
-	case d.f.Device == nil || d.f.Device.Returned:
-		return []Event{DeviceSharingDenied{SharingID: s.ID, Reason: ReasonDeviceNotActive}}, nil
 	}
 	d.grantSharing(s, s.AuthenticatorID, s.NextCounter)
 	return d.events, nil

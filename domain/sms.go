@@ -2,9 +2,11 @@ package domain
 
 import "time"
 
-// SMS as a ledger of requests and outcomes (domain.md 6.2). The user's stream
-// says what was requested and what the provider reported; no event holds the
-// text or the code.
+// SMS as a ledger of requests and outcomes (domain.md 6.2). Only verified
+// numbers get one, at once after verification and then every two
+// minutes per purpose; the user's stream says what was requested and what
+// the provider reported, a carrier that blocks included. No event holds
+// the text or the code.
 
 // RecordSMSDispatch says that a message is about to be handed to a gateway. It
 // is recorded first, so that a crash in between shows as an uncertain dispatch

@@ -142,6 +142,9 @@ func optional(t time.Time) *time.Time {
 // of their beginning.
 func (u *User) processes(at time.Time, p *Policy) []ProcessSnapshot {
 	out := []ProcessSnapshot{}
+	if u.closed {
+		return out
+	}
 	for _, id := range u.enrollments.order {
 		e := u.enrollments.items[id]
 		if ends := e.StartedAt.Add(time.Duration(p.Int(pEnrollmentTTL, at)) * time.Second); !e.Done && !e.Closed && at.Before(ends) {
@@ -165,11 +168,11 @@ func (u *User) processes(at time.Time, p *Policy) []ProcessSnapshot {
 			})
 		}
 	}
-	return append(out, u.waiting()...)
+	return append(out, u.waiting(at, p)...)
 }
 
-// waiting lists the processes that do not expire.
-func (u *User) waiting() []ProcessSnapshot {
+// waiting lists the processes that have no time of their own.
+func (u *User) waiting(at time.Time, p *Policy) []ProcessSnapshot {
 	var out []ProcessSnapshot
 	for _, id := range u.unifications.order {
 		if n := u.unifications.items[id]; !n.Done {
@@ -185,23 +188,31 @@ func (u *User) waiting() []ProcessSnapshot {
 			out = append(out, ProcessSnapshot{ID: id, Process: "device", Step: "requested"})
 		}
 	}
-	shipped := make([]string, 0, len(u.devices))
-	for id := range u.devices {
-		shipped = append(shipped, id)
-	}
-	sort.Strings(shipped)
-	for _, id := range shipped {
-		out = append(out, ProcessSnapshot{ID: u.devices[id].RequestID, Process: "device", Step: "shipped", DeviceID: id})
+	for _, id := range u.devices.order {
+		out = append(out, ProcessSnapshot{ID: u.devices.items[id].RequestID, Process: "device", Step: "shipped", DeviceID: id})
 	}
 	for _, id := range u.sharings.order {
-		if s := u.sharings.items[id]; s.Status == sharingRequested || s.Status == sharingPending {
+		if s := u.sharings.items[id]; s.Status == sharingPending || s.Status == sharingRequested && u.askedFor(id, at) {
 			out = append(out, ProcessSnapshot{ID: id, Process: "device_sharing", Step: s.Status, DeviceID: s.DeviceID})
 		}
 	}
 	for _, id := range u.cards.order {
-		out = append(out, ProcessSnapshot{ID: id, Process: "code_card", Step: "issued"})
+		t := u.transactions.get(u.cards.items[id].TxnID)
+		if u.cards.items[id].Kind == KindSCC || t != nil && u.recentPortalLogin(t, at, p) {
+			out = append(out, ProcessSnapshot{ID: id, Process: "code_card", Step: "issued"})
+		}
 	}
 	return out
+}
+
+// askedFor reports whether a challenge on behalf of a process is open.
+func (u *User) askedFor(subject string, at time.Time) bool {
+	for _, c := range u.challenges.items {
+		if c.SubjectID == subject && c.Open(at) {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Enrollment) step() string {

@@ -32,7 +32,7 @@ type User struct {
 	authenticators []*Authenticator // bound ones: active, suspended or expired, not revoked
 	cards          recent[CodeCard] // issued and not yet activated
 	requests       recent[DeviceRequest]
-	devices        map[string]*ShippedDevice // on their way to the user, by device id
+	devices        recent[ShippedDevice] // on their way to the user
 	migrations     recent[Migration]
 	recoveries     recent[Recovery]
 	unifications   recent[Unification]
@@ -275,10 +275,13 @@ type Challenge struct {
 	expired         bool // an event says so
 }
 
-// Open reports whether the challenge can still be answered at a moment.
-func (c *Challenge) Open(now time.Time) bool {
-	return !c.Verified && c.Cancelled == "" && !c.Exhausted && !c.DeclinedByUser && now.Before(c.ExpiresAt)
+// answered reports whether something other than time has ended the challenge.
+func (c *Challenge) answered() bool {
+	return c.Verified || c.Cancelled != "" || c.Exhausted || c.DeclinedByUser
 }
+
+// Open reports whether the challenge can still be answered at a moment.
+func (c *Challenge) Open(now time.Time) bool { return !c.answered() && now.Before(c.ExpiresAt) }
 
 // OptOut of a user that was granted and not ended by an event.
 type OptOut struct {
@@ -295,7 +298,7 @@ func (o *OptOut) inForce(now time.Time) bool {
 
 func newUser(id string) *User {
 	return &User{
-		ID: id, seamless: true, phones: map[string]*Phone{}, cooldowns: map[cooldownKey]cooldown{}, devices: map[string]*ShippedDevice{},
+		ID: id, seamless: true, phones: map[string]*Phone{}, cooldowns: map[cooldownKey]cooldown{},
 	}
 }
 
@@ -417,7 +420,7 @@ func (u *User) CodeCard(id string) (CodeCard, bool) { return copied(u.cards.get(
 func (u *User) DeviceRequest(id string) (DeviceRequest, bool) { return copied(u.requests.get(id)) }
 
 // ShippedDevice returns a physical device that was sent to the user.
-func (u *User) ShippedDevice(id string) (ShippedDevice, bool) { return copied(u.devices[id]) }
+func (u *User) ShippedDevice(id string) (ShippedDevice, bool) { return copied(u.devices.get(id)) }
 
 // Migration returns a recent migration.
 func (u *User) Migration(id string) (Migration, bool) { return copied(u.migrations.get(id)) }
@@ -435,11 +438,12 @@ func (u *User) Sharing(id string) (Sharing, bool) { return copied(u.sharings.get
 func (u *User) Delivery(id string) (CredentialDelivery, bool) { return copied(u.deliveries.get(id)) }
 
 // Credentials lists the temporary credentials that wait in the app of an
-// installation, oldest first.
+// installation, oldest first. In an app whose IB Key does not answer any more
+// none waits.
 func (u *User) Credentials(installationID string, now time.Time) []CredentialDelivery {
 	var out []CredentialDelivery
 	for _, id := range u.deliveries.order {
-		if d := u.deliveries.items[id]; d.InstallationID == installationID && d.waiting(now) {
+		if d := u.deliveries.items[id]; d.InstallationID == installationID && u.waits(d, now) {
 			out = append(out, *d)
 		}
 	}

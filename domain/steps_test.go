@@ -4,6 +4,17 @@ import "time"
 
 // Pieces of history, and the evidence the shell would bring.
 
+// as lives through steps as another user.
+func as(userID string, steps ...step) step {
+	return func(s *story) {
+		s.t.Helper()
+		before := s.who
+		s.who = userID
+		s.and(steps...)
+		s.who = before
+	}
+}
+
 // client registers Alice's client.
 func client(kind ClientKind, carrying, domicile string) step {
 	return func(s *story) {
@@ -27,7 +38,7 @@ func registered(role Role, residence string) step {
 	return func(s *story) {
 		s.t.Helper()
 		s.when(RegisterUser{
-			UserID: aliceID, ClientID: clientID, Role: role, Username: Clear("alice"), Locale: "en",
+			UserID: s.who, ClientID: clientID, Role: role, Username: Clear("alice"), Locale: "en",
 			Residence: residence, ResidentOn: "2010-01-01",
 		})
 	}
@@ -38,7 +49,7 @@ func alice(s *story) {
 	s.t.Helper()
 	client(Individual, "IE", "")(s)
 	registered(RoleOwner, "DE")(s)
-	s.then(UserRegistered{UserID: aliceID}, ResidenceChanged{To: "DE"})
+	s.then(UserRegistered{UserID: s.who}, ResidenceChanged{To: "DE"})
 }
 
 // hongKongResident lives in Hong Kong, with an account carried in Ireland.
@@ -58,7 +69,7 @@ func phone(s *story) {
 func line(kind Line) step {
 	return func(s *story) {
 		s.t.Helper()
-		s.when(AddPhone{UserID: aliceID, CC: "DE", Number: Clear("+4915100000000"), Line: kind})
+		s.when(AddPhone{UserID: s.who, CC: "DE", Number: Clear("+4915100000000"), Line: kind})
 		s.then(PhoneNumberAdded{CC: "DE", Line: kind})
 	}
 }
@@ -82,7 +93,7 @@ func verifiedPhone(s *story) {
 func sms(s *story) {
 	s.t.Helper()
 	verifiedPhone(s)
-	s.when(EvaluateAutoSMS{UserID: aliceID, PhoneID: s.id(PrefixPhone)})
+	s.when(EvaluateAutoSMS{UserID: s.who, PhoneID: s.id(PrefixPhone)})
 	s.then(AuthenticatorEnrolled{Kind: KindSMS})
 }
 
@@ -104,14 +115,14 @@ func installation(id string, os OS) step {
 func password(purpose Purpose, platform Platform) step {
 	return func(s *story) {
 		s.t.Helper()
-		s.when(StartAuthentication{UserID: aliceID, Purpose: purpose, Platform: platform, PrimaryVerified: true})
+		s.when(StartAuthentication{UserID: s.who, Purpose: purpose, Platform: platform, PrimaryVerified: true})
 	}
 }
 
 // wrongPassword fails at the first factor.
 func wrongPassword(s *story) {
 	s.t.Helper()
-	s.when(StartAuthentication{UserID: aliceID, Purpose: PurposeLogin, Platform: ClientPortal})
+	s.when(StartAuthentication{UserID: s.who, Purpose: PurposeLogin, Platform: ClientPortal})
 }
 
 // enrollment starts an activation of IB Key on an installation.
@@ -119,7 +130,7 @@ func enrollment(installationID string) step {
 	return func(s *story) {
 		s.t.Helper()
 		s.and(password(PurposeActivation, ClientPortal))
-		s.when(StartEnrollment{UserID: aliceID, Kind: KindIBKey, InstallationID: installationID, TxnID: s.id(PrefixTransaction)})
+		s.when(StartEnrollment{UserID: s.who, Kind: KindIBKey, InstallationID: installationID, TxnID: s.id(PrefixTransaction)})
 		s.then(EnrollmentStarted{InstallationID: installationID}, ActivationCodeIssued{Seq: 1}, SMSRequested{Purpose: PurposeActivation})
 	}
 }

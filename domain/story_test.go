@@ -46,6 +46,7 @@ type story struct {
 	t      reporter
 	policy *Policy
 	now    time.Time
+	who    string // the user whose steps these are; Alice unless a step says otherwise
 	states map[string]State
 	// folded are built from the same events but never shown to Decide: if they
 	// differ from states, Decide changed what it was given.
@@ -75,7 +76,7 @@ func given(t testing.TB, steps ...step) *story {
 
 func newStory(t reporter, p *Policy) *story {
 	return &story{
-		t: t, policy: p, now: time.Date(2024, 3, 1, 9, 0, 0, 0, time.UTC),
+		t: t, policy: p, now: time.Date(2024, 3, 1, 9, 0, 0, 0, time.UTC), who: aliceID,
 		states: map[string]State{}, folded: map[string]State{}, logs: map[string][]record{},
 	}
 }
@@ -151,8 +152,8 @@ func (s *story) record(stream string, events []Event) {
 	}
 }
 
-// append adds events to Alice's stream that no command of this part makes.
-func (s *story) append(events ...Event) { s.record(UserStream(aliceID), events) }
+// append adds events to the user's stream that no command of this part makes.
+func (s *story) append(events ...Event) { s.record(UserStream(s.who), events) }
 
 var everything = cmp.Exporter(func(reflect.Type) bool { return true })
 
@@ -255,11 +256,13 @@ func (s *story) device(id string) *DeviceFacts {
 	if !ok || !v.Registered() {
 		return nil
 	}
-	f := &DeviceFacts{ID: v.ID, Model: v.Model, Suite: v.Suite, NextCounter: v.NextCounter, Returned: v.Returned}
+	f := &DeviceFacts{
+		ID: v.ID, Model: v.Model, Suite: v.Suite, NextCounter: v.NextCounter, RequestID: v.RequestID, Returned: v.Returned,
+	}
 	for _, state := range s.states {
 		if u, ok := state.(*User); ok {
 			if a := u.onDevice(id); a != nil {
-				f.NextCounter = max(f.NextCounter, a.Counter)
+				f.NextCounter, f.InUse = max(f.NextCounter, a.Counter), f.InUse || a.Active(s.now)
 			}
 		}
 	}
@@ -285,23 +288,23 @@ func (s *story) owner(authenticatorID string) *OwnerFacts {
 	return f
 }
 
-// user is Alice's state.
+// user is the user's state.
 func (s *story) user() *User {
 	s.t.Helper()
-	u, ok := s.states[UserStream(aliceID)].(*User)
+	u, ok := s.states[UserStream(s.who)].(*User)
 	if !ok {
 		s.t.Fatal("there is no user in this story")
 	}
 	return u
 }
 
-// id is the newest id with this prefix in Alice's stream.
+// id is the newest id with this prefix in the user's stream.
 func (s *story) id(prefix string) string {
 	s.t.Helper()
 	newest := uint64(0)
-	for _, r := range s.logs[UserStream(aliceID)] {
+	for _, r := range s.logs[UserStream(s.who)] {
 		for _, id := range idsIn(r.Event) {
-			if ref, ok := ParseRef(id); ok && ref.Prefix == prefix && ref.Key == ownKey && ref.N > newest {
+			if ref, ok := ParseRef(id); ok && ref.Prefix == prefix && ref.Key == keyOf(s.who) && ref.N > newest {
 				newest = ref.N
 			}
 		}

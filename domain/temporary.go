@@ -91,8 +91,18 @@ type CredentialDelivery struct {
 	Collected       bool
 }
 
-func (c *CredentialDelivery) waiting(now time.Time) bool {
-	return c.Channel == channelInApp && !c.Collected && now.Before(c.ExpiresAt)
+// waits reports whether a credential can be collected in its app at a moment:
+// in time, once, while IB Key answers there, and for as long as a passcode is
+// good for something.
+func (u *User) waits(c *CredentialDelivery, now time.Time) bool {
+	if c.Channel != channelInApp || c.Collected || !now.Before(c.ExpiresAt) {
+		return false
+	}
+	if app := u.ibKey(); app == nil || !app.Active(now) || app.InstallationID != c.InstallationID {
+		return false
+	}
+	passcode := u.bound(c.AuthenticatorID)
+	return c.What != whatTempCode || passcode != nil && passcode.Active(now)
 }
 
 const (
@@ -225,8 +235,8 @@ func (d *decision) collectTemporary(c CollectTemporaryCredential) ([]Event, erro
 		return nil, unknown("credential for this installation")
 	case !d.f.Push.Authentic:
 		return nil, &Error{Code: ReasonSignatureInvalid, Detail: "sign the request with the installation's key"}
-	case !w.waiting(d.now):
-		return nil, &Error{Code: ReasonProcessClosed, Detail: "this credential was collected already or is too old; ask the agent again"}
+	case !d.u.waits(w, d.now):
+		return nil, &Error{Code: ReasonProcessClosed, Detail: "this credential is not there any more; ask the agent again"}
 	}
 	return []Event{TemporaryCredentialCollected{DeliveryID: w.ID, InstallationID: c.InstallationID}}, nil
 }

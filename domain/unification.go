@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Unification (domain.md 6.6, R-55 to R-58, D-62): the standalone apps become
-// one. IB Key moves into IBKR Mobile on the same phone; the enrolment stays
-// what it is, and no code is sent.
+// Unification (domain.md 6.6, R-55, D-62): the standalone apps become one. IB
+// Key moves into IBKR Mobile on the same phone, by itself, after an update or
+// later; the enrolment stays what it is, and no code is sent.
 
 // DetectUnification says what the app found on the phone.
 type DetectUnification struct {
@@ -88,6 +88,9 @@ func (d *decision) detectUnification(c DetectUnification) ([]Event, error) {
 	if d.f.Installation == nil {
 		return nil, noInstallation()
 	}
+	if d.f.Installation.App != AppIBKRMobile {
+		return nil, invalid("installationId", "name the installation of IBKR Mobile; the apps unify into it")
+	}
 	a := d.u.ibKey()
 	refused := UnificationRefused{Case: c.Case, InstallationID: c.InstallationID}
 	switch {
@@ -99,6 +102,8 @@ func (d *decision) detectUnification(c DetectUnification) ([]Event, error) {
 		refused.Reason = ReasonUnifyOtherHandset
 	case d.f.Installation.Blocked:
 		refused.Reason = ReasonInstallBlocked
+	case d.f.Installation.Retired:
+		refused.Reason = ReasonRetired
 	}
 	if refused.Reason != "" {
 		return []Event{refused}, nil
@@ -135,13 +140,18 @@ func (u *User) pendingUnification(installationID string) *Unification {
 }
 
 // mustUnifyFirst reports a login in the new app that has to wait for the IB
-// Key step: its trading part was there before, or a debit card.
+// Key step: its trading part was there before, or a debit card. There is
+// no such step any more once IB Key has left the standalone app in another way.
 func (u *User) mustUnifyFirst(c StartAuthentication) bool {
 	if c.Purpose != PurposeLogin || c.Platform != IBKRMobileIOS && c.Platform != IBKRMobileAndroid {
 		return false
 	}
 	n := u.pendingUnification(c.InitiatingDeviceRef)
-	return n != nil && (n.Case == caseBoth || n.Case == caseDebitCard)
+	if n == nil || n.Case != caseBoth && n.Case != caseDebitCard {
+		return false
+	}
+	a := u.bound(n.AuthenticatorID)
+	return a != nil && a.InstallationID == n.StandaloneID
 }
 
 func (d *decision) deferUnification(c DeferUnification) ([]Event, error) {
@@ -166,6 +176,8 @@ func (d *decision) completeUnification(c CompleteUnification) ([]Event, error) {
 	a := d.u.bound(n.AuthenticatorID)
 	refused := UnificationRefused{UnificationID: n.ID, InstallationID: n.InstallationID}
 	switch {
+	case d.now.Before(d.u.lockedUntil):
+		refused.Reason = ReasonUserLocked
 	case a == nil || a.InstallationID != n.StandaloneID || !a.Active(d.now):
 		refused.Reason = ReasonNotActive
 	case d.f.Installation == nil || d.f.Installation.Retired:

@@ -129,10 +129,38 @@ func (d *decision) revokeAccess(c RevokeAccountAccess) ([]Event, error) {
 	return nil, unknown("account access")
 }
 
-// close ends the user and everything bound to it, in one append.
+// close ends the user, everything under way and everything bound to it, in one
+// append.
 func (d *decision) close(c CloseUser) ([]Event, error) {
+	d.endChallenges()
+	d.endProcesses()
 	for _, a := range d.u.authenticators {
 		d.endAuthenticator(a, AuthenticatorRevoked{AuthenticatorID: a.ID, Reason: "user_closed"})
+	}
+	d.emit(UserClosed{Reason: c.Reason})
+	return d.events, nil
+}
+
+// endChallenges cancels what was asked and abandons the transactions.
+func (d *decision) endChallenges() {
+	for _, id := range d.u.challenges.order {
+		if d.u.challenges.items[id].Open(d.now) {
+			d.emit(ChallengeCancelled{ChallengeID: id, Reason: "txn_ended"})
+		}
+	}
+	for _, id := range d.u.transactions.order {
+		if t := d.u.transactions.items[id]; t.PrimaryOK && !t.Closed && d.now.Before(t.ExpiresAt) {
+			d.emit(AuthenticationAbandoned{TxnID: id})
+		}
+	}
+}
+
+// endProcesses ends what could otherwise still bind an authenticator.
+func (d *decision) endProcesses() {
+	for _, id := range d.u.enrollments.order {
+		if _, err := d.openEnrollment(id); err == nil {
+			d.emit(EnrollmentAbandoned{EnrollmentID: id})
+		}
 	}
 	if m := d.u.openMigration(d.now); m != nil {
 		d.emit(MigrationCancelled{MigrationID: m.ID, Reason: "user_closed"})
@@ -140,8 +168,11 @@ func (d *decision) close(c CloseUser) ([]Event, error) {
 	if r := d.u.openRecovery(d.now); r != nil {
 		d.emit(RecoveryCancelled{RecoveryID: r.ID, Reason: "user_closed"})
 	}
-	d.emit(UserClosed{Reason: c.Reason})
-	return d.events, nil
+	for _, id := range d.u.sharings.order {
+		if s := d.u.sharings.items[id]; s.waiting() {
+			d.emit(DeviceSharingDenied{SharingID: id, Reason: ReasonUserClosed})
+		}
+	}
 }
 
 // decideClosed answers commands to a closed user (I-4).

@@ -3,7 +3,8 @@ package domain
 // The closed vocabularies of the rule book, section 5. The strings are the
 // wire form everywhere.
 
-// Platform is where a login happens.
+// Platform is where a login happens; all of them ask for the second factor
+//
 type Platform string
 
 const (

@@ -1,9 +1,6 @@
 package domain
 
-import (
-	"strconv"
-	"time"
-)
+import "time"
 
 // Voice callback (domain.md 6.2, R-45, R-46, D-44): a login code spoken by an
 // automated call, for SMS users whose message did not come.
@@ -256,15 +253,4 @@ func (u *User) applyVoice(e Event, at time.Time) {
 	case VoiceCallFailed:
 		change(e.CallID, func(c *Call) { c.Failed = true })
 	}
-}
-
-// olderThan reports whether a client's version is a number below least. One
-// that does not begin with a number, or none, counts as new.
-func olderThan(version string, least int64) bool {
-	end := 0
-	for end < len(version) && version[end] >= '0' && version[end] <= '9' {
-		end++
-	}
-	n, err := strconv.ParseInt(version[:end], 10, 64)
-	return err == nil && n < least
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -165,8 +166,7 @@ func copyFile(t interface{ Fatal(...any) }, from, to string) {
 func TestStoriesUseEveryEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	n := 0
-	s := newStories(w, 3, func(of int) int { n++; return (n * 7919 / 3) % of })
+	s := newStories(w, 3, rand.New(rand.NewPCG(1, 2)).IntN)
 	s.arrive()
 	for range 400 {
 		s.episode()

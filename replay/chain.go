@@ -81,10 +81,10 @@ func prevOf(metadata []byte) (eventstore.Hash, bool) {
 	return prev, err == nil && prev.String() == text[:digits]
 }
 
-// history yields a stream from its first record up to a point, checked and
-// decoded. The record after the point is checked too, because it seals the
+// history yields a stream from its first record up to a bound, checked and
+// decoded. The record after the bound is checked too, because it seals the
 // last one before it. An error is the last pair.
-func history(ctx context.Context, reader eventstore.Reader, c *codec.Codec, stream string, until Point) iter.Seq2[codec.Decoded, error] {
+func history(ctx context.Context, reader eventstore.Reader, c *codec.Codec, stream string, until bound) iter.Seq2[codec.Decoded, error] {
 	return func(yield func(codec.Decoded, error) bool) {
 		links := chain{stream: stream}
 		for r, err := range reader.ReadStream(ctx, stream, 0) {

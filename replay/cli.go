@@ -13,20 +13,22 @@ import (
 	"github.com/authledger/authledger/eventstore/codec"
 )
 
-// Args is what both commands take. Reader and Codec are required.
+// Args is what every command takes. Reader and Codec are required.
 type Args struct {
 	Reader eventstore.Reader
 	Codec  *codec.Codec // without keys: codec.New(nil)
-	User   string       // usr_ id, an id that carries it, or the broker's reference
+	User   string       // usr_ id, an id that carries it, or the broker's reference; not for rules
 	Format Format
 	Now    time.Time // durations count back from it
 }
 
-// StateArgs is what the command state-at takes.
+// StateArgs is what the commands take that look at one point: state-at, rules
+// and decision.
 type StateArgs struct {
 	Args
-	Policy *domain.Policy
-	At     string // see ParsePoint; "" for the newest state
+	Policy  *domain.Policy // built into the program
+	At      string         // see ParsePoint; "" for the newest state
+	KnownAt string         // likewise; "newest" for all that is known, "" for what was known at the point
 }
 
 // TimelineArgs is what the command timeline takes.
@@ -41,11 +43,7 @@ type TimelineArgs struct {
 // ErrUsage, ErrNotFound, and *BrokenChainError, codec.ErrUnknownType or
 // codec.ErrMalformed for a log that cannot be trusted.
 func RunStateAt(ctx context.Context, a StateArgs, stdout, stderr io.Writer) error {
-	p, err := a.point(a.At, Newest(a.Now))
-	if err != nil {
-		return err
-	}
-	userID, err := a.user(stderr)
+	p, userID, err := a.questions(stderr)
 	if err != nil {
 		return err
 	}
@@ -53,13 +51,52 @@ func RunStateAt(ctx context.Context, a StateArgs, stdout, stderr io.Writer) erro
 	if err != nil {
 		return fmt.Errorf("state at %s: %w", p, a.explain(err, userID))
 	}
-	switch a.Format {
-	case JSON:
-		return WriteJSON(stdout, r)
-	case JSONLines:
-		return encode(stdout, r, "")
+	return write(stdout, a.Format, r, WriteTable)
+}
+
+// RunRules prints the rules in force at a point to stdout. Errors are those of
+// RunStateAt.
+func RunRules(ctx context.Context, a StateArgs, stdout io.Writer) error {
+	p, err := a.both()
+	if err != nil {
+		return err
 	}
-	return WriteTable(stdout, r)
+	r, err := RulesAt(ctx, a.Reader, a.Codec, a.Policy, p)
+	if err != nil {
+		return fmt.Errorf("rules at %s: %w", p, a.explain(err, ""))
+	}
+	return write(stdout, a.Format, r, WriteRules)
+}
+
+// RunDecision prints what the rules say of a user at a point to stdout. Errors
+// are those of RunStateAt.
+func RunDecision(ctx context.Context, a StateArgs, stdout, stderr io.Writer) error {
+	p, userID, err := a.questions(stderr)
+	if err != nil {
+		return err
+	}
+	v, err := DecisionAt(ctx, a.Reader, a.Codec, a.Policy, userID, p)
+	if err != nil {
+		return fmt.Errorf("decision at %s: %w", p, a.explain(err, userID))
+	}
+	return write(stdout, a.Format, v, WriteVerdict)
+}
+
+// RunCheckDecisions repeats every decision of the log and prints the result to
+// stdout. A difference is ErrDiffers, after the result; other errors are those
+// of RunStateAt. base is what is built into the program.
+func RunCheckDecisions(ctx context.Context, a Args, base *domain.Policy, stdout io.Writer) error {
+	c, err := CheckDecisions(ctx, a.Reader, a.Codec, base)
+	if err != nil {
+		return fmt.Errorf("check decisions: %w", a.explain(err, ""))
+	}
+	if err := write(stdout, a.Format, c, WriteCheck); err != nil {
+		return err
+	}
+	if c.First != nil {
+		return fmt.Errorf("check decisions: %w in %s, first at @%d: %s", ErrDiffers, plural(c.Differ, "event"), c.First.Sequence, c.First.Problems[0])
+	}
+	return nil
 }
 
 // RunTimeline prints what happened to a user to stdout, as it is read. Errors
@@ -91,6 +128,31 @@ func (a Args) point(text string, otherwise Point) (Point, error) {
 		return otherwise, nil
 	}
 	return ParsePoint(text, a.Now)
+}
+
+// both is the point on both axes.
+func (a StateArgs) both() (Point, error) {
+	p, err := a.point(a.At, Newest(a.Now))
+	if err != nil {
+		return Point{}, err
+	}
+	if a.KnownAt == Newest(a.Now).String() {
+		return p.KnownBy(Newest(a.Now)), nil
+	}
+	known, err := a.point(a.KnownAt, Point{})
+	if err != nil {
+		return Point{}, fmt.Errorf("known at: %w", err)
+	}
+	return p.KnownBy(known), nil
+}
+
+func (a StateArgs) questions(stderr io.Writer) (Point, string, error) {
+	p, err := a.both()
+	if err != nil {
+		return Point{}, "", err
+	}
+	userID, err := a.user(stderr)
+	return p, userID, err
 }
 
 // user resolves what was typed and says on stderr what it was taken for.

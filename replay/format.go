@@ -35,6 +35,17 @@ func ParseFormat(text string) (Format, error) {
 // WriteJSON writes the result as one indented object and a line feed.
 func WriteJSON(w io.Writer, r Result) error { return encode(w, r, "  ") }
 
+// write answers with one object in a format.
+func write[T any](w io.Writer, f Format, v T, asTable func(io.Writer, T) error) error {
+	switch f {
+	case JSON:
+		return encode(w, v, "  ")
+	case JSONLines:
+		return encode(w, v, "")
+	}
+	return asTable(w, v)
+}
+
 func encode(w io.Writer, v any, indent string) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -85,7 +96,7 @@ func writeEntries(out *bufio.Writer, f Format, entries iter.Seq2[Entry, error]) 
 
 // columns have fixed widths but for the last: a timeline is printed as it is
 // read, before the widest cell is known.
-const columns = "%-24s  %9s  %-26s  %-28s  %s\n"
+const columns = "%-24s  %9s  %-28s  %-28s  %s\n"
 
 func (f Format) head() string {
 	switch f {

@@ -27,6 +27,9 @@ type endless struct {
 
 func (e endless) ReadStream(ctx context.Context, stream string, _ eventstore.Revision) iter.Seq2[eventstore.Record, error] {
 	return func(yield func(eventstore.Record, error) bool) {
+		if stream != domain.UserStream(e.userID) {
+			return
+		}
 		last := eventstore.NoStream()
 		c, began := codec.New(nil), time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 		for n := range e.records {

@@ -9,6 +9,20 @@ func Name[T ~string](code T) string {
 	switch code {
 	case "ibkey":
 		return "IB Key"
+	case "dsc_plus":
+		return "DSC+"
+	case "scc":
+		return "security code card"
+	case "oscc":
+		return "online code card"
+	case "temp_code":
+		return "temporary passcode"
+	case "grid":
+		return "card cells"
+	case "dsc_pin":
+		return "PIN"
+	case "auto_14_days":
+		return "end of the activation window"
 	case "sms":
 		return "SMS"
 	case "sms_code":
@@ -29,6 +43,10 @@ func Name[T ~string](code T) string {
 		return "Client Portal"
 	case "webtrader":
 		return "WebTrader"
+	case "ibkey_standalone":
+		return "IB Key (standalone)"
+	case "ib_tws":
+		return "IB TWS"
 	case "ibkr_mobile":
 		return "IBKR Mobile"
 	case "ibkr_mobile_ios":

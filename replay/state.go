@@ -19,61 +19,75 @@ type Fold struct {
 	Known  bool    // whether the user was registered by then
 	Events int     // records applied
 	Last   *Origin // the last of them; nil when there was none
-	Parts  []Part  // which events made the state what it is
+
+	causes *causes // which events made the state what it is
 }
 
 // Result is a state with its evidence.
 type Result struct {
-	UserID string           `json:"user_id"`
-	Point  string           `json:"point"` // as asked; Point.String
-	AsOf   time.Time        `json:"as_of"`
-	Known  bool             `json:"known"` // whether the user was registered by then
-	Events int              `json:"events_applied"`
-	Last   *Origin          `json:"last_event,omitempty"`
-	State  *domain.Snapshot `json:"state,omitempty"` // nil unless Known
-	Parts  []Part           `json:"set_by"`
+	UserID  string           `json:"user_id"`
+	Point   string           `json:"point"` // as asked; Point.String
+	KnownAt string           `json:"known_at,omitempty"`
+	AsOf    time.Time        `json:"as_of"`
+	Known   bool             `json:"known"` // whether the user was registered by then
+	Events  int              `json:"events_applied"`
+	Last    *Origin          `json:"last_event,omitempty"`
+	State   *domain.Snapshot `json:"state,omitempty"` // nil unless Known
+	Parts   []Part           `json:"set_by"`
 }
 
-// StateAt folds the user's stream up to a point, straight from the events.
+// StateAt folds the user's stream up to a point, straight from the events. The
+// policy it asks is the one known at the point; base is what is built into the
+// program.
 //
 // A user without any record is ErrNotFound; one registered after the point is
 // not Known. A *BrokenChainError, or a record this program cannot read
 // (codec.ErrUnknownType, codec.ErrMalformed), ends it without a result.
-func StateAt(ctx context.Context, reader eventstore.Reader, c *codec.Codec, policy *domain.Policy, userID string, p Point) (Result, error) {
+func StateAt(ctx context.Context, reader eventstore.Reader, c *codec.Codec, base *domain.Policy, userID string, p Point) (Result, error) {
 	f, err := FoldUser(ctx, reader, c, userID, p)
 	if err != nil {
 		return Result{}, err
 	}
-	r := Result{UserID: userID, Point: p.String(), AsOf: f.At, Known: f.Known, Events: f.Events, Last: f.Last, Parts: f.Parts}
+	policy, err := PolicyAt(ctx, reader, c, base, p)
+	if err != nil {
+		return Result{}, err
+	}
+	s := f.User.Snapshot(f.At, policy)
+	r := Result{
+		UserID: userID, Point: p.bound.String(), KnownAt: p.known.String(), AsOf: f.At, Known: f.Known, Events: f.Events, Last: f.Last,
+		Parts: f.causes.parts(f.User, s),
+	}
 	if f.Known {
-		s := f.User.Snapshot(f.At, policy)
 		r.State = &s
 	}
 	return r, nil
 }
 
-// FoldUser is StateAt for callers that ask the domain's state themselves. The
-// same errors apply.
+// FoldUser is StateAt for callers that ask the domain's state themselves; the
+// policy to ask it with is that of PolicyAt. The same errors apply.
 func FoldUser(ctx context.Context, reader eventstore.Reader, c *codec.Codec, userID string, p Point) (Fold, error) {
 	stream, err := userStream(userID)
 	if err != nil {
 		return Fold{}, err
 	}
 	if p.IsZero() {
-		return Fold{}, fmt.Errorf("%w: a state needs a point in the history", ErrUsage)
+		return Fold{}, errNoPoint
 	}
 	user, ok := domain.NewState(stream).(*domain.User)
 	if !ok {
 		return Fold{}, fmt.Errorf("%w: %s is not a user's stream", ErrUsage, stream)
 	}
-	f, causes, occurred := Fold{User: user}, newCauses(), time.Time{}
-	for d, err := range history(ctx, reader, c, stream, p) {
+	f, occurred := Fold{User: user, causes: newCauses()}, time.Time{}
+	for d, err := range history(ctx, reader, c, stream, p.knowledge()) {
 		if err != nil {
 			return Fold{}, err
 		}
+		if !p.reaches(d.Record) && !(user.Registered() && dated(d.Event)) {
+			continue // known by then, and not yet true at the moment
+		}
 		origin := originOf(d)
 		user.Apply(d.Event, d.Meta.OccurredAt)
-		causes.note(d.Event, origin, user, d.Meta.OccurredAt)
+		f.causes.note(d.Event, origin, user, d.Meta.OccurredAt)
 		f.Events, f.Last, occurred = f.Events+1, &origin, d.Meta.OccurredAt
 	}
 	if f.Last == nil {
@@ -85,8 +99,17 @@ func FoldUser(ctx context.Context, reader eventstore.Reader, c *codec.Codec, use
 		return Fold{}, err
 	}
 	f.Known = user.Registered()
-	f.Parts = causes.parts(user, f.At)
 	return f, nil
+}
+
+// dated reports whether an event of a user's stream is a fact that says itself
+// from when on it holds, whenever it was recorded.
+func dated(e domain.Event) bool {
+	switch e.(type) {
+	case domain.ResidenceChanged, domain.AccountAccessGranted, domain.AccountAccessRevoked:
+		return true
+	}
+	return false
 }
 
 // moment is when the state is looked at. occurred belongs to the last record.

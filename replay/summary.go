@@ -19,7 +19,8 @@ import (
 // package forgot.
 func Summary(e domain.Event) string {
 	for _, part := range [...]func(domain.Event) string{
-		summariseLogin, summariseChallenge, summarisePhone, summariseMessage, summariseEnrollment, summariseOptOut, summariseUser, summariseRest,
+		summariseLogin, summariseChallenge, summarisePhone, summariseMessage, summariseVoice, summariseEnrollment, summariseLifecycle,
+		summariseDevice, summariseTemporary, summariseMove, summariseOptOut, summarisePolicy, summariseUser, summariseRest,
 	} {
 		if s := part(e); s != "" {
 			return oneLine(s)
@@ -53,7 +54,7 @@ func thing(id string) string {
 	}
 	noun := noun(ref.Prefix)
 	if noun == "" {
-		return id // of a user, client or installation: there may be several, and each has a story of its own
+		return id // of a user, client, installation or unit: there may be several, and each has a story of its own
 	}
 	return noun + " " + strconv.FormatUint(ref.N, 10)
 }
@@ -84,6 +85,20 @@ func noun(prefix string) string {
 		return "identity check"
 	case domain.PrefixNotification:
 		return "notice"
+	case domain.PrefixCall:
+		return "call"
+	case domain.PrefixMigration:
+		return "migration"
+	case domain.PrefixUnification:
+		return "unification"
+	case domain.PrefixRecovery:
+		return "recovery"
+	case domain.PrefixRequest:
+		return "order"
+	case domain.PrefixSharing:
+		return "sharing"
+	case domain.PrefixDelivery:
+		return "delivery"
 	}
 	return ""
 }
@@ -110,9 +125,11 @@ func also(format, id string) string {
 	return fmt.Sprintf(format, thing(id))
 }
 
-func plural(n int64, noun string) string {
+func plural(n int64, noun string) string { return pluralOf(n, noun, noun+"s") }
+
+func pluralOf(n int64, one, many string) string {
 	if n == 1 {
-		return "1 " + noun
+		return "1 " + one
 	}
-	return strconv.FormatInt(n, 10) + " " + noun + "s"
+	return strconv.FormatInt(n, 10) + " " + many
 }

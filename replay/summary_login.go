@@ -30,15 +30,18 @@ func summariseLogin(e domain.Event) string {
 		return fmt.Sprintf("%s: no authenticator to ask, enrolment required", thing(e.TxnID))
 	case domain.SecondFactorSelected:
 		how := "chosen by the user"
-		if e.By == "only_one" {
+		switch e.By {
+		case "only_one":
 			how = "asked, the only one"
+		case "default_unsupported_client":
+			how = "asked, because the client is too old to offer a choice"
 		}
 		return fmt.Sprintf("%s: %s %s", thing(e.TxnID), thing(e.AuthenticatorID), how)
 	case domain.SelectionRefused:
 		return fmt.Sprintf("%s: choice%s refused: %s", thing(e.TxnID), also(" of %s", e.AuthenticatorID), e.Reason)
 	case domain.AuthenticationSucceeded:
-		return fmt.Sprintf("%s succeeded with %s%s, scope %s%s", thing(e.TxnID), plural(int64(e.Factors), "factor"),
-			optional(" (%s)", Name(e.AuthenticatorKind)), e.Scope, also(", %s", e.SessionRef))
+		return fmt.Sprintf("%s succeeded with %s%s%s, scope %s%s", thing(e.TxnID), plural(int64(e.Factors), "factor"),
+			optional(" (%s)", Name(e.AuthenticatorKind)), optional(" on %s", Name(e.Platform)), Name(e.Scope), also(", %s", e.SessionRef))
 	case domain.AuthenticationFailed:
 		return fmt.Sprintf("%s failed: %s", thing(e.TxnID), e.Reason)
 	case domain.AuthenticationAbandoned:
@@ -60,12 +63,8 @@ func options(list []domain.Option) string {
 func summariseChallenge(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.ChallengeIssued:
-		match := ""
-		if e.NumberMatching {
-			match = ", number to match"
-		}
-		return fmt.Sprintf("%s: %s by %s to %s (%s)%s, %s, to be answered before %s", thing(e.TxnID), thing(e.ChallengeID), Name(e.Mode),
-			thing(e.AuthenticatorID), Name(e.Kind), match, plural(int64(e.MaxAttempts), "attempt"), moment(e.ExpiresAt))
+		return fmt.Sprintf("%s: %s by %s to %s (%s)%s%s, %s, to be answered before %s", thing(e.TxnID), thing(e.ChallengeID), Name(e.Mode),
+			thing(e.AuthenticatorID), Name(e.Kind), also(" for %s", subject(e)), asked(e), plural(int64(e.MaxAttempts), "attempt"), moment(e.ExpiresAt))
 	case domain.ChallengeRefused:
 		return fmt.Sprintf("%s: challenge%s refused: %s", thing(e.TxnID), optional(" by %s", Name(e.Mode)), e.Reason)
 	case domain.ChallengeFallbackRequested:
@@ -79,7 +78,7 @@ func summariseChallenge(e domain.Event) string {
 	case domain.ResponseVerified:
 		return fmt.Sprintf("%s: right answer by %s from %s%s, attempt %d after %s%s%s", thing(e.ChallengeID), Name(e.Mode),
 			thing(e.AuthenticatorID), unlocked(e.UV), e.AttemptNo, milliseconds(e.ElapsedMS),
-			numberMatched(e.NumberMatched), optional(", on %s", e.AnsweringInstallationID))
+			numberMatched(e.NumberMatched), optional(", on %s", e.AnsweringInstallationID)+optional(", with %s", e.DeviceID))
 	case domain.ResponseRejected:
 		what, counted := "answer rejected", "not counted"
 		if e.Reason == domain.ReasonDeclined {
@@ -89,6 +88,8 @@ func summariseChallenge(e domain.Event) string {
 			counted = fmt.Sprintf("failure %d in a row", e.FailureCount)
 		}
 		return fmt.Sprintf("%s: %s: %s, attempt %d, %d left, %s", thing(e.ChallengeID), what, e.Reason, e.AttemptNo, e.AttemptsLeft, counted)
+	case domain.ChallengeExpired:
+		return fmt.Sprintf("%s was not answered in time", thing(e.ChallengeID))
 	case domain.ChallengeExhausted:
 		return fmt.Sprintf("%s has no attempts left", thing(e.ChallengeID))
 	case domain.PushSent:
@@ -99,6 +100,27 @@ func summariseChallenge(e domain.Event) string {
 		return fmt.Sprintf("%s opened in the app at %s%s", thing(e.ChallengeID), moment(e.OpenedAt), also(" (%s)", e.PushID))
 	}
 	return ""
+}
+
+// subject is the process a challenge proves something to, if it is not the
+// authenticator itself.
+func subject(e domain.ChallengeIssued) string {
+	if e.SubjectID == e.AuthenticatorID {
+		return ""
+	}
+	return e.SubjectID
+}
+
+// asked is what a challenge asks for beside the answer's form.
+func asked(e domain.ChallengeIssued) string {
+	s := optional(" with %s", e.DeviceID)
+	if len(e.GridIndices) == 2 {
+		s += fmt.Sprintf(", cells %d and %d", e.GridIndices[0], e.GridIndices[1])
+	}
+	if e.NumberMatching {
+		s += ", number to match"
+	}
+	return s
 }
 
 func unlocked(uv domain.UV) string {

@@ -32,7 +32,8 @@ func summariseMessage(e domain.Event) string {
 		return fmt.Sprintf("%s to %s requested for %s: %s, code %d, template %s in %s", thing(e.SMSID), thing(e.PhoneID), Name(e.Purpose),
 			thing(e.SubjectID), e.CodeSeq, e.TemplateID, e.Locale)
 	case domain.SMSRequestRefused:
-		return fmt.Sprintf("SMS to %s for %s refused: %s, possible again in %s", thing(e.PhoneID), Name(e.Purpose), e.Reason, seconds(e.RetryAfterS))
+		return fmt.Sprintf("SMS to %s for %s%s refused: %s, possible again in %s", thing(e.PhoneID), Name(e.Purpose), also(" (%s)", e.SubjectID), e.Reason,
+			seconds(e.RetryAfterS))
 	case domain.SMSDispatchStarted:
 		return fmt.Sprintf("%s is on its way to gateway %s", thing(e.SMSID), e.Gateway)
 	case domain.SMSDispatchUncertain:

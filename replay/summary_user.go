@@ -43,7 +43,7 @@ func agreement(e domain.OptOutRequested) string {
 func ruling(d domain.Decision) string {
 	rule := "no rule"
 	if d.DecisiveRuleID != "" {
-		rule = fmt.Sprintf("rule %s v%d", d.DecisiveRuleID, d.RuleVersion)
+		rule = "rule " + ruleVersion(d.DecisiveRuleID, d.RuleVersion)
 	}
 	s := fmt.Sprintf("%s by %s of policy %d", Name(d.Outcome), rule, d.PolicyVersion)
 	if facts := facts(d.Facts); facts != "" {
@@ -70,7 +70,8 @@ func summariseUser(e domain.Event) string {
 	case domain.UserRegistered:
 		return fmt.Sprintf("user registered as %s of %s, user name %s, locale %s", Name(e.Role), e.ClientID, sealed, e.Locale)
 	case domain.ResidenceChanged:
-		return fmt.Sprintf("residence %s%s from %s on%s", e.To, optional(" instead of %s", e.From), e.EffectiveOn, optional(", evidence %s", e.EvidenceRef))
+		return fmt.Sprintf("residence%s %s%s from %s on%s", optional(" of %s", e.PersonRef), e.To, optional(" instead of %s", e.From), e.EffectiveOn,
+			optional(", evidence %s", e.EvidenceRef))
 	case domain.AccountAccessGranted:
 		return fmt.Sprintf("access to the accounts of %s granted from %s on", e.ClientID, e.EffectiveOn)
 	case domain.AccountAccessRevoked:
@@ -111,12 +112,22 @@ func summariseRest(e domain.Event) string {
 		return fmt.Sprintf("holder %s, resident in %s, added from %s on", e.PersonRef, e.Residence, e.EffectiveOn)
 	case domain.HolderRemoved:
 		return fmt.Sprintf("holder %s removed from %s on", e.PersonRef, e.EffectiveOn)
+	case domain.DomicileChanged:
+		return fmt.Sprintf("domicile %s%s from %s on%s", e.To, optional(" instead of %s", e.From), e.EffectiveOn, optional(", evidence %s", e.EvidenceRef))
 	case domain.InstallationRegistered:
 		return fmt.Sprintf("installation %s registered: %s %s on %s, %s key", e.InstallationID, Name(e.App), e.AppVersion, Name(e.OS), e.KeyAlgorithm)
 	case domain.AppPINSet:
 		return fmt.Sprintf("app PIN set under PIN policy %d", e.PINPolicyVersion)
 	case domain.AppPINChanged:
 		return fmt.Sprintf("app PIN changed under PIN policy %d", e.PINPolicyVersion)
+	case domain.AppPINRefused:
+		return fmt.Sprintf("app PIN refused under PIN policy %d: %s", e.PINPolicyVersion, e.Reason)
+	case domain.AppPINBlocked:
+		return fmt.Sprintf("app PIN blocked after %s in a row", pluralOf(int64(e.WrongEntries), "wrong entry", "wrong entries"))
+	case domain.AppPINUnblocked:
+		return fmt.Sprintf("app PIN unblocked by %s", thing(e.RecoveryID))
+	case domain.InstallationRetired:
+		return fmt.Sprintf("installation retired: %s%s", e.Reason, optional(", followed by %s", e.SuccessorID))
 	case domain.PushTokenRegistered:
 		return fmt.Sprintf("installation %s can be reached by push through %s", e.InstallationID, Name(e.Service))
 	case domain.CodeEpochDestroyed:

@@ -14,32 +14,33 @@ import (
 // WriteTable writes the result for people: the state, then the events that
 // set each part of it. Times are UTC.
 func WriteTable(w io.Writer, r Result) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := rows(t)
-	row("User", r.UserID)
-	row("At", r.AsOf.UTC().Format("2006-01-02T15:04:05.000000Z")+asked(r))
-	if r.Last == nil {
-		row("Applied", "no events")
-	} else {
-		row("Applied", plural(int64(r.Events), "event")+", the last "+fmt.Sprintf("@%d %s", r.Last.Sequence, r.Last.Type)+", recorded "+millis(r.Last.RecordedAt))
-	}
-	if r.State == nil {
-		row("Status", "not registered yet")
-	} else {
-		writeState(row, *r.State)
-	}
-	writeParts(row, r.Parts)
-	if err := t.Flush(); err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	return nil
+	return table(w, func(row func(...string)) {
+		row("User", r.UserID)
+		writePoint(row, r.AsOf, r.Point, r.KnownAt)
+		if r.Last == nil {
+			row("Applied", "no events")
+		} else {
+			row("Applied", plural(int64(r.Events), "event")+", the last "+fmt.Sprintf("@%d %s", r.Last.Sequence, r.Last.Type)+", recorded "+millis(r.Last.RecordedAt))
+		}
+		if r.State == nil {
+			row("Status", "not registered yet")
+		} else {
+			writeState(row, *r.State)
+		}
+		writeParts(row, r.Parts)
+	})
 }
 
-func asked(r Result) string {
-	if !strings.HasPrefix(r.Point, "@") {
-		return ""
+// writePoint says which moment is looked at, and by when it was known.
+func writePoint(row func(...string), at time.Time, point, known string) {
+	moment := at.UTC().Format("2006-01-02T15:04:05.000000Z")
+	if strings.HasPrefix(point, "@") {
+		moment += " (when " + point + " occurred)"
 	}
-	return " (when " + r.Point + " occurred)"
+	row("At", moment)
+	if known != "" {
+		row("Known", "by "+known)
+	}
 }
 
 // rows writes one row of cells; a row without cells is blank and begins a new
@@ -80,19 +81,53 @@ func writeState(row func(...string), s domain.Snapshot) {
 		row(p.PhoneID, p.CC, string(p.Line), p.Status, perhaps(p.VerifiedAt))
 	}
 	row()
-	row("AUTHENTICATORS", "KIND", "RANK", "RESTRICTED", "ANSWERS ON", "ENROLLED")
+	row("AUTHENTICATORS", "KIND", "RANK", "STATUS", "RESTRICTED", "ANSWERS ON", "ENROLLED", "EXPIRES")
 	for _, a := range s.Authenticators {
-		on := a.InstallationID
-		if on == "" {
-			on = a.PhoneID
+		row(a.AuthenticatorID, string(a.Kind), strconv.Itoa(a.Rank), statusOf(a), yesNo(a.Restricted), answersOn(a), millis(a.EnrolledAt), expires(a))
+	}
+	row()
+	row("OPEN PROCESSES", "PROCESS", "STEP", "PROOF", "ON", "EXPIRES")
+	for _, p := range s.Processes {
+		until := ""
+		if !p.ExpiresAt.IsZero() {
+			until = millis(p.ExpiresAt)
 		}
-		row(a.AuthenticatorID, string(a.Kind), strconv.Itoa(a.Rank), yesNo(a.Restricted), on, millis(a.EnrolledAt))
+		row(p.ID, p.Process, p.Step, p.Proof, p.InstallationID+p.DeviceID, until)
 	}
 	row()
 	row("OPEN TRANSACTIONS", "PURPOSE", "PLATFORM", "CHALLENGE", "MODE", "EXPIRES")
 	for _, t := range s.Transactions {
 		row(t.TxnID, string(t.Purpose), string(t.Platform), t.ChallengeID, string(t.Mode), millis(t.ExpiresAt))
 	}
+}
+
+// statusOf says whether an authenticator answers, and why not.
+func statusOf(a domain.AuthenticatorSnapshot) string {
+	s := a.Status
+	if a.Suspended != "" {
+		s += ": " + a.Suspended
+		if a.SuspendedAt != nil {
+			s += " since " + millis(*a.SuspendedAt)
+		}
+	}
+	return s
+}
+
+// answersOn is the app, unit or phone an authenticator lives on.
+func answersOn(a domain.AuthenticatorSnapshot) string {
+	on := a.InstallationID + a.DeviceID + a.PhoneID // never more than one of them
+	if a.Shared {
+		on += " (shared)"
+	}
+	return on
+}
+
+func expires(a domain.AuthenticatorSnapshot) string {
+	s := perhaps(a.ExpiresAt)
+	if a.FullUntil != nil {
+		s += " (full scope until " + millis(*a.FullUntil) + ")"
+	}
+	return s
 }
 
 func writeParts(row func(...string), parts []Part) {

@@ -72,7 +72,7 @@ func Timeline(ctx context.Context, reader eventstore.Reader, c *codec.Codec, use
 		}
 		found := false
 		personal := personalFields()
-		for d, err := range history(ctx, reader, c, stream, f.To) {
+		for d, err := range history(ctx, reader, c, stream, f.To.bound) {
 			found = true
 			if err == nil && !f.shows(d.Record) {
 				continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -24,15 +25,24 @@ type Journal interface {
 	PhoneNumber(ctx context.Context, userID, phoneID string) (string, error)
 	CodeText(ctx context.Context, purpose domain.Purpose, subjectID string, i domain.Issued) (string, error)
 	Policy() *domain.Policy
+	Device(ctx context.Context, id string, read func(*domain.Device)) error
+	PolicyAt(ctx context.Context, least eventstore.Revision) (*domain.Policy, error)
+	Matching(ctx context.Context, userID, effect string) ([]domain.Rule, error)
+	MatchingAt(ctx context.Context, userID, effect string, at time.Time) ([]domain.Rule, error)
 	Now() time.Time
 }
 
-// Log finds a record by its id; every eventstore.Reader does.
+var _ Journal = (*journal.Journal)(nil)
+
+// Log finds a record by its id and reads a stream; every eventstore.Reader
+// does.
 type Log interface {
 	ByID(ctx context.Context, id eventstore.EventID) (eventstore.Record, error)
+	ReadStream(ctx context.Context, stream string, from eventstore.Revision) iter.Seq2[eventstore.Record, error]
 }
 
-// Config says what the reactors work with. All fields are required.
+// Config says what the reactors work with. All fields but DueDevices and
+// ExpiredProcesses are required.
 type Config struct {
 	Journal Journal
 	Log     Log
@@ -44,6 +54,16 @@ type Config struct {
 	// users who have opted back in since.
 	OptedOut func(ctx context.Context, least eventstore.Position) ([]string, error)
 	Logger   *slog.Logger
+
+	// DueDevices lists the physical devices whose activation window has ended by
+	// a moment, with the users they were sent to. It may name some that were
+	// activated or returned since. Without it no device is activated by time on
+	// this node.
+	DueDevices func(ctx context.Context, now time.Time) ([]Due, error)
+	// ExpiredProcesses lists users, or things in users' streams, with something
+	// that has expired by a moment and not been noted. Without it nothing is
+	// tidied by time on this node.
+	ExpiredProcesses func(ctx context.Context, now time.Time) ([]string, error)
 }
 
 // Reaction is a named consumer of the log with a position of its own.
@@ -60,6 +80,8 @@ type Delivery struct {
 	c         Config
 	reactions []Reaction
 	texter    *texter
+	caller    *caller
+	copier    *copier
 	regime    *regime
 }
 
@@ -67,20 +89,25 @@ type Delivery struct {
 func New(c Config) (*Delivery, error) {
 	if c.Journal == nil || c.Log == nil || c.Codec == nil || c.Gateway == nil || c.Texts == nil ||
 		c.OptedOut == nil || c.Logger == nil {
-		return nil, errors.New("delivery: every field of Config is required")
+		return nil, errors.New("delivery: every field of Config but the two about deadlines is required")
 	}
-	d := &Delivery{c: c, texter: &texter{c: c, results: map[string]reported{}}, regime: &regime{c: c}}
+	d := &Delivery{
+		c: c, texter: &texter{courier{c: c}}, caller: &caller{courier{c: c}}, copier: &copier{c: c}, regime: &regime{c: c},
+	}
 	d.reactions = []Reaction{
 		{Name: "sms", Types: []string{"SMSRequested"}, act: d.texter.act},
+		{Name: "voice", Types: []string{"VoiceCallRequested"}, act: d.caller.act},
+		{Name: "code-email", Types: []string{"SMSSent"}, act: d.copier.act},
 		{Name: "push", Types: []string{"ChallengeIssued"}, act: (&pusher{c: c}).act},
 		{Name: "auto-sms", Types: []string{"PhoneNumberVerified"}, act: (&enroller{c: c}).act},
 		{Name: "notices", Types: noticeTypes(), act: (&notifier{c: c}).act},
-		{Name: "regime", Types: []string{
-			"ResidenceChanged", "AccountAccessGranted", "CarryingEntityAssigned", "HolderAdded", "OptOutGranted",
-		}, act: d.regime.act},
+		{Name: "hosts", Types: hostTypes(), act: (&hosts{c: c}).act},
+		{Name: "regime", Types: regimeTypes(), act: d.regime.act},
 	}
 	if c.Gateway.Name() == InboxName {
-		d.reactions = append(d.reactions, Reaction{Name: "inbox-receipts", Types: []string{"SMSSent"}, act: (&receipts{c: c}).act})
+		d.reactions = append(d.reactions, Reaction{
+			Name: "inbox-receipts", Types: []string{"SMSSent", "VoiceCallPlaced"}, act: (&receipts{c: c}).act,
+		})
 	}
 	return d, nil
 }
@@ -177,15 +204,28 @@ func (r *enroller) act(ctx context.Context, d codec.Decoded) error {
 	return err
 }
 
-// receipts reports what the inbox took as delivered, as a handset would.
+// receipts reports what the inbox took as delivered, as a handset would, and
+// its calls as answered.
 type receipts struct{ c Config }
 
+// inboxCallS is how long a call that the inbox takes lasts in seconds: about
+// what it takes to speak the script.
+const inboxCallS = 20
+
 func (r *receipts) act(ctx context.Context, d codec.Decoded) error {
-	e := d.Event.(domain.SMSSent)
-	if e.Provider != InboxName {
+	var cmd domain.Command
+	by := ""
+	switch e := d.Event.(type) {
+	case domain.SMSSent:
+		by = e.Provider
+		cmd = domain.RecordSMSDelivered{SMSID: e.SMSID, ProviderRef: e.ProviderRef, DeliveredAt: e.AcceptedAt, Receipt: "handset"}
+	case domain.VoiceCallPlaced:
+		by = e.Provider
+		cmd = domain.RecordVoiceAnswered{CallID: e.CallID, DurationS: inboxCallS}
+	}
+	if by != InboxName {
 		return nil
 	}
-	cmd := domain.RecordSMSDelivered{SMSID: e.SMSID, ProviderRef: e.ProviderRef, DeliveredAt: e.AcceptedAt, Receipt: "handset"}
 	_, err := r.c.Journal.Execute(ctx, request(d, "inbox-receipts", provider(r.c.Gateway), cmd))
 	if moot(err) {
 		return nil

@@ -1,12 +1,14 @@
-// Package delivery is what follows from an event on the way to a person: text
-// messages, pushes, security notices, automatic enrolment, and the watch over
-// opt-outs that a rule no longer allows.
+// Package delivery is what follows from an event: on the way to a person text
+// messages, calls, copies of codes, pushes and security notices; in the ledger
+// automatic enrolment, what installations and physical units know of those who
+// live there, the watch over opt-outs that a rule no longer allows, and what
+// time alone brings about.
 //
 // It reads the log through reactors and answers with commands whose ids derive
 // from the event that caused them, so that seeing an event again changes
-// nothing. A text message is announced in the ledger before it is handed to a
-// gateway: after a crash in between it counts as uncertain and is never sent a
-// second time. Codes exist here in memory only, between their derivation and
+// nothing. A text message or call is announced in the ledger before it is handed
+// to a gateway: after a crash in between it counts as uncertain and is never
+// sent a second time. Codes exist here in memory only, between their derivation and
 // the gateway; no type of this package prints one.
 //
 // It must not decide anything about a login: that is the domain's, and nothing

@@ -158,6 +158,66 @@ func TestNewWebhookRefusesUnsafeConfiguration(t *testing.T) {
 	}
 }
 
+// Each kind of message has a body of its own.
+func TestWebhookBodiesByKind(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var got map[string]any
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = nil
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+			t.Errorf("body: %v", err)
+		}
+	}))
+	defer server.Close()
+	w := newWebhook(t, server.URL, 0)
+	common := func(m map[string]any) map[string]any {
+		m["messageId"], m["userId"], m["templateId"], m["locale"] = "m1", "usr_1", "t@1", "en"
+		return m
+	}
+	for _, c := range []struct {
+		m    Message
+		want map[string]any
+	}{
+		{Message{Kind: SMS, To: number, Text: "x", SenderPrefix: "#", ExpiresAt: noon}, map[string]any{
+			"to": number, "text": "x", "senderPrefix": "#", "expiresAt": "2026-11-23T12:00:00Z",
+		}},
+		{Message{Kind: Voice, To: number, Text: "x", ExpiresAt: noon}, map[string]any{"to": number, "script": "x", "expiresAt": "2026-11-23T12:00:00Z"}},
+		{Message{Kind: Email, Text: "x", Channel: "email", ExpiresAt: noon}, map[string]any{
+			"text": "x", "channel": "email", "expiresAt": "2026-11-23T12:00:00Z",
+		}},
+		{Message{Kind: Push, Text: "x", InstallationID: "i", ChallengeID: "c", ExpiresAt: noon}, map[string]any{
+			"text": "x", "installationId": "i", "challengeId": "c", "expiresAt": "2026-11-23T12:00:00Z",
+		}},
+		{Message{Kind: Notice, Text: "x", Topic: "login", Channel: "email"}, map[string]any{"text": "x", "topic": "login", "channel": "email"}},
+	} {
+		c.m.ID, c.m.UserID, c.m.TemplateID, c.m.Locale = "m1", "usr_1", "t@1", "en"
+		if r := w.Send(t.Context(), c.m); r.Outcome != Accepted {
+			t.Fatalf("%s: %+v", c.m.Kind, r)
+		}
+		mu.Lock()
+		if diff := cmp.Diff(common(c.want), got["data"]); diff != "" || got["type"] != "delivery."+string(c.m.Kind)+".requested" {
+			t.Errorf("%v (-want +got):\n%s", got["type"], diff)
+		}
+		mu.Unlock()
+	}
+}
+
+func TestInboxSendsAsTheRulesDemand(t *testing.T) {
+	t.Parallel()
+	b := NewInbox(time.Now)
+	for range 2 {
+		if r := b.Send(t.Context(), Message{ID: "1", Kind: SMS, SenderPrefix: "#"}); r.Sender != "#inbox" {
+			t.Errorf("sender %q", r.Sender)
+		}
+	}
+	if r := b.Send(t.Context(), Message{ID: "2", Kind: Voice}); r.Outcome != Accepted || r.Sender != InboxName {
+		t.Errorf("call: %+v", r)
+	}
+}
+
 func TestInboxKeepsTheNewest(t *testing.T) {
 	t.Parallel()
 	at := noon

@@ -13,8 +13,8 @@ const inboxSize = 500
 // inbox.
 const InboxName = "inbox"
 
-// Inbox is the gateway of demonstrations and development: it sends nothing and
-// keeps the last 500 messages in memory, with their codes, for the page that
+// Inbox is the gateway of demonstrations and development: it sends and calls
+// nobody and keeps the last 500 messages in memory, with their codes, for the page that
 // shows them. It must never be used with real users.
 type Inbox struct {
 	now func() time.Time
@@ -41,11 +41,12 @@ func (b *Inbox) Name() string { return InboxName }
 // already is not kept twice.
 func (b *Inbox) Send(_ context.Context, m Message) Result {
 	at := b.now().UTC()
+	accepted := Result{Outcome: Accepted, Ref: m.ID, Sender: m.SenderPrefix + InboxName}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range b.messages {
 		if b.messages[i].ID == m.ID {
-			return Result{Outcome: Accepted, Ref: m.ID, Sender: InboxName}
+			return accepted
 		}
 	}
 	b.version++
@@ -56,7 +57,7 @@ func (b *Inbox) Send(_ context.Context, m Message) Result {
 		b.messages[b.next] = entry
 		b.next = (b.next + 1) % inboxSize
 	}
-	return Result{Outcome: Accepted, Ref: m.ID, Sender: InboxName}
+	return accepted
 }
 
 // Messages lists what is kept, newest first; only one user's unless userID is

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -57,13 +58,14 @@ type ledger struct {
 	client  string
 	user    string
 	n       uint64
+	signers map[string]ed25519.PrivateKey // by installation
 }
 
 const number = "+4915112345678"
 
 func newLedger(t *testing.T, at time.Time) *ledger {
 	t.Helper()
-	l := &ledger{t: t, clock: &clock{at: at}, gateway: &gateway{name: "test"}}
+	l := &ledger{t: t, clock: &clock{at: at}, gateway: &gateway{name: "test"}, signers: map[string]ed25519.PrivateKey{}}
 	keys, err := keyring.Open(t.Context(), keyring.Options{Dir: t.TempDir(), Clock: l.clock.now})
 	if err != nil {
 		t.Fatal(err)
@@ -91,15 +93,21 @@ func newLedger(t *testing.T, at time.Time) *ledger {
 	return l
 }
 
-// do executes a command and returns its events.
+// do executes a command of a client and returns its events.
 func (l *ledger) do(c domain.Command) []domain.Event {
+	l.t.Helper()
+	return l.as(domain.ActorClient, c)
+}
+
+// as executes a command of somebody else.
+func (l *ledger) as(kind domain.ActorKind, c domain.Command) []domain.Event {
 	l.t.Helper()
 	l.n++
 	var seed [16]byte
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, l.n))
 	copy(seed[:], sum[:])
 	o, err := l.journal.Execute(l.t.Context(), journal.Request{
-		Command: c, CommandID: uuid.UUID(seed), Actor: domain.Actor{Kind: domain.ActorClient, Ref: "test"},
+		Command: c, CommandID: uuid.UUID(seed), Actor: domain.Actor{Kind: kind, Ref: "test"},
 	})
 	if err != nil {
 		l.t.Fatalf("%s: %v", c.Name(), err)
@@ -134,20 +142,7 @@ func (l *ledger) verifiedPhone(p *process) string {
 // ibkey activates IB Key on an iOS installation.
 func (l *ledger) ibkey(p *process) string {
 	l.t.Helper()
-	installation := codec.InstallationIDOf([]byte("key"))
-	l.do(domain.RegisterInstallation{
-		InstallationID: installation, App: domain.AppIBKRMobile, OS: domain.IOS, AppVersion: "1", HandsetID: "h",
-		KeyAlgorithm: domain.ES256, PublicKey: "AA", PublicKeyID: "AA",
-	})
-	txn := only[domain.AuthenticationStarted](l.t, l.do(domain.StartAuthentication{
-		UserID: l.user, Purpose: domain.PurposeActivation, Platform: domain.IBKRMobileIOS, PrimaryVerified: true,
-	}))
-	enrollment := only[domain.EnrollmentStarted](l.t, l.do(domain.StartEnrollment{
-		UserID: l.user, Kind: domain.KindIBKey, InstallationID: installation, TxnID: txn.TxnID,
-	}))
-	p.run()
-	l.do(domain.SubmitActivationCode{EnrollmentID: enrollment.EnrollmentID, Code: l.gateway.newestCode(l.t, 8)})
-	return enrollment.EnrollmentID
+	return l.activation(p, l.app(domain.AppIBKRMobile, domain.IOS, "h"))
 }
 
 // login starts a login on a platform.
@@ -204,17 +199,24 @@ type process struct {
 	d       *Delivery
 	journal *faultyJournal
 	at      map[string]eventstore.Sequence
+	crashes int // that run survives, each by a new life
 }
 
 // start begins a life. It sees the whole log again, like one whose positions
 // were lost.
 func (l *ledger) start() *process {
 	l.t.Helper()
+	return l.startOn(l.journal)
+}
+
+// startOn begins a life on another node, whose journal is given.
+func (l *ledger) startOn(j *journal.Journal) *process {
+	l.t.Helper()
 	texts, err := NewTexts("IBKR Mobile")
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	p := &process{l: l, journal: &faultyJournal{Journal: l.journal}, at: map[string]eventstore.Sequence{}}
+	p := &process{l: l, journal: &faultyJournal{Journal: j}, at: map[string]eventstore.Sequence{}}
 	p.d, err = New(Config{
 		Journal: p.journal, Log: l.store, Codec: l.codec, Gateway: l.gateway, Texts: texts,
 		OptedOut: l.optedOut, Logger: slog.New(slog.DiscardHandler),
@@ -269,7 +271,14 @@ func (p *process) run() {
 		if err != nil {
 			p.l.t.Fatal(err)
 		}
-		if err := p.try(); err != nil {
+		err = p.try()
+		if errors.Is(err, errCrash) && p.crashes > 0 {
+			next := p.l.start()
+			next.crashes = p.crashes - 1
+			*p = *next
+			continue
+		}
+		if err != nil {
 			p.l.t.Fatalf("react: %v", err)
 		}
 		if after, _, _ := p.l.store.Head(p.l.t.Context()); after == before {
@@ -288,8 +297,11 @@ type faultyJournal struct {
 }
 
 func (f *faultyJournal) Execute(ctx context.Context, r journal.Request) (journal.Outcome, error) {
-	if r.Command.Name() == "RecordSMSDispatch" && f.meanwhile != nil {
-		f.meanwhile()
+	switch r.Command.Name() {
+	case "RecordSMSDispatch", "RecordVoiceDispatch", "RecordCodeEmailed":
+		if f.meanwhile != nil {
+			f.meanwhile()
+		}
 	}
 	if r.Command.Name() == f.before {
 		return journal.Outcome{}, errCrash
@@ -309,6 +321,7 @@ type gateway struct {
 	sent   []Message
 	answer Result // Accepted by default
 	refuse bool   // use answer as it is
+	only   Kind   // that is answered so; empty for all
 }
 
 func (g *gateway) Name() string { return g.name }
@@ -317,7 +330,7 @@ func (g *gateway) Send(_ context.Context, m Message) Result {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sent = append(g.sent, m)
-	if g.refuse {
+	if g.refuse && (g.only == "" || g.only == m.Kind) {
 		return g.answer
 	}
 	return Result{Outcome: Accepted, Ref: "ref-" + m.ID, Sender: "IBKR"}

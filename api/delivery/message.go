@@ -15,6 +15,8 @@ type Kind string
 // Kinds of messages.
 const (
 	SMS    Kind = "sms"    // To and Text
+	Voice  Kind = "voice"  // a call to To; Text is the script to speak
+	Email  Kind = "email"  // a copy of a code; the broker knows the user's address
 	Push   Kind = "push"   // a hint to an installation; it carries no number and no code
 	Notice Kind = "notice" // a security notice; the broker knows the user's address
 )
@@ -23,11 +25,12 @@ const (
 // a gateway converts them to strings where they leave the process.
 type Message struct {
 	// ID is stable: the same message handed over again has the same ID. It is
-	// the sms id, the challenge id of a push, or the notice's own id.
+	// the sms or call id, the challenge id of a push, or the id of the copy or
+	// the notice alone.
 	ID         string
 	Kind       Kind
 	UserID     string
-	To         domain.Secret // E.164; SMS only
+	To         domain.Secret // E.164; SMS and voice
 	Text       domain.Secret
 	TemplateID string // name@version
 	Locale     string // of the text, BCP 47
@@ -36,7 +39,8 @@ type Message struct {
 	ChallengeID    string    // push
 	ExpiresAt      time.Time // when a code or challenge ends; zero for notices
 	Topic          string    // notice
-	Channel        string    // notice: email
+	Channel        string    // notice and copy of a code: email
+	SenderPrefix   string    // SMS: what the sender's name must begin with where a rule says so, such as "#"
 }
 
 // String names the message without its number and text.
@@ -71,7 +75,7 @@ const (
 type Result struct {
 	Outcome Outcome
 	Ref     string // the provider's id of the message
-	Sender  string // what the user sees as sender
+	Sender  string // what the user sees as sender; begins with the message's SenderPrefix
 	Code    string // the provider's reason, or a word of ours; never free text
 }
 

@@ -54,7 +54,7 @@ const (
 )
 
 func (p *pusher) send(ctx context.Context, d codec.Decoded, e domain.ChallengeIssued, locale string) error {
-	text, spoken, err := p.c.Texts.Render(pushTemplate, locale, "", "")
+	text, spoken, err := p.c.Texts.Render(pushTemplate, locale, "", time.Time{})
 	if err != nil {
 		return err
 	}

@@ -38,15 +38,15 @@ func TestIBKeyActivationIsOneNotice(t *testing.T) {
 	l := newLedger(t, noon)
 	p := l.start()
 	l.verifiedPhone(p)
-	l.expectTopics("authenticator_enrolled") // SMS, automatically
+	l.expectTopics("phone_verified", "authenticator_enrolled") // SMS, automatically
 	enrollment := l.ibkey(p)
 	done := l.do(domain.CompleteEnrollment{EnrollmentID: enrollment, UV: domain.UVFaceID})
 	only[domain.AuthenticatorRevoked](t, done)
 	p.run()
 	l.start().run()
-	l.expectTopics("authenticator_enrolled", "authenticator_enrolled")
-	l.gateway.expect(t, Notice, 2)
-	for _, n := range events[domain.SecurityNotificationSent](l) {
+	l.expectTopics("phone_verified", "authenticator_enrolled", "authenticator_enrolled")
+	l.gateway.expect(t, Notice, 3)
+	for _, n := range events[domain.SecurityNotificationSent](l)[1:] {
 		if n.Channel != "email" || n.TemplateID != "notice_authenticator_enrolled@1" || !strings.HasPrefix(n.NoticeOf, "evt_") {
 			t.Errorf("notice %+v", n)
 		}
@@ -78,8 +78,8 @@ func TestEveryChangeOfProtectionIsNoticedOnce(t *testing.T) {
 	l.do(domain.CloseUser{UserID: l.user, Reason: "account_closed"})
 	p.run()
 	l.start().run()
-	l.expectTopics("authenticator_enrolled", "phone_replaced", "phone_removed", "opt_out_granted", "login_one_factor",
-		"opted_back_in", "user_locked", "user_closed")
+	l.expectTopics("phone_verified", "authenticator_enrolled", "phone_verified", "phone_replaced", "phone_verified", "phone_removed",
+		"opt_out_granted", "login_one_factor", "opted_back_in", "user_locked", "user_closed")
 }
 
 func TestRefusedNoticeIsRecordedAsFailed(t *testing.T) {
@@ -240,14 +240,14 @@ func TestReactionsRunOnTheRouter(t *testing.T) {
 	}
 	wait(func() bool { return len(events[domain.SMSSent](l)) == 1 })
 	l.do(domain.ConfirmPhone{VerificationID: started.VerificationID, Code: l.gateway.newestCode(t, 6)})
-	wait(func() bool { return len(topics(l)) == 1 })
+	wait(func() bool { return len(topics(l)) == 2 })
 	if err := router.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	l.expectTopics("authenticator_enrolled")
+	l.expectTopics("phone_verified", "authenticator_enrolled")
 	if at, err := checkpoints.Load(t.Context(), "sms"); err != nil || at == 0 {
 		t.Errorf("checkpoint %d, %v", at, err)
 	}

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,17 +19,19 @@ import (
 const (
 	causeResidence = "residence_change"
 	causeEntity    = "carrying_entity_change"
+	causeDomicile  = "domicile_change"
 	causeHolder    = "holder_added"
 	causeAccess    = "access_granted"
+	causeRule      = "rule_in_force"
 )
 
 // namespaceRegime is the UUIDv5 name space of re-evaluations that no event
 // caused; fixed for ever.
 var namespaceRegime = uuid.MustParse("5d2f1b0e-94b7-5f0c-8a43-2b1f6c0a7d35")
 
-// regime ends opt-outs the rules no longer allow: when a fact changes, when a
-// rule enters into force, and when a fact recorded ahead of its date becomes
-// true. A login asks the rules itself, so this process shortens the exposure
+// regime ends opt-outs the rules no longer allow: when a fact or the rule book
+// changes, when a rule enters into force, and when a fact recorded ahead of its
+// date becomes true. A login asks the rules itself, so this process shortens the exposure
 // and is not what prevents it.
 type regime struct {
 	c Config
@@ -37,22 +40,37 @@ type regime struct {
 	since time.Time  // boundaries up to here were dealt with
 }
 
-// act re-evaluates those whom a recorded fact concerns.
+func regimeTypes() []string {
+	return []string{
+		"ResidenceChanged", "AccountAccessGranted", "OptOutGranted", "CarryingEntityAssigned", "HolderAdded", "DomicileChanged",
+		"PolicyRulePublished", "PolicyRuleAmended", "PolicyRuleWithdrawn",
+	}
+}
+
+// act re-evaluates those whom a recorded fact or rule concerns.
 func (r *regime) act(ctx context.Context, d codec.Decoded) error {
 	category, key, _ := cutStream(d.Record.Stream)
+	switch category {
+	case "user":
+		return r.user(ctx, d, domain.UserID(key))
+	case "client":
+		return r.client(ctx, d, domain.ClientID(key))
+	case "policy":
+		return r.rules(ctx, d)
+	}
+	return nil
+}
+
+func (r *regime) user(ctx context.Context, d codec.Decoded, userID string) error {
 	switch d.Event.(type) {
 	case domain.ResidenceChanged:
-		return r.one(ctx, d, domain.UserID(key), causeResidence)
+		return r.one(ctx, d, userID, causeResidence)
 	case domain.AccountAccessGranted:
-		return r.one(ctx, d, domain.UserID(key), causeAccess)
+		return r.one(ctx, d, userID, causeAccess)
 	case domain.OptOutGranted:
-		// It was decided on clients' facts that may have changed before it was
-		// appended.
-		return r.one(ctx, d, domain.UserID(key), "")
-	case domain.CarryingEntityAssigned:
-		return r.client(ctx, d, category, key, causeEntity)
-	case domain.HolderAdded:
-		return r.client(ctx, d, category, key, causeHolder)
+		// It was decided on clients' facts and rules that may have changed
+		// before it was appended.
+		return r.one(ctx, d, userID, "")
 	}
 	return nil
 }
@@ -68,30 +86,55 @@ func (r *regime) one(ctx context.Context, d codec.Decoded, userID, cause string)
 	return err
 }
 
-// client re-evaluates every opted-out user of a client, and those who have
-// access to its accounts.
-func (r *regime) client(ctx context.Context, d codec.Decoded, category, key, cause string) error {
-	if category != "client" {
+// client re-evaluates the opted-out users of a client: for the country of the
+// carrying entity also those who have access to its accounts, for the others
+// ask about their own client only.
+func (r *regime) client(ctx context.Context, d codec.Decoded, clientID string) error {
+	cause, accessors := "", false
+	switch d.Event.(type) {
+	case domain.CarryingEntityAssigned:
+		cause, accessors = causeEntity, true
+	case domain.HolderAdded:
+		cause = causeHolder
+	case domain.ResidenceChanged:
+		cause = causeResidence
+	case domain.DomicileChanged:
+		cause = causeDomicile
+	default:
 		return nil
 	}
+	return r.optedOut(ctx, d, cause, func(u *domain.User, now time.Time) bool {
+		return u.ClientID == clientID ||
+			accessors && slices.Contains(u.AccessibleClients(now, r.c.Journal.Policy()), clientID)
+	})
+}
+
+// rules re-evaluates every opted-out user after a change of the rule book,
+// which the policy in use must include: the record may be here before the
+// command that made it has brought the policy along, or come from another node.
+func (r *regime) rules(ctx context.Context, d codec.Decoded) error {
+	if _, err := r.c.Journal.PolicyAt(ctx, d.Record.Revision); err != nil {
+		return err
+	}
+	return r.optedOut(ctx, d, causeRule, func(*domain.User, time.Time) bool { return true })
+}
+
+// optedOut re-evaluates the opted-out users whom an event concerns.
+func (r *regime) optedOut(ctx context.Context, d codec.Decoded, cause string, concerned func(*domain.User, time.Time) bool) error {
 	users, err := r.c.OptedOut(ctx, d.Record.Position)
 	if err != nil {
 		return fmt.Errorf("list opted-out users: %w", err)
 	}
-	clientID := domain.ClientID(key)
 	for _, userID := range users {
-		concerned := false
+		wanted := false
 		err := r.c.Journal.User(ctx, userID, func(u *domain.User, now time.Time) error {
-			concerned = u.ClientID == clientID
-			for _, id := range u.AccessibleClients(now, r.c.Journal.Policy()) {
-				concerned = concerned || id == clientID
-			}
+			wanted = concerned(u, now)
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if !concerned {
+		if !wanted {
 			continue
 		}
 		if err := r.one(ctx, d, userID, cause); err != nil {
@@ -109,9 +152,15 @@ func (d *Delivery) CheckRegime(ctx context.Context) error { return d.regime.chec
 // RunRegime calls CheckRegime at once and at every tick, until ctx ends or
 // ticks is closed. A failure is logged and made up for at the next tick.
 func (d *Delivery) RunRegime(ctx context.Context, ticks <-chan time.Time) {
+	d.run(ctx, ticks, d.CheckRegime, "opt-outs could not be checked against the rules; trying again at the next tick")
+}
+
+// run calls a check at once and at every tick, until ctx ends or ticks is
+// closed.
+func (d *Delivery) run(ctx context.Context, ticks <-chan time.Time, check func(context.Context) error, failure string) {
 	for {
-		if err := d.CheckRegime(ctx); err != nil && ctx.Err() == nil {
-			d.c.Logger.Error("opt-outs could not be checked against the rules; trying again at the next tick", "error", err)
+		if err := check(ctx); err != nil && ctx.Err() == nil {
+			d.c.Logger.Error(failure, "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -23,7 +23,7 @@ func TestConfirmCodeReachesThePhoneAndEnrolsSMS(t *testing.T) {
 		t.Fatalf("%d messages, want 1", len(sent))
 	}
 	m := sent[0]
-	if string(m.To) != number || m.UserID != l.user || m.TemplateID != "confirm_code@1" || m.Locale != "en" {
+	if string(m.To) != number || m.UserID != l.user || m.TemplateID != "confirm_code@1" || m.Locale != "de" {
 		t.Errorf("message %v to %q in %s by %s", m, string(m.To), m.Locale, m.TemplateID)
 	}
 	if !m.ExpiresAt.Equal(noon.Add(10 * time.Minute)) {
@@ -175,7 +175,7 @@ func TestOutageBetweenSendAndRecordIsMadeUpFor(t *testing.T) {
 		l.gateway.expect(t, SMS, 1)
 		count[domain.SMSSent](l, 1)
 		count[domain.SMSDispatchUncertain](l, 0)
-		if n := len(p.d.texter.results); n != 0 {
+		if n := len(p.d.texter.keep.by); n != 0 {
 			t.Errorf("%d outcomes are still kept", n)
 		}
 	}

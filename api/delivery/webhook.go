@@ -95,16 +95,33 @@ func (w *Webhook) Close() error {
 
 // webhookBody is what is posted. Members that do not apply are absent.
 type webhookBody struct {
-	Type      string      `json:"type"` // delivery.<kind>.requested
+	Type      string      `json:"type"` // delivery.sms.requested, and so on for every kind
 	Timestamp time.Time   `json:"timestamp"`
 	Data      webhookData `json:"data"`
 }
 
+// webhookData is the message. What is done with it depends on its kind:
+//
+//   - sms: text goes to the number in to; the sender's name begins with
+//     senderPrefix, if there is one.
+//   - voice: the number in to is called and script is spoken in the language
+//     locale. There is no text, so that a receiver that does not know calls
+//     cannot take the script for a text message.
+//   - email: text, a copy of a code, goes to the address the broker knows of
+//     userId.
+//   - push: text goes to the app of installationId, as a hint to fetch
+//     challengeId.
+//   - notice: text, about topic, goes by channel to the address the broker
+//     knows of userId.
+//
+// What carries a code must not be handed on after expiresAt.
 type webhookData struct {
 	MessageID      string     `json:"messageId"`
 	UserID         string     `json:"userId"`
 	To             string     `json:"to,omitempty"`
-	Text           string     `json:"text"`
+	Text           string     `json:"text,omitempty"`
+	Script         string     `json:"script,omitempty"`
+	SenderPrefix   string     `json:"senderPrefix,omitempty"`
 	TemplateID     string     `json:"templateId"`
 	Locale         string     `json:"locale"`
 	InstallationID string     `json:"installationId,omitempty"`
@@ -114,8 +131,9 @@ type webhookData struct {
 	Channel        string     `json:"channel,omitempty"`
 }
 
-// Send implements Gateway. 2xx is accepted and 4xx is rejected; everything
-// else, a time-out included, is uncertain and is not tried again.
+// Send implements Gateway. 2xx is accepted, of a call: it is being dialled; and
+// 4xx is rejected. Everything else, a time-out included, is uncertain and is
+// not tried again.
 func (w *Webhook) Send(ctx context.Context, m Message) Result {
 	request, err := w.request(ctx, m)
 	if err != nil {
@@ -145,7 +163,10 @@ func (w *Webhook) request(ctx context.Context, m Message) (*http.Request, error)
 	at := w.now().UTC()
 	data := webhookData{
 		MessageID: m.ID, UserID: m.UserID, To: string(m.To), Text: string(m.Text), TemplateID: m.TemplateID, Locale: m.Locale,
-		InstallationID: m.InstallationID, ChallengeID: m.ChallengeID, Topic: m.Topic, Channel: m.Channel,
+		InstallationID: m.InstallationID, ChallengeID: m.ChallengeID, Topic: m.Topic, Channel: m.Channel, SenderPrefix: m.SenderPrefix,
+	}
+	if m.Kind == Voice {
+		data.Text, data.Script = "", data.Text
 	}
 	if !m.ExpiresAt.IsZero() {
 		data.ExpiresAt = &m.ExpiresAt

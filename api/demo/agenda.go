@@ -2,7 +2,6 @@ package demo
 
 import (
 	"container/heap"
-	"context"
 	"time"
 )
 
@@ -10,7 +9,7 @@ import (
 type step struct {
 	at time.Time
 	n  int // order among equals
-	do func(context.Context) error
+	do func(*tale)
 }
 
 // agenda is what will happen, by time.
@@ -19,7 +18,7 @@ type agenda struct {
 	count int
 }
 
-func (a *agenda) add(at time.Time, do func(context.Context) error) {
+func (a *agenda) add(at time.Time, do func(*tale)) {
 	a.count++
 	heap.Push(a, step{at: at, n: a.count, do: do})
 }

@@ -2,7 +2,11 @@ package demo_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,10 +18,17 @@ import (
 	"github.com/authledger/authledger/eventstore/journal"
 	"github.com/authledger/authledger/eventstore/keyring"
 	"github.com/authledger/authledger/eventstore/memstore"
+	"github.com/google/uuid"
 )
 
-// broker populates an in-memory ledger and returns its records, decoded.
-func broker(t *testing.T, users int, seed uint64) []codec.Decoded {
+// told is a populated ledger: its records, decoded, in their order.
+type told struct {
+	events []codec.Decoded
+	policy *domain.Policy
+}
+
+// broker populates an in-memory ledger.
+func broker(t *testing.T, users int, seed uint64) told {
 	t.Helper()
 	to := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	from := to.AddDate(0, -3, 0)
@@ -41,35 +52,18 @@ func broker(t *testing.T, users int, seed uint64) []codec.Decoded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reactors, err := delivery.New(delivery.Config{
-		Journal: j, Log: store, Codec: c, Gateway: delivery.NewInbox(clock.Now), Texts: texts,
-		OptedOut: func(context.Context, eventstore.Position) ([]string, error) { return nil, nil },
-		Logger:   slog.New(slog.DiscardHandler),
+	p := &pump{store: store, codec: c, journal: j, keys: keys, optedOut: map[string]bool{}, sent: map[string]domain.PhysicalDeviceShipped{}}
+	network := demo.NewNetwork()
+	p.reactors, err = delivery.New(delivery.Config{
+		Journal: j, Log: store, Codec: c, Gateway: network, Texts: texts, OptedOut: p.list, DueDevices: p.due,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var at eventstore.Sequence
-	pump := func(ctx context.Context) error {
-		for moved := true; moved; {
-			moved = false
-			for r, err := range store.ReadAll(ctx, at+1) {
-				if err != nil {
-					return err
-				}
-				for _, reaction := range reactors.Reactions() {
-					if err := reactors.Act(reaction)(ctx, r); err != nil {
-						return err
-					}
-				}
-				at, moved = r.Sequence, true
-			}
-		}
-		return nil
-	}
 	last := 0
 	err = demo.Populate(t.Context(), demo.Config{
-		Journal: j, Clock: clock, Pump: pump, Users: users, Seed: seed, From: from, To: to,
+		Journal: j, Clock: clock, Network: network, PutSecret: keys.PutSecret, Pump: p.run, Users: users, Seed: seed, From: from, To: to,
 		Progress: func(done, _ int) { last = done },
 	})
 	if err != nil {
@@ -78,18 +72,99 @@ func broker(t *testing.T, users int, seed uint64) []codec.Decoded {
 	if last == 0 {
 		t.Error("progress was never told")
 	}
-	var out []codec.Decoded
-	for r, err := range store.ReadAll(t.Context(), 0) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := c.Decode(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, d)
+	if now := clock.Now(); now.After(to) {
+		t.Errorf("the history ends at %s, after %s", now, to)
 	}
-	return out
+	return told{events: p.seen, policy: j.Policy()}
+}
+
+// pump hands records to the reactors and, once a day, lets the processes look
+// at the calendar, as the seed command does.
+type pump struct {
+	store    *memstore.Store
+	codec    *codec.Codec
+	journal  *journal.Journal
+	keys     *keyring.Keyring
+	reactors *delivery.Delivery
+	seen     []codec.Decoded
+	optedOut map[string]bool
+	sent     map[string]domain.PhysicalDeviceShipped
+	day      string
+}
+
+func (p *pump) run(ctx context.Context) error {
+	if day := p.journal.Now().Format(time.DateOnly); day != p.day {
+		p.day = day
+		if err := p.daily(ctx); err != nil {
+			return err
+		}
+	}
+	for moved := true; moved; {
+		moved = false
+		for r, err := range p.store.ReadAll(ctx, eventstore.Sequence(len(p.seen)+1)) {
+			if err != nil {
+				return err
+			}
+			if err := p.take(ctx, r); err != nil {
+				return err
+			}
+			moved = true
+		}
+	}
+	return nil
+}
+
+func (p *pump) take(ctx context.Context, r eventstore.Record) error {
+	d, err := p.codec.Decode(r)
+	if err != nil {
+		return err
+	}
+	p.seen = append(p.seen, d)
+	userID := domain.UserID(strings.TrimPrefix(r.Stream, "user-"))
+	switch e := d.Event.(type) {
+	case domain.PhysicalDeviceShipped:
+		p.sent[e.DeviceID] = e
+	case domain.OptOutGranted:
+		p.optedOut[userID] = true
+	case domain.OptOutRevoked, domain.OptedBackIn:
+		delete(p.optedOut, userID)
+	}
+	for _, reaction := range p.reactors.Reactions() {
+		if err := p.reactors.Act(reaction)(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pump) list(context.Context, eventstore.Position) ([]string, error) {
+	return slices.Sorted(maps.Keys(p.optedOut)), nil
+}
+
+func (p *pump) due(_ context.Context, now time.Time) (due []delivery.Due, err error) {
+	for _, id := range slices.Sorted(maps.Keys(p.sent)) {
+		if e := p.sent[id]; e.ActivationDueOn <= now.Format(time.DateOnly) {
+			due = append(due, delivery.Due{UserID: e.UserID, DeviceID: id})
+		}
+	}
+	return due, nil
+}
+
+func (p *pump) daily(ctx context.Context) error {
+	gone, err := p.keys.ExpireEpochs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, kid := range gone {
+		_, err := p.journal.Execute(ctx, journal.Request{
+			Command: domain.RecordCodeEpochDestroyed{Kid: kid}, CommandID: uuid.NewSHA1(uuid.Nil, []byte(kid)),
+			Actor: domain.Actor{Kind: domain.ActorSystem, Ref: "housekeeping"},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(p.reactors.CheckRegime(ctx), p.reactors.CheckDeadlines(ctx))
 }
 
 // The demo broker shows what the product is about: every kind of login, and
@@ -99,7 +174,7 @@ func TestPopulateShowsTheFlows(t *testing.T) {
 	count := map[string]int{}
 	denied := map[string]int{}
 	granted := map[string]int{}
-	for _, d := range broker(t, 60, 1) {
+	for _, d := range broker(t, 60, 1).events {
 		count[d.Record.Type]++
 		switch e := d.Event.(type) {
 		case domain.OptOutDenied:
@@ -126,10 +201,27 @@ func TestPopulateShowsTheFlows(t *testing.T) {
 	}
 }
 
+// Every type of event that a person or a system can cause occurs, but for
+// those named here with the reason.
+func TestPopulateReachesEveryType(t *testing.T) {
+	t.Parallel()
+	absent := map[string]string{}
+	count := map[string]int{}
+	for _, d := range broker(t, 60, 3).events {
+		count[d.Record.Type]++
+	}
+	for _, info := range codec.Types() {
+		why, excused := absent[info.Name]
+		if n := count[info.Name]; excused != (n == 0) {
+			t.Errorf("%d %s in the demo's history; excused: %q", n, info.Name, why)
+		}
+	}
+}
+
 // The same seed gives the same story; keys and signatures differ.
 func TestPopulateIsRepeatable(t *testing.T) {
 	t.Parallel()
-	one, two := broker(t, 12, 7), broker(t, 12, 7)
+	one, two := broker(t, 12, 7).events, broker(t, 12, 7).events
 	if len(one) != len(two) {
 		t.Fatalf("%d and %d events from one seed", len(one), len(two))
 	}

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"github.com/nyaruka/phonenumbers"
 )
 
-// country is where a share of the users lives.
+// country is where users live.
 type country struct {
 	cc, entity, carrying string
 	locale               string
@@ -25,36 +24,74 @@ var countries = []country{
 	{cc: "DE", entity: "IB-IE", carrying: "IE", locale: "de", share: 20, optOuts: 18},
 	{cc: "US", entity: "IB-LLC", carrying: "US", locale: "en", share: 20, optOuts: 15},
 	{cc: "JP", entity: "IB-JP", carrying: "JP", locale: "ja", share: 15, optOuts: 10},
+	// Only people of stories live here.
+	{cc: "CH", entity: "IB-IE", carrying: "IE", locale: "de"},
+	{cc: "SG", entity: "IB-SG", carrying: "SG", locale: "en"},
 }
 
-// person is one user and what the simulation knows about them.
+func countryOf(cc string) country {
+	for _, c := range countries {
+		if c.cc == cc {
+			return c
+		}
+	}
+	return countries[0]
+}
+
+// person is one user and what the simulation knows about them: what they have
+// in their pockets.
 type person struct {
-	n        int
+	role
 	home     country
 	clientID string
 	userID   string
-	phoneID  string
-	phone    *handset // set once IB Key is active
+	phoneID  string // the newest verified one
+	phones   int
+
+	app       *installation       // where IB Key is active
+	unit      *unit               // Digital Security Card+
+	cards     map[string][]string // cells of code cards, by authenticator
+	passcodes map[string]domain.Secret
+	choice    domain.Kind // what they take when several are offered; empty for the strongest
+	busy      bool        // in a story: no logins beside it
+	gone      bool        // closed; does not come back
+}
+
+// role is a user's part: who they are for the broker.
+type role struct {
+	n        int // of the user; the broker's reference is DEMO-n
+	cc       string
+	client   int // number of the user whose client this one belongs to; 0 for their own
+	kind     domain.ClientKind
+	domicile string
+	as       domain.Role
+	nowhere  bool // residence unknown
+	silent   bool // no phone verified
 }
 
 // plan puts everything every user will do on the agenda.
-func (w *world) plan() *agenda {
-	a := &agenda{}
+func (w *world) plan() {
 	span := w.To.Sub(w.From)
-	for n := range w.Users {
-		p := &person{n: n + 1, home: w.country(n)}
-		joined := w.From.Add(time.Duration(w.rng.Int64N(int64(span / 3))))
-		a.add(joined, func(ctx context.Context) error { return w.join(ctx, p) })
-		if w.chance(65) {
-			at := joined.Add(time.Hour + time.Duration(w.rng.Int64N(int64(5*24*time.Hour))))
-			a.add(at, func(ctx context.Context) error { return w.activate(ctx, p) })
+	people := make([]*person, w.Users)
+	for i := range people {
+		people[i] = &person{role: role{n: i + 1, cc: w.country(i).cc}, cards: map[string][]string{}, passcodes: map[string]domain.Secret{}}
+		if p := people[i]; p.n%17 == 0 {
+			p.kind, p.domicile = domain.Organisation, p.cc
 		}
-		if w.chance(p.home.optOuts) {
-			w.planOptOut(a, p, joined)
-		}
-		w.planLogins(a, p, joined)
 	}
-	return a
+	cast := w.planStories(people)
+	for _, p := range people {
+		p.home = countryOf(p.cc)
+		joined := w.From.Add(w.some(span / 3))
+		if cast[p.n] {
+			joined = w.From.Add(time.Duration(p.n) * 11 * time.Minute) // in the order of their numbers, before any story
+		}
+		w.agenda.add(joined, func(t *tale) { t.join(p) })
+		w.planLogins(p, joined)
+		if !cast[p.n] {
+			w.planHabits(p, joined)
+		}
+	}
 }
 
 // country deals countries out by share, in a fixed pattern.
@@ -69,61 +106,72 @@ func (w *world) country(n int) country {
 	return countries[0]
 }
 
-func (w *world) planOptOut(a *agenda, p *person, joined time.Time) {
-	at := joined.Add(7*24*time.Hour + time.Duration(w.rng.Int64N(int64(20*24*time.Hour))))
-	a.add(at, func(ctx context.Context) error { return w.optOut(ctx, p) })
-	if w.chance(35) {
-		back := at.Add(24*time.Hour + time.Duration(w.rng.Int64N(int64(15*24*time.Hour))))
-		if back.Before(w.To) {
-			a.add(back, func(ctx context.Context) error { return w.optBackIn(ctx, p) })
+// planHabits is what people without a story do beside logging in.
+func (w *world) planHabits(p *person, joined time.Time) {
+	if w.chance(65) {
+		w.agenda.add(joined.Add(time.Hour+w.some(5*day)), func(t *tale) { t.getApp(p) })
+	}
+	if w.chance(p.home.optOuts) {
+		at := joined.Add(7*day + w.some(20*day))
+		w.agenda.add(at, func(t *tale) { t.optOut(p) })
+		if back := at.Add(day + w.some(15*day)); w.chance(35) && back.Before(w.To) {
+			w.agenda.add(back, func(t *tale) { t.do(domain.OptBackIn{UserID: p.userID, By: p.userID}) })
 		}
+	}
+	if w.chance(3) {
+		w.agenda.add(joined.Add(day+w.some(30*day)), func(t *tale) { t.guessPassword(p) })
 	}
 }
 
 // planLogins gives everybody a habit: some log in every other day, most weekly.
-func (w *world) planLogins(a *agenda, p *person, joined time.Time) {
-	every := pick(w, []time.Duration{50 * time.Hour, 150 * time.Hour, 200 * time.Hour, 300 * time.Hour})
-	for at := joined.Add(2 * time.Hour); at.Before(w.To.Add(-time.Hour)); {
-		a.add(at, func(ctx context.Context) error { return w.login(ctx, p) })
-		at = at.Add(every/2 + time.Duration(w.rng.Int64N(int64(every))))
-	}
-	if w.chance(3) {
-		at := joined.Add(24*time.Hour + time.Duration(w.rng.Int64N(int64(30*24*time.Hour))))
-		a.add(at, func(ctx context.Context) error { return w.guessPassword(ctx, p) })
+func (w *world) planLogins(p *person, joined time.Time) {
+	every := pick(w, []time.Duration{44 * time.Hour, 130 * time.Hour, 180 * time.Hour, 260 * time.Hour})
+	for at := joined.Add(12 * time.Hour); at.Before(w.To.Add(-time.Hour)); {
+		w.agenda.add(at, func(t *tale) { t.visit(p) })
+		at = at.Add(every/2 + w.some(every))
 	}
 }
 
 // join registers the client and the user and verifies a phone.
-func (w *world) join(ctx context.Context, p *person) error {
+func (t *tale) join(p *person) {
 	p.clientID, p.userID = ClientID(p.n), codec.UserIDOf(reference(p.n))
-	kind, domicile := domain.Individual, ""
-	if p.n%17 == 0 {
-		kind, domicile = domain.Organisation, p.home.cc
+	if p.client != 0 {
+		p.clientID = ClientID(p.client)
 	}
-	_, err := w.do(ctx, domain.RegisterClient{
-		ClientID: p.clientID, Kind: kind, CarryingEntity: p.home.entity, CarryingCC: p.home.carrying, Domicile: domicile,
-	})
+	if p.kind == "" {
+		p.kind = domain.Individual
+	}
+	if p.as == "" {
+		p.as = domain.RoleOwner
+	}
+	if p.client == 0 {
+		t.do(domain.RegisterClient{
+			ClientID: p.clientID, Kind: p.kind, CarryingEntity: p.home.entity, CarryingCC: p.home.carrying, Domicile: p.domicile,
+		})
+	}
+	c := domain.RegisterUser{
+		UserID: p.userID, ClientID: p.clientID, Role: p.as, Username: domain.Clear("demo" + strconv.Itoa(p.n)), Locale: p.home.locale,
+		Residence: p.home.cc,
+	}
+	if p.nowhere {
+		c.Residence = ""
+	}
+	t.do(c)
+	if !p.silent {
+		t.verifyPhone(p, t.addPhone(p))
+	}
+}
+
+// addPhone adds a number of the user's country.
+func (t *tale) addPhone(p *person) string {
+	number, err := phoneNumber(p.home.cc, p.n+1000*p.phones)
 	if err != nil {
-		return err
+		t.fail("make a telephone number: %w", err)
 	}
-	_, err = w.do(ctx, domain.RegisterUser{
-		UserID: p.userID, ClientID: p.clientID, Role: domain.RoleOwner, Username: domain.Clear("demo" + strconv.Itoa(p.n)),
-		Locale: p.home.locale, Residence: p.home.cc,
-	})
-	if err != nil {
-		return err
-	}
-	number, err := phoneNumber(p.home.cc, p.n)
-	if err != nil {
-		return err
-	}
-	out, err := w.do(ctx, domain.AddPhone{UserID: p.userID, CC: p.home.cc, Number: domain.Clear(number), Line: domain.LineMobile})
-	if err != nil {
-		return err
-	}
-	added, _ := find[domain.PhoneNumberAdded](out)
-	p.phoneID = added.PhoneID
-	return w.verifyPhone(ctx, p)
+	p.phones++
+	return need[domain.PhoneNumberAdded](t, t.do(domain.AddPhone{
+		UserID: p.userID, CC: p.home.cc, Number: domain.Clear(number), Line: domain.LineMobile,
+	})).PhoneID
 }
 
 // phoneNumber makes the n-th number of a country from the example number of
@@ -138,52 +186,44 @@ func phoneNumber(cc string, n int) (string, error) {
 }
 
 // verifyPhone answers the confirm code, sometimes after a slip.
-func (w *world) verifyPhone(ctx context.Context, p *person) error {
-	out, err := w.do(ctx, domain.StartPhoneVerification{PhoneID: p.phoneID})
-	if err != nil {
-		return err
+func (t *tale) verifyPhone(p *person, phoneID string) {
+	out := t.do(domain.StartPhoneVerification{PhoneID: phoneID})
+	issued := need[domain.ConfirmCodeIssued](t, out)
+	code := t.code(domain.PurposePhoneVerification, issued.VerificationID, domain.Issued{Seq: issued.Seq, Kid: issued.Kid, Len: issued.CodeLen})
+	t.pause(10*time.Second, 90*time.Second)
+	if t.chance(8) {
+		t.do(domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: slip(code)})
 	}
-	issued, ok := find[domain.ConfirmCodeIssued](out)
-	if !ok {
-		return nil
-	}
-	code, err := w.code(ctx, domain.PurposePhoneVerification, issued.VerificationID, domain.Issued{Seq: issued.Seq, Kid: issued.Kid})
-	if err != nil {
-		return err
-	}
-	w.pause(10*time.Second, 90*time.Second)
-	if w.chance(8) {
-		if _, err := w.do(ctx, domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: domain.Secret(slip(code))}); err != nil {
-			return err
-		}
-	}
-	_, err = w.do(ctx, domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: domain.Secret(code)})
-	return err
+	need[domain.PhoneNumberVerified](t, t.do(domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: code}))
+	p.phoneID = phoneID
 }
 
-func (w *world) code(ctx context.Context, purpose domain.Purpose, subject string, issued domain.Issued) (string, error) {
-	return w.Journal.CodeText(ctx, purpose, subject, issued)
+// code is the text of a code that went out.
+func (t *tale) code(purpose domain.Purpose, subject string, issued domain.Issued) domain.Secret {
+	if t.err != nil {
+		return ""
+	}
+	text, err := t.Journal.CodeText(t.ctx, purpose, subject, issued)
+	t.err = err
+	return domain.Secret(text)
 }
 
 // slip turns a code into one that differs in its last character.
-func slip(code string) string {
-	last := code[len(code)-1]
-	if last == '7' {
-		return code[:len(code)-1] + "3"
+func slip(code domain.Secret) domain.Secret {
+	if code == "" {
+		return ""
 	}
-	return code[:len(code)-1] + "7"
+	last := len(code) - 1
+	if code[last] == '7' {
+		return code[:last] + "3"
+	}
+	return code[:last] + "7"
 }
 
-func (w *world) optOut(ctx context.Context, p *person) error {
-	_, err := w.do(ctx, domain.RequestOptOut{
-		UserID: p.userID, RequestedBy: p.userID, AgreementVersion: "2024-1", Acknowledged: !w.chance(10),
-	})
-	return err
-}
-
-func (w *world) optBackIn(ctx context.Context, p *person) error {
-	_, err := w.do(ctx, domain.OptBackIn{UserID: p.userID, By: p.userID})
-	return err
+func (t *tale) optOut(p *person) (domain.OptOutGranted, bool) {
+	return find[domain.OptOutGranted](t.do(domain.RequestOptOut{
+		UserID: p.userID, RequestedBy: p.userID, AgreementVersion: "2024-1", Acknowledged: p.busy || !t.chance(10),
+	}))
 }
 
 // ClientID is the id of the n-th demo client, from 1.

@@ -43,19 +43,15 @@ type User struct {
 	LockedUntil    time.Time // zero when not locked
 	Failures       int       // consecutive, counted
 	OptOut         *domain.OptOut
-	Authenticators []Authenticator // active ones, strongest first
+	Authenticators []Authenticator // not revoked, strongest first
 	Phones         []Phone         // in the order they were added
+	Processes      []domain.ProcessSnapshot
 }
 
-// Authenticator that is active.
+// Authenticator that was not revoked.
 type Authenticator struct {
-	ID         string
-	Kind       domain.Kind
-	OS         domain.OS
-	Device     string // the phone's own name, as its owner typed it; may be empty
-	PhoneID    string
-	Restricted bool
-	EnrolledAt time.Time
+	domain.AuthenticatorSnapshot
+	Device string // the phone's own name, as its owner typed it; may be empty
 }
 
 // Phone of a user.
@@ -94,7 +90,7 @@ type Item struct {
 // Card is a message in the inbox of a demonstration.
 type Card struct {
 	ID    string
-	Kind  string // sms, push, notice
+	Kind  string // sms, voice, email, push, notice
 	To    string // masked
 	Text  string
 	Topic string // of a notice

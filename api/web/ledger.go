@@ -183,13 +183,13 @@ func (l *Ledger) User(ctx context.Context, userID string) (User, error) {
 	}
 	var out User
 	var phones []domain.Phone
-	var authenticators []domain.Authenticator
+	var snap domain.Snapshot
 	err := l.journal.User(ctx, userID, func(u *domain.User, now time.Time) error {
 		out = User{
 			ID: u.ID, ClientID: u.ClientID, Role: u.Role, Residence: u.ResidenceAt(now, l.journal.Policy()), Closed: u.Closed(), Seamless: u.Seamless(),
 			LockedUntil: u.LockedUntil(now), Failures: u.FailureCount(now), OptOut: u.OptedOut(now),
 		}
-		phones, authenticators = u.Phones(), u.Authenticators(now)
+		phones, snap = u.Phones(), u.Snapshot(now, l.journal.Policy())
 		return nil
 	})
 	if unknown(err) {
@@ -205,14 +205,13 @@ func (l *Ledger) User(ctx context.Context, userID string) (User, error) {
 		}
 		out.Phones = append(out.Phones, Phone{ID: p.ID, Masked: masked, CC: p.CC, Line: p.Line, Verified: p.Verified, Retired: p.Retired})
 	}
-	for _, a := range authenticators {
+	out.Processes = snap.Processes
+	for _, a := range snap.Authenticators {
 		device, err := l.device(ctx, a.InstallationID)
 		if err != nil {
 			return User{}, err
 		}
-		out.Authenticators = append(out.Authenticators, Authenticator{
-			ID: a.ID, Kind: a.Kind, OS: a.OS, Device: device, PhoneID: a.PhoneID, Restricted: a.Restricted, EnrolledAt: a.EnrolledAt,
-		})
+		out.Authenticators = append(out.Authenticators, Authenticator{AuthenticatorSnapshot: a, Device: device})
 	}
 	return out, nil
 }

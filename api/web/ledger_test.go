@@ -251,7 +251,7 @@ func TestConsoleOverTheLedger(t *testing.T) {
 	res, body := b.get("/console/users/" + w.user)
 	b.expect(res, 200)
 	b.safe(res, body)
-	b.contains(body, `Opt-out 1 denied: <code class="reason refused">AGREEMENT_MISSING</code>`, "User registered", "No active authenticator", "DEFAULT-1")
+	b.contains(body, `Opt-out 1 denied: <code class="reason refused">AGREEMENT_MISSING</code>`, "User registered", "No authenticator", "DEFAULT-1")
 	b.lacks(body, "erika", "Dev inbox")
 	res, body = b.get("/console")
 	b.expect(res, 200)

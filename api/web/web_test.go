@@ -91,10 +91,15 @@ func (f *fakeData) User(_ context.Context, id string) (User, error) {
 		ID: userID, ClientID: "clt_0123456789abcdefghijklmnop", Role: domain.RoleOwner, Residence: "DE", Seamless: true, Failures: 2,
 		OptOut: &domain.OptOut{ID: "opt_1", GrantedAt: noon, RuleID: "DEFAULT-1"},
 		Authenticators: []Authenticator{
-			{ID: "aut_x_1", Kind: domain.KindIBKey, OS: domain.IOS, Device: hostile, EnrolledAt: noon},
-			{ID: "aut_x_2", Kind: domain.KindSMS, PhoneID: "phn_x_3", Restricted: true, EnrolledAt: noon},
+			{Device: hostile, AuthenticatorSnapshot: domain.AuthenticatorSnapshot{AuthenticatorID: "aut_x_1", Kind: domain.KindIBKey, OS: domain.IOS, EnrolledAt: noon, Status: "active"}},
+			{AuthenticatorSnapshot: domain.AuthenticatorSnapshot{AuthenticatorID: "aut_x_2", Kind: domain.KindSMS, PhoneID: "phn_x_3", Restricted: true, EnrolledAt: noon, Status: "active"}},
+			{AuthenticatorSnapshot: domain.AuthenticatorSnapshot{
+				AuthenticatorID: "aut_x_5", Kind: domain.KindDSCPlus, DeviceID: "dev_x", Shared: true, EnrolledAt: noon, Status: "suspended",
+				Suspended: "reported_lost", ExpiresAt: &noon,
+			}},
 		},
-		Phones: []Phone{{ID: "phn_x_3", Masked: "+49 •••• 5678", CC: "DE", Line: domain.LineMobile, Verified: true}, {ID: "phn_x_4", Masked: "erased", Retired: true}},
+		Processes: []domain.ProcessSnapshot{{ID: "mig_x_6", Process: "migration", Step: "awaiting_proof", Proof: "physical_device", ExpiresAt: noon}},
+		Phones:    []Phone{{ID: "phn_x_3", Masked: "+49 •••• 5678", CC: "DE", Line: domain.LineMobile, Verified: true}, {ID: "phn_x_4", Masked: "erased", Retired: true}},
 	}, nil
 }
 
@@ -418,4 +423,13 @@ func TestNewRefusesMissingParts(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("no error for an empty configuration")
 	}
+}
+
+func TestAUsersPageTellsWhatIsSuspendedAndUnderWay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, true)
+	b.story()
+	res, page := b.get("/console/users/" + userID)
+	b.expect(res, http.StatusOK)
+	b.contains(page, "suspended: reported lost", "shared", "ends 2026-11-23 12:00:00 UTC", "Under way", "migration", "awaiting proof", "by physical device")
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"crypto/subtle"
+	"fmt"
 	"strings"
 
 	"github.com/authledger/authledger/domain"
@@ -67,21 +68,19 @@ func alphanumeric(s string) bool {
 // waits for its activation. Afterwards there is none to show, and nobody sees
 // it twice.
 func (j *Journal) CodeCard(ctx context.Context, userID, authenticatorID string) ([]string, error) {
-	commitment := ""
 	stream := domain.UserStream(userID)
 	s, release, err := j.view(ctx, stream)
 	if err != nil {
 		return nil, err
 	}
 	card, ok := s.state.(*domain.User).CodeCard(authenticatorID) // by the stream's category
-	commitment = card.Commitment
 	release()
 	if !ok {
 		return nil, unknown("code card that waits for its activation")
 	}
-	grid, err := j.keys.Secret(ctx, stream, secretGrid+commitment)
+	grid, err := j.keys.Secret(ctx, stream, secretGrid+card.Commitment)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read cells of %s: %w", authenticatorID, err)
 	}
 	defer clear(grid)
 	cells := make([]string, 0, len(grid)/cellLength)
@@ -123,11 +122,16 @@ func (j *Journal) TemporaryPasscode(ctx context.Context, userID, authenticatorID
 	if !ok || a.Kind != domain.KindTempCode || !a.Active(j.Now()) {
 		return "", unknown("temporary passcode in force")
 	}
-	return j.keys.Activation(ctx, a.Kid, deriveTemporary, a.ID, 1)
+	text, err := j.keys.Activation(ctx, a.Kid, deriveTemporary, a.ID, 1)
+	if err != nil {
+		return "", fmt.Errorf("derive passcode of %s: %w", a.ID, err)
+	}
+	return text, nil
 }
 
 // Credential is what a delivery in an app carries: the temporary passcode, or
-// the reset password that the operator left for it.
+// the reset password that the operator left for it. It is there to show once
+// the log says that the app collected it, and not before.
 func (j *Journal) Credential(ctx context.Context, deliveryID string) (domain.Secret, error) {
 	userID := domain.UserOf(deliveryID)
 	s, release, err := j.view(ctx, domain.UserStream(userID))
@@ -135,14 +139,18 @@ func (j *Journal) Credential(ctx context.Context, deliveryID string) (domain.Sec
 		return "", err
 	}
 	d, ok := s.state.(*domain.User).Delivery(deliveryID) // by the stream's category
+	event := s.secrets[deliveryID]
 	release()
-	if !ok {
-		return "", unknown("delivery")
+	if !ok || !d.Collected {
+		return "", unknown("credential that was collected")
 	}
-	if d.AuthenticatorID != "" {
+	if d.What != whatResetPassword {
 		text, err := j.TemporaryPasscode(ctx, userID, d.AuthenticatorID)
 		return domain.Secret(text), err
 	}
-	secret, err := j.keys.Secret(ctx, domain.UserStream(userID), secretDelivery+d.ID)
-	return domain.Secret(secret), err
+	secret, err := j.keys.Secret(ctx, domain.UserStream(userID), secretDelivery+event.String())
+	if err != nil {
+		return "", fmt.Errorf("read credential of %s: %w", deliveryID, err)
+	}
+	return domain.Secret(secret), nil
 }

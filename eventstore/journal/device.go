@@ -15,12 +15,13 @@ import (
 const (
 	// SecretSeed is the id of a unit's OCRA key in the keyring.
 	SecretSeed = "seed"
-	// secretPIN is that of its PIN; secretNewPIN of one that waits for its
-	// proof, by the challenge; secretOrderPIN of the one chosen with an order,
-	// under the user's stream, by the request.
+	// secretPIN is that of its PIN. The next two are prefixes of PINs by the
+	// event that made them wait, see notes: secretNewPIN of one that waits for
+	// its proof, secretOrderPIN of one that was chosen with an order and waits,
+	// under the user's stream, for the unit.
 	secretPIN      = "pin"
 	secretNewPIN   = "pin-new:"
-	secretOrderPIN = "pin:"
+	secretOrderPIN = "pin-order:"
 	// deviceLookAhead is how many counters a unit may be ahead (D-49): each time
 	// it was used without the response arriving here.
 	deviceLookAhead = 10
@@ -44,8 +45,8 @@ func (j *Journal) Device(ctx context.Context, id string, read func(*domain.Devic
 	return nil
 }
 
-// device reads a unit, and from the states of its users the highest counter
-// any of them has seen.
+// device reads a unit, and the highest counter that any user of it, present or
+// past, has seen: it only goes forward, whoever comes and goes.
 func (g *gathering) device(ctx context.Context, id string) error {
 	if id == "" {
 		return nil
@@ -53,7 +54,9 @@ func (g *gathering) device(ctx context.Context, id string) error {
 	var f domain.DeviceFacts
 	var users []domain.Binding
 	err := g.j.Device(ctx, id, func(v *domain.Device) {
-		f = domain.DeviceFacts{ID: v.ID, Model: v.Model, Suite: v.Suite, NextCounter: v.NextCounter, Returned: v.Returned}
+		f = domain.DeviceFacts{
+			ID: v.ID, Model: v.Model, Suite: v.Suite, NextCounter: v.NextCounter, RequestID: v.RequestID, Returned: v.Returned,
+		}
 		users = v.Bindings
 	})
 	if err != nil {
@@ -63,7 +66,7 @@ func (g *gathering) device(ctx context.Context, id string) error {
 	for _, b := range users {
 		seen := func(u *domain.User) {
 			if a, ok := u.Authenticator(b.AuthenticatorID); ok {
-				f.NextCounter = max(f.NextCounter, a.Counter)
+				f.NextCounter, f.InUse = max(f.NextCounter, a.Counter), f.InUse || a.Active(g.now)
 			}
 		}
 		if own != nil && b.UserID == own.ID {
@@ -75,15 +78,35 @@ func (g *gathering) device(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	if own != nil { // its own binding may not have reached the unit's stream yet
-		for _, a := range own.Bound() {
-			if a.DeviceID == id {
-				f.NextCounter = max(f.NextCounter, a.Counter)
-			}
-		}
-	}
+	seen, err := g.counter(ctx, id)
+	f.NextCounter = max(f.NextCounter, seen)
 	g.facts.Device = &f
-	return nil
+	return err
+}
+
+// counter is the highest that the notes of a unit's holders know, and those of
+// the user at hand, whose binding may not have reached the unit's stream yet.
+func (g *gathering) counter(ctx context.Context, deviceID string) (uint64, error) {
+	next := g.slot.counters[deviceID]
+	unit, release, err := g.j.view(ctx, domain.DeviceStream(deviceID))
+	if err != nil {
+		return 0, err
+	}
+	holders := unit.holders
+	release()
+	for _, userID := range holders {
+		stream := domain.UserStream(userID)
+		if stream == g.slot.stream {
+			continue
+		}
+		s, release, err := g.j.view(ctx, stream)
+		if err != nil {
+			return 0, err
+		}
+		next = max(next, s.counters[deviceID])
+		release()
+	}
+	return next, nil
 }
 
 // request reads the order a unit is shipped for.
@@ -162,7 +185,7 @@ func (g *gathering) deviceResponse(ctx context.Context, u *domain.User, c domain
 func (g *gathering) pinHash(ctx context.Context, u *domain.User, c domain.Challenge, suite ocra.Suite) ([]byte, error) {
 	id := secretPIN
 	if changesPIN(u, c) {
-		id = secretNewPIN + c.ID
+		id = secretNewPIN + g.slot.secrets[c.ID].String()
 	}
 	pin, err := g.j.keys.Secret(ctx, domain.DeviceStream(c.DeviceID), id)
 	if gone(err) || missing(err) {

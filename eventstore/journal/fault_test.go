@@ -365,7 +365,7 @@ func TestAuthenticatorKeySurvivesFaults(t *testing.T) {
 	stale := w.journal() // loads now, before the user is bound anew
 	bound := domain.AuthenticatorEnrolled{AuthenticatorID: w.ibkey, Kind: domain.KindIBKey}
 	g := gathering{j: stale, slot: newSlot(domain.UserStream(w.user))}
-	if err := g.provision(t.Context(), []domain.Event{bound}); err != nil {
+	if err := g.provision(t.Context(), make([]eventstore.Proposed, 1), []domain.Event{bound}); err != nil {
 		t.Fatal(err)
 	}
 	second, _, err := w.j.OCRASecret(t.Context(), w.user, w.ibkey)

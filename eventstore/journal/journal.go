@@ -210,7 +210,7 @@ func (j *Journal) attempt(ctx context.Context, s *slot, x execution) (Outcome, e
 	if err != nil {
 		return Outcome{}, err
 	}
-	if err := g.provision(ctx, events); err != nil {
+	if err := g.provision(ctx, proposed, events); err != nil {
 		return Outcome{}, err
 	}
 	if err := ctx.Err(); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/authledger/authledger/eventstore/codec"
 )
 
-func code(t *testing.T, err error) domain.Code {
+func code(t testing.TB, err error) domain.Code {
 	t.Helper()
 	var e *domain.Error
 	if !errors.As(err, &e) {
@@ -303,7 +303,7 @@ func TestCachedStateEqualsFreshFold(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, stream, cached.state, fresh.state)
-		equal(t, stream+" numbers", cached.numbers, fresh.numbers)
+		equal(t, stream+" notes", cached.notes, fresh.notes)
 		if cached.last != fresh.last {
 			t.Errorf("%s ends at %s, want %s", stream, cached.last, fresh.last)
 		}

@@ -11,11 +11,21 @@ import (
 	"regexp"
 
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/keyring"
 )
 
-// secretDelivery is the prefix of a reset password that waits in an app.
+// secretDelivery is the prefix of a reset password that waits in an app, by the
+// event that says so.
 const secretDelivery = "delivery:"
+
+// whatResetPassword is what a delivery is of when it is not of a passcode.
+const whatResetPassword = "reset_password"
+
+// waitsInApp reports a delivery whose password is kept until it is collected.
+func waitsInApp(e domain.TemporaryCredentialDelivered) bool {
+	return e.What == whatResetPassword && e.InstallationID != ""
+}
 
 // made is what the shell makes or keeps aside for a command before it is
 // decided: it becomes durable only if the decision asks for it.
@@ -66,19 +76,20 @@ func (g *gathering) makeCard() {
 }
 
 // provision makes durable what events name but may not hold, before they are
-// appended: an authenticator without its key could never be used. A secret
-// that is there already, of an attempt that did not get as far as its event,
-// stays where replacing it could break a binding that did.
-func (g *gathering) provision(ctx context.Context, events []domain.Event) error {
-	for _, e := range events {
-		if err := g.provide(ctx, e); err != nil {
+// appended: an authenticator without its key could never be used. An attempt
+// that does not get as far as its event leaves a secret nobody asks for, and
+// must not touch one that somebody does: a key that is there stays, cells go by
+// their commitment, and what was typed goes by the event it came with.
+func (g *gathering) provision(ctx context.Context, proposed []eventstore.Proposed, events []domain.Event) error {
+	for i, e := range events {
+		if err := g.provide(ctx, proposed[i].ID, e); err != nil {
 			return fmt.Errorf("provision for %T on %s: %w", e, g.slot.stream, err)
 		}
 	}
 	return nil
 }
 
-func (g *gathering) provide(ctx context.Context, e domain.Event) error {
+func (g *gathering) provide(ctx context.Context, id eventstore.EventID, e domain.Event) error {
 	keys, stream := g.j.keys, g.slot.stream
 	switch e := e.(type) {
 	case domain.AuthenticatorEnrolled:
@@ -90,24 +101,40 @@ func (g *gathering) provide(ctx context.Context, e domain.Event) error {
 	case domain.SecurityCodeCardIssued:
 		return keys.PutSecret(ctx, stream, secretGrid+e.GridCommitment, g.made.grid)
 	case domain.PhysicalDeviceRequested:
-		return keys.PutSecret(ctx, stream, secretOrderPIN+e.RequestID, []byte(g.made.pin))
+		return keys.PutSecret(ctx, stream, secretOrderPIN+id.String(), []byte(g.made.pin))
 	case domain.PhysicalDeviceShipped:
 		if e.DeviceID != "" && stream == domain.DeviceStream(e.DeviceID) {
-			return g.copySecret(ctx, domain.UserStream(e.UserID), secretOrderPIN+e.RequestID, stream, secretPIN)
+			return g.orderedPIN(ctx, e)
 		}
 	case domain.ChallengeIssued:
 		if g.made.pin != "" && e.DeviceID != "" {
-			return keys.PutSecret(ctx, domain.DeviceStream(e.DeviceID), secretNewPIN+e.ChallengeID, []byte(g.made.pin))
+			return keys.PutSecret(ctx, domain.DeviceStream(e.DeviceID), secretNewPIN+id.String(), []byte(g.made.pin))
 		}
 	case domain.DevicePINChanged:
 		device := domain.DeviceStream(e.DeviceID)
-		return g.copySecret(ctx, device, secretNewPIN+e.ChallengeID, device, secretPIN)
+		return g.copySecret(ctx, device, secretNewPIN+g.slot.secrets[e.ChallengeID].String(), device, secretPIN)
 	case domain.TemporaryCredentialDelivered:
-		if e.AuthenticatorID == "" && e.InstallationID != "" {
-			return keys.PutSecret(ctx, stream, secretDelivery+e.DeliveryID, []byte(g.made.credential))
+		switch {
+		case !waitsInApp(e):
+		case g.made.credential == "":
+			return &domain.Error{Code: domain.Invalid, Field: "credential", Detail: "give the password that is to wait in the app"}
+		default:
+			return keys.PutSecret(ctx, stream, secretDelivery+id.String(), []byte(g.made.credential))
 		}
 	}
 	return nil
+}
+
+// orderedPIN gives a unit the PIN that was chosen with its order.
+func (g *gathering) orderedPIN(ctx context.Context, e domain.PhysicalDeviceShipped) error {
+	stream := domain.UserStream(e.UserID)
+	s, release, err := g.j.view(ctx, stream)
+	if err != nil {
+		return err
+	}
+	event := s.secrets[e.RequestID]
+	release()
+	return g.copySecret(ctx, stream, secretOrderPIN+event.String(), g.slot.stream, secretPIN)
 }
 
 // provideKey makes the OCRA key of an IB Key.

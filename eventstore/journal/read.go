@@ -185,24 +185,30 @@ func (j *Journal) OCRASecret(ctx context.Context, userID, authenticatorID string
 // when, on what". A zero knownAt means all that is known now. Facts are those
 // the ledger holds now; replay answers for facts known at a moment.
 func (j *Journal) Decision(ctx context.Context, userID string, asOf time.Time, p *domain.Policy) (d domain.Decision, err error) {
-	err = j.withClients(ctx, userID, p, func(u *domain.User, clients map[string]*domain.Client) {
+	err = j.withClients(ctx, userID, asOf, p, func(u *domain.User, clients map[string]*domain.Client) {
 		d = p.Evaluate(u.Facts(clients, asOf, p), asOf)
 	})
 	return d, err
 }
 
 // Matching lists the active rules with an effect that apply to the user now.
-func (j *Journal) Matching(ctx context.Context, userID, effect string) (rules []domain.Rule, err error) {
-	p, now := j.Policy(), j.Now()
-	err = j.withClients(ctx, userID, p, func(u *domain.User, clients map[string]*domain.Client) {
-		rules = p.Matching(u.Facts(clients, now, p), now, effect)
+func (j *Journal) Matching(ctx context.Context, userID, effect string) ([]domain.Rule, error) {
+	return j.MatchingAt(ctx, userID, effect, j.Now())
+}
+
+// MatchingAt is Matching at a moment, of what is known now: rules and facts
+// that were recorded since count as well.
+func (j *Journal) MatchingAt(ctx context.Context, userID, effect string, at time.Time) (rules []domain.Rule, err error) {
+	p := j.Policy()
+	err = j.withClients(ctx, userID, at, p, func(u *domain.User, clients map[string]*domain.Client) {
+		rules = p.Matching(u.Facts(clients, at, p), at, effect)
 	})
 	return rules, err
 }
 
-// withClients shows a user with the clients the rules ask about. read must not
-// keep what it is shown.
-func (j *Journal) withClients(ctx context.Context, userID string, p *domain.Policy, read func(*domain.User, map[string]*domain.Client)) error {
+// withClients shows a user with the clients the rules ask about at a moment.
+// read must not keep what it is shown.
+func (j *Journal) withClients(ctx context.Context, userID string, at time.Time, p *domain.Policy, read func(*domain.User, map[string]*domain.Client)) error {
 	s, release, err := j.view(ctx, domain.UserStream(userID))
 	if err != nil {
 		return err
@@ -212,7 +218,7 @@ func (j *Journal) withClients(ctx context.Context, userID string, p *domain.Poli
 	if !ok || !u.Registered() {
 		return unknown("user")
 	}
-	g := gathering{j: j, slot: s, now: j.Now(), policy: p}
+	g := gathering{j: j, slot: s, now: at, policy: p}
 	defer g.release()
 	if err := g.clients(ctx, u); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore"
 )
 
 // rules is the policy decisions are taken by: the base, and on top of it the
@@ -14,6 +15,16 @@ import (
 type rules struct {
 	base    *domain.Policy
 	current atomic.Pointer[domain.Policy]
+}
+
+// advance takes over a policy unless a newer one was taken over meanwhile.
+func (r *rules) advance(p *domain.Policy) {
+	for {
+		last := r.current.Load()
+		if last.Version >= p.Version || r.current.CompareAndSwap(last, p) {
+			return
+		}
+	}
 }
 
 // openTimeout bounds the reading of the rule book at the start.
@@ -33,13 +44,22 @@ func (j *Journal) openRules(base *domain.Policy) error {
 // for each decision.
 func (j *Journal) Policy() *domain.Policy { return j.rules.current.Load() }
 
+// PolicyAt is Policy for those who follow the log: it includes the rule book's
+// record at least, like UserAt.
+func (j *Journal) PolicyAt(ctx context.Context, least eventstore.Revision) (*domain.Policy, error) {
+	if err := j.reach(ctx, domain.PolicyStream(), least); err != nil {
+		return nil, fmt.Errorf("read the rule book: %w", err)
+	}
+	return j.PolicyKnownAt(ctx, time.Time{})
+}
+
 // PolicyKnownAt is the policy with every change recorded by a moment; a zero
 // moment means all of them.
 func (j *Journal) PolicyKnownAt(ctx context.Context, knownAt time.Time) (p *domain.Policy, err error) {
 	err = j.book(ctx, func(b *domain.PolicyBook) error {
 		p, err = b.Policy(j.rules.base, knownAt)
 		if err == nil && knownAt.IsZero() {
-			j.rules.current.Store(p)
+			j.rules.advance(p)
 		}
 		return err
 	})
@@ -75,7 +95,7 @@ func (j *Journal) changed(s *slot) {
 			// rule book of another program; the last good one stays in force.
 			j.log.Error("the rule book cannot be read; the policy before stays in force", "error", err)
 		} else {
-			j.rules.current.Store(p)
+			j.rules.advance(p)
 		}
 	}
 	j.watches.notify(s.stream)

@@ -31,8 +31,8 @@ type slot struct {
 	state    domain.State
 	last     eventstore.Expected // the record the state ends with
 	loaded   bool
-	doubtful bool                          // an append of unknown outcome may still land behind the state
-	numbers  map[string]eventstore.EventID // of the events that hold a phone's number, by phone id
+	doubtful bool // an append of unknown outcome may still land behind the state
+	notes
 }
 
 func (s *slot) enter(ctx context.Context) error {
@@ -54,12 +54,7 @@ func (s *slot) leave() { <-s.turn }
 // apply records one stored event. The caller holds mu.
 func (s *slot) apply(id eventstore.EventID, e domain.Event, at time.Time) {
 	s.state.Apply(e, at)
-	if p, ok := e.(domain.PhoneNumberAdded); ok {
-		if s.numbers == nil {
-			s.numbers = map[string]eventstore.EventID{}
-		}
-		s.numbers[p.PhoneID] = id
-	}
+	s.take(s.state, id, e)
 }
 
 // slots holds the slots in use and the most recently used idle ones, so memory

@@ -338,7 +338,9 @@ func count(all []string, name string) int {
 // equal compares including what is sealed and unexported state.
 func equal(t testing.TB, what string, got, want any) {
 	t.Helper()
-	all := cmp.Exporter(func(ty reflect.Type) bool { return strings.HasSuffix(ty.PkgPath(), "authledger/domain") })
+	all := cmp.Exporter(func(ty reflect.Type) bool {
+		return strings.HasSuffix(ty.PkgPath(), "authledger/domain") || strings.HasSuffix(ty.PkgPath(), "eventstore/journal")
+	})
 	if d := cmp.Diff(want, got, all); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
