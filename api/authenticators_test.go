@@ -52,7 +52,8 @@ func TestLostAuthenticatorIsSuspended(t *testing.T) {
 	if a := w.login(); a.Decision != gen.AuthenticationDecisionEnroll {
 		t.Fatalf("login without one that can answer: %+v", a)
 	}
-	w.acts(access.Incident, path+"/suspension", map[string]any{"reason": "compromise_suspected"}, unchanged, "")
+	w.acts(access.Incident, path+"/suspension", map[string]any{"reason": "reported_lost"}, unchanged, "")
+	w.acts(access.Incident, path+"/suspension", map[string]any{"reason": "compromise_suspected"}, recorded, "")
 	agent := map[string]any{"proof": "agent"}
 	if a := w.post(access.Frontend, path+"/reactivation", agent); a.status != http.StatusBadRequest {
 		t.Errorf("the login page as agent: %d %s", a.status, a.body)
@@ -79,7 +80,7 @@ func TestSuspendedAuthenticatorProvesItself(t *testing.T) {
 	w.enrollSMS()
 	done := w.enrollIBKey()
 	path := "/v1/authenticators/" + done.AuthenticatorId
-	w.acts(access.Operator, path+"/suspension", map[string]any{"reason": "compromise_suspected"}, recorded, "")
+	w.acts(access.Operator, path+"/suspension", map[string]any{"reason": "reported_lost"}, recorded, "")
 	own := map[string]any{"proof": "own_response"}
 	if a := w.post(access.Frontend, path+"/reactivation", own); a.status != http.StatusBadRequest {
 		t.Errorf("without an authentication: %d %s", a.status, a.body)

@@ -1,39 +1,38 @@
 package api
 
 import (
+	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/api/gen"
+	"github.com/authledger/authledger/api/pskc"
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/domain/ocra"
+	"github.com/authledger/authledger/eventstore/codec"
 )
-
-// plainFile stands for a manufacturer's file in tests: JSON instead of
-// encrypted XML. Which files are refused is that package's test.
-type plainFile []ImportedToken
 
 const transportKey = "0123456789abcdef"
 
-// withPSKC lets a world import such files.
+// withPSKC lets a world import manufacturers' files.
 func withPSKC(c *Config) {
 	c.TransportKey = []byte(transportKey)
 	c.ReadPSKC = func(r io.Reader, key []byte) ([]ImportedToken, error) {
-		if string(key) != transportKey {
-			return nil, errors.New("wrong transport key")
+		tokens, err := pskc.Read(r, key)
+		var out []ImportedToken
+		for _, t := range tokens {
+			out = append(out, ImportedToken{
+				DeviceID: codec.DeviceIDOf(t.Manufacturer, t.Serial), Manufacturer: t.Manufacturer, Serial: t.Serial, Model: t.Model,
+				Suite: t.Suite, Counter: t.Counter, Seed: t.Seed,
+			})
 		}
-		var file plainFile
-		err := json.NewDecoder(r).Decode(&file)
-		return file, err
+		return out, err
 	}
 }
 
@@ -49,8 +48,8 @@ type unit struct {
 	pin     string
 }
 
-func (u *unit) token() ImportedToken {
-	return ImportedToken{DeviceID: u.id, Manufacturer: "maker", Serial: u.serial, Model: "dsc_plus", Suite: dscSuite, Counter: 0, Seed: append([]byte(nil), u.seed...)}
+func (u *unit) token() pskc.Token {
+	return pskc.Token{Manufacturer: "maker", Serial: u.serial, Model: "dsc_plus", Suite: dscSuite, Seed: append(pskc.Secret(nil), u.seed...)}
 }
 
 // answer is the card's response to a question; each uses up a counter.
@@ -63,35 +62,18 @@ func (u *unit) answer(question string) string {
 }
 
 func newUnit(t testing.TB, serial string) *unit {
-	sum := uuid.NewSHA1(uuid.NameSpaceOID, []byte(serial))
-	return &unit{t: t, id: deviceID(sum), serial: serial, seed: []byte("seed of " + serial + " thirty-two bytes...")[:32], pin: "4711"}
-}
-
-// deviceID spells a device's id the way the codec does.
-func deviceID(id uuid.UUID) string {
-	return domain.DeviceID(string(base32hex(id[:])))
-}
-
-func base32hex(b []byte) []byte {
-	const alphabet = "0123456789abcdefghijklmnopqrstuv"
-	var out []byte
-	bits, n := uint32(0), 0
-	for _, v := range b {
-		bits, n = bits<<8|uint32(v), n+8
-		for n >= 5 {
-			out, n = append(out, alphabet[bits>>(n-5)&31]), n-5
-		}
+	return &unit{
+		t: t, id: codec.DeviceIDOf("maker", serial), serial: serial, seed: []byte("seed of " + serial + " thirty-two bytes...")[:32], pin: "4711",
 	}
-	if n > 0 {
-		out = append(out, alphabet[bits<<(5-n)&31])
-	}
-	return out
 }
 
-func (w *world) imports(file plainFile, header ...string) answer {
+func (w *world) imports(tokens []pskc.Token, header ...string) answer {
 	w.t.Helper()
-	text := must[[]byte](w.t)(json.Marshal(file))
-	return w.post(access.Operator, "/v1/devices/imports", map[string]any{"pskc": base64.StdEncoding.EncodeToString(text)}, header...)
+	var file bytes.Buffer
+	if err := pskc.Write(&file, []byte(transportKey), tokens); err != nil {
+		w.t.Fatal(err)
+	}
+	return w.post(access.Operator, "/v1/devices/imports", map[string]any{"pskc": base64.StdEncoding.EncodeToString(file.Bytes())}, header...)
 }
 
 // order asks for a card with the PIN 4711 and returns the request's id.
@@ -107,7 +89,7 @@ func (w *world) order(user string) string {
 func (w *world) card(serial, user string) *unit {
 	w.t.Helper()
 	u := newUnit(w.t, serial)
-	want[gen.DeviceImport](w.t, w.imports(plainFile{u.token()}), 200)
+	want[gen.DeviceImport](w.t, w.imports([]pskc.Token{u.token()}), 200)
 	request := w.order(user)
 	if a := want[gen.ActionResult](w.t, w.post(access.Operator, "/v1/devices/"+u.id+"/shipment", map[string]any{
 		"requestId": request, "dispatchedOn": "2026-03-02",
@@ -169,17 +151,17 @@ func TestDevicesAreImportedAllOrNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withPSKC)
 	a, b := newUnit(t, "SN-1"), newUnit(t, "SN-2")
-	first := want[gen.DeviceImport](t, w.imports(plainFile{a.token()}, headerKey, "i-1"), 200)
+	first := want[gen.DeviceImport](t, w.imports([]pskc.Token{a.token()}, headerKey, "i-1"), 200)
 	if len(first.Items) != 1 || first.Items[0].Outcome != gen.Registered || first.Items[0].DeviceId != a.id || len(first.Items[0].EventIds) != 1 {
 		t.Fatalf("first import: %+v", first)
 	}
-	repeat := w.imports(plainFile{a.token()}, headerKey, "i-1")
+	repeat := w.imports([]pskc.Token{a.token()}, headerKey, "i-1")
 	if got := want[gen.DeviceImport](t, repeat, 200); !cmp.Equal(got, first) || repeat.header.Get(headerReplayed) != "true" {
 		t.Fatalf("the repeat: %+v", got)
 	}
 	stolen := a.token()
-	stolen.Seed = []byte("another seed for the same number")
-	both := want[gen.DeviceImport](t, w.imports(plainFile{stolen, b.token()}), 200)
+	stolen.Seed = pskc.Secret("another seed for the same number")
+	both := want[gen.DeviceImport](t, w.imports([]pskc.Token{stolen, b.token()}), 200)
 	if both.Items[0].Outcome != gen.Known || both.Items[1].Outcome != gen.Registered || len(both.Items[0].EventIds) != 0 {
 		t.Fatalf("second import: %+v", both)
 	}
@@ -190,16 +172,17 @@ func TestDevicesAreImportedAllOrNone(t *testing.T) {
 	before := w.head()
 	other := b.token()
 	other.Suite = "OCRA-1:HOTP-SHA256-8:C-QN06"
-	if no := w.imports(plainFile{newUnit(t, "SN-3").token(), other}); no.status != http.StatusConflict || no.code(t) != "exists" || w.head() != before {
+	if no := w.imports([]pskc.Token{newUnit(t, "SN-3").token(), other}); no.status != http.StatusConflict || no.code(t) != "exists" || w.head() != before {
 		t.Errorf("other content: %d %s, %d events", no.status, no.body, w.head()-before)
 	}
-	text := base64.StdEncoding.EncodeToString([]byte(`{"not":"a file" ` + marker))
-	if no := w.post(access.Operator, "/v1/devices/imports", map[string]any{"pskc": text}); no.status != http.StatusUnprocessableEntity || no.code(t) != "pskc_invalid" {
-		t.Errorf("no file: %d %s", no.status, no.body)
+	text := base64.StdEncoding.EncodeToString([]byte("<" + marker + "/>"))
+	no := w.post(access.Operator, "/v1/devices/imports", map[string]any{"pskc": text})
+	if p := want[gen.Problem](t, no, http.StatusUnprocessableEntity); p.Code != "pskc_invalid" || p.Detail == "" || bytes.Contains(no.body, []byte(marker)) {
+		t.Errorf("no file: %s", no.body)
 	}
 	w.quiet(marker, string(a.seed), base64.StdEncoding.EncodeToString(a.seed))
 	bare := newWorld(t)
-	if no := bare.imports(plainFile{a.token()}); no.status != http.StatusConflict || no.code(t) != "transport_key_missing" {
+	if no := bare.imports([]pskc.Token{a.token()}); no.status != http.StatusConflict || no.code(t) != "transport_key_missing" {
 		t.Errorf("without a transport key: %d %s", no.status, no.body)
 	}
 }

@@ -165,6 +165,9 @@ func (s *Server) GetUserDecision(ctx context.Context, r gen.GetUserDecisionReque
 	if err := s.readLog(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.journal.User(ctx, r.UserId, func(*domain.User, time.Time) error { return nil }); err != nil {
+		return nil, err
+	}
 	p, err := s.journal.PolicyKnownAt(ctx, knownAt)
 	if err != nil {
 		return nil, err
@@ -181,11 +184,18 @@ func (s *Server) GetUserDecision(ctx context.Context, r gen.GetUserDecisionReque
 	}, nil
 }
 
-func (s *Server) decide(ctx context.Context, userID string, asOf, knownAt time.Time, p *domain.Policy) (domain.Decision, error) {
+// decide evaluates the rules for a user; it says not_evaluated about one who
+// was not registered by then.
+func (s *Server) decide(ctx context.Context, userID string, asOf, knownAt time.Time, p *domain.Policy) (d domain.Decision, err error) {
 	if s.decision != nil {
-		return s.decision(ctx, userID, asOf, knownAt)
+		d, err = s.decision(ctx, userID, asOf, knownAt)
+	} else {
+		d, err = s.journal.Decision(ctx, userID, asOf, p)
 	}
-	return s.journal.Decision(ctx, userID, asOf, p)
+	if d.Outcome == "" {
+		d = domain.Decision{Outcome: string(gen.NotEvaluated), MatchedRuleIDs: []string{}, PolicyVersion: p.Version, AsOf: asOf}
+	}
+	return d, err
 }
 
 func decisionFacts(f domain.DecisionFacts) gen.DecisionFacts {

@@ -134,8 +134,18 @@ func TestDecisionIsAskedForOnTwoAxes(t *testing.T) {
 	if d := decision("asOf=2026-04-02T00:00:00Z&knownAt=" + known.Format(time.RFC3339)); d.Basis.Outcome != gen.PermitOptOut {
 		t.Fatalf("as known before: %+v", d)
 	}
-	if d := decision("asOf=2026-03-02T00:00:00Z"); d.Basis.Outcome != gen.PermitOptOut {
+	if d := decision("asOf=2026-03-02T09:30:00Z"); d.Basis.Outcome != gen.PermitOptOut {
 		t.Fatalf("before it is in force: %+v", d)
+	}
+	if d := decision("asOf=2026-03-02T08:59:59Z"); d.Basis.Outcome != gen.NotEvaluated || d.Facts.Residence != "" {
+		t.Fatalf("before the user was registered: %+v", d)
+	}
+	w.acts(access.Frontend, "/v1/users/"+w.user+"/residence", map[string]any{"residence": "HK", "effectiveOn": "2026-03-02"}, recorded, "")
+	if d := decision("asOf=2026-03-02T09:30:00Z"); d.Basis.DecisiveRuleId != "HK-2FA-1" {
+		t.Fatalf("a move that was recorded late: %+v", d)
+	}
+	if d := decision("asOf=2026-03-02T09:30:00Z&knownAt=2026-03-02T09:30:00Z"); d.Basis.Outcome != gen.PermitOptOut || d.Facts.Residence != "DE" {
+		t.Fatalf("as it was known then: %+v", d)
 	}
 	if a := w.get(access.Auditor, "/v1/users/usr_00000000000000000000000000/decision"); a.status != http.StatusNotFound {
 		t.Errorf("nobody's decision: %d %s", a.status, a.body)

@@ -98,6 +98,7 @@ type world struct {
 	codec   *codec.Codec
 	journal *journal.Journal
 	views   *projections.Views
+	policy  *domain.Policy // what is built into the program
 	access  *access.Store
 	api     map[access.Role]string // a key for each role
 	ids     map[access.Role]string
@@ -128,9 +129,9 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	w.store = memstore.New(w.clock.Now)
 	w.keys = must[*keyring.Keyring](t)(keyring.Open(ctx, keyring.Options{Dir: t.TempDir(), Clock: w.clock.Now}))
 	w.codec = codec.New(w.keys)
-	policy := must[*domain.Policy](t)(domain.LoadPolicy())
+	w.policy = must[*domain.Policy](t)(domain.LoadPolicy())
 	w.journal = must[*journal.Journal](t)(journal.New(journal.Config{
-		Store: w.store, Codec: w.codec, Keyring: w.keys, Policy: policy, Clock: w.clock.Now,
+		Store: w.store, Codec: w.codec, Keyring: w.keys, Policy: w.policy, Clock: w.clock.Now,
 	}))
 	w.views = must[*projections.Views](t)(projections.Open(ctx, projections.Options{
 		Dir: t.TempDir(), Codec: w.codec, Clock: w.clock.Now,
@@ -146,7 +147,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	}
 	c := Config{
 		Journal: w.journal, Views: w.views, Store: w.store, Codec: w.codec, Tokens: w.keys, Access: w.access,
-		StateAt: w.stateAt, Demo: true, Inbox: inbox{{ID: "m1", Channel: "sms", To: "+852 •••• 4567", Text: "123456", At: w.clock.Now()}},
+		StateAt: w.stateAt, DecisionAt: w.decisionAt, Demo: true, Inbox: inbox{{ID: "m1", Channel: "sms", To: "+852 •••• 4567", Text: "123456", At: w.clock.Now()}},
 		Clock: w.clock, Logger: slog.New(slog.NewJSONHandler(w.log, nil)),
 	}
 	for _, f := range change {
@@ -167,8 +168,25 @@ func (w *world) close() {
 	}
 }
 
-func (w *world) stateAt(ctx context.Context, userID string, asOf time.Time) (PastUser, error) {
-	fold, err := replay.FoldUser(ctx, w.store, w.codec, userID, replay.AtTime(asOf))
+// point is a moment as known at another.
+func point(asOf, knownAt time.Time) replay.Point {
+	p := replay.AtTime(asOf)
+	if !knownAt.IsZero() {
+		p = p.KnownBy(replay.AtTime(knownAt))
+	}
+	return p
+}
+
+func (w *world) decisionAt(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error) {
+	v, err := replay.DecisionAt(ctx, w.store, w.codec, w.policy, userID, point(asOf, knownAt))
+	if err != nil || v.Decision == nil {
+		return domain.Decision{}, err
+	}
+	return *v.Decision, nil
+}
+
+func (w *world) stateAt(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error) {
+	fold, err := replay.FoldUser(ctx, w.store, w.codec, userID, point(asOf, knownAt))
 	if errors.Is(err, replay.ErrNotFound) || err == nil && fold.Last == nil {
 		return PastUser{}, nil
 	}

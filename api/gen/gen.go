@@ -161,6 +161,63 @@ func (e AuthenticatorStatus) Valid() bool {
 	}
 }
 
+// Defines values for AuthenticatorRowStatus.
+const (
+	AuthenticatorRowStatusActive    AuthenticatorRowStatus = "active"
+	AuthenticatorRowStatusExpired   AuthenticatorRowStatus = "expired"
+	AuthenticatorRowStatusRevoked   AuthenticatorRowStatus = "revoked"
+	AuthenticatorRowStatusSuspended AuthenticatorRowStatus = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the AuthenticatorRowStatus enum.
+func (e AuthenticatorRowStatus) Valid() bool {
+	switch e {
+	case AuthenticatorRowStatusActive:
+		return true
+	case AuthenticatorRowStatusExpired:
+		return true
+	case AuthenticatorRowStatusRevoked:
+		return true
+	case AuthenticatorRowStatusSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallStatus.
+const (
+	CallStatusAnswered   CallStatus = "answered"
+	CallStatusDispatched CallStatus = "dispatched"
+	CallStatusFailed     CallStatus = "failed"
+	CallStatusPlaced     CallStatus = "placed"
+	CallStatusRefused    CallStatus = "refused"
+	CallStatusRequested  CallStatus = "requested"
+	CallStatusUncertain  CallStatus = "uncertain"
+)
+
+// Valid indicates whether the value is a known member of the CallStatus enum.
+func (e CallStatus) Valid() bool {
+	switch e {
+	case CallStatusAnswered:
+		return true
+	case CallStatusDispatched:
+		return true
+	case CallStatusFailed:
+		return true
+	case CallStatusPlaced:
+		return true
+	case CallStatusRefused:
+		return true
+	case CallStatusRequested:
+		return true
+	case CallStatusUncertain:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ChallengeActions.
 const (
 	ChallengeActionsCancel   ChallengeActions = "cancel"
@@ -242,6 +299,27 @@ func (e ChallengeStatus) Valid() bool {
 	case ChallengeStatusSuperseded:
 		return true
 	case ChallengeStatusUndeliverable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ChargeKind.
+const (
+	DepositHeld     ChargeKind = "deposit_held"
+	DepositReleased ChargeKind = "deposit_released"
+	ReplacementFee  ChargeKind = "replacement_fee"
+)
+
+// Valid indicates whether the value is a known member of the ChargeKind enum.
+func (e ChargeKind) Valid() bool {
+	switch e {
+	case DepositHeld:
+		return true
+	case DepositReleased:
+		return true
+	case ReplacementFee:
 		return true
 	default:
 		return false
@@ -746,6 +824,24 @@ func (e Line) Valid() bool {
 	}
 }
 
+// Defines values for LockRowEndedBy.
+const (
+	LockRowEndedByAgent   LockRowEndedBy = "agent"
+	LockRowEndedByElapsed LockRowEndedBy = "elapsed"
+)
+
+// Valid indicates whether the value is a known member of the LockRowEndedBy enum.
+func (e LockRowEndedBy) Valid() bool {
+	switch e {
+	case LockRowEndedByAgent:
+		return true
+	case LockRowEndedByElapsed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LossRequestBy.
 const (
 	LossRequestByAgent  LossRequestBy = "agent"
@@ -1132,13 +1228,15 @@ func (e Platform) Valid() bool {
 
 // Defines values for ProcessKind.
 const (
-	ProcessKindCodeCard      ProcessKind = "code_card"
-	ProcessKindDevice        ProcessKind = "device"
-	ProcessKindDeviceSharing ProcessKind = "device_sharing"
-	ProcessKindEnrollment    ProcessKind = "enrollment"
-	ProcessKindMigration     ProcessKind = "migration"
-	ProcessKindRecovery      ProcessKind = "recovery"
-	ProcessKindUnification   ProcessKind = "unification"
+	ProcessKindCodeCard           ProcessKind = "code_card"
+	ProcessKindCredentialDelivery ProcessKind = "credential_delivery"
+	ProcessKindDeviceRequest      ProcessKind = "device_request"
+	ProcessKindDeviceSharing      ProcessKind = "device_sharing"
+	ProcessKindEnrollment         ProcessKind = "enrollment"
+	ProcessKindMigration          ProcessKind = "migration"
+	ProcessKindRecovery           ProcessKind = "recovery"
+	ProcessKindTemporaryPasscode  ProcessKind = "temporary_passcode"
+	ProcessKindUnification        ProcessKind = "unification"
 )
 
 // Valid indicates whether the value is a known member of the ProcessKind enum.
@@ -1146,7 +1244,9 @@ func (e ProcessKind) Valid() bool {
 	switch e {
 	case ProcessKindCodeCard:
 		return true
-	case ProcessKindDevice:
+	case ProcessKindCredentialDelivery:
+		return true
+	case ProcessKindDeviceRequest:
 		return true
 	case ProcessKindDeviceSharing:
 		return true
@@ -1156,7 +1256,33 @@ func (e ProcessKind) Valid() bool {
 		return true
 	case ProcessKindRecovery:
 		return true
+	case ProcessKindTemporaryPasscode:
+		return true
 	case ProcessKindUnification:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProcessRowOutcome.
+const (
+	ProcessRowOutcomeCancelled ProcessRowOutcome = "cancelled"
+	ProcessRowOutcomeDone      ProcessRowOutcome = "done"
+	ProcessRowOutcomeExpired   ProcessRowOutcome = "expired"
+	ProcessRowOutcomeRefused   ProcessRowOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ProcessRowOutcome enum.
+func (e ProcessRowOutcome) Valid() bool {
+	switch e {
+	case ProcessRowOutcomeCancelled:
+		return true
+	case ProcessRowOutcomeDone:
+		return true
+	case ProcessRowOutcomeExpired:
+		return true
+	case ProcessRowOutcomeRefused:
 		return true
 	default:
 		return false
@@ -1877,6 +2003,27 @@ func (e TimelineKind) Valid() bool {
 	}
 }
 
+// Defines values for TransactionRowOutcome.
+const (
+	TransactionRowOutcomeAbandoned TransactionRowOutcome = "abandoned"
+	TransactionRowOutcomeFailed    TransactionRowOutcome = "failed"
+	TransactionRowOutcomeSucceeded TransactionRowOutcome = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the TransactionRowOutcome enum.
+func (e TransactionRowOutcome) Valid() bool {
+	switch e {
+	case TransactionRowOutcomeAbandoned:
+		return true
+	case TransactionRowOutcomeFailed:
+		return true
+	case TransactionRowOutcomeSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UV.
 const (
 	UVAppPin         UV = "app_pin"
@@ -2322,8 +2469,52 @@ type AuthenticatorList struct {
 	Items []Authenticator `json:"items"`
 }
 
+// AuthenticatorRow defines model for AuthenticatorRow.
+type AuthenticatorRow struct {
+	AuthenticatorId        AuthenticatorId `json:"authenticatorId"`
+	DeviceId               string          `json:"deviceId,omitempty,omitzero"`
+	EnrolledAt             time.Time       `json:"enrolledAt"`
+	ExpiresAt              time.Time       `json:"expiresAt,omitempty,omitzero"`
+	FirstUsedAt            time.Time       `json:"firstUsedAt,omitempty,omitzero"`
+	FullUntil              time.Time       `json:"fullUntil,omitempty,omitzero"`
+	IdentityVerificationId string          `json:"identityVerificationId,omitempty,omitzero"`
+	InstallationId         string          `json:"installationId,omitempty,omitzero"`
+	Kind                   Kind            `json:"kind"`
+	LastUsedAt             time.Time       `json:"lastUsedAt,omitempty,omitzero"`
+
+	// ProcessId That bound it; absent when a reaction did
+	ProcessId string `json:"processId,omitempty,omitzero"`
+
+	// Proof Of that process
+	Proof          string    `json:"proof,omitempty,omitzero"`
+	ReportedLostAt time.Time `json:"reportedLostAt,omitempty,omitzero"`
+	Restricted     bool      `json:"restricted"`
+
+	// Revoked Why
+	Revoked   string    `json:"revoked,omitempty,omitzero"`
+	RevokedAt time.Time `json:"revokedAt,omitempty,omitzero"`
+
+	// SharingId By which it answers with another user's unit
+	SharingId   string                 `json:"sharingId,omitempty,omitzero"`
+	Status      AuthenticatorRowStatus `json:"status"`
+	SuccessorId string                 `json:"successorId,omitempty,omitzero"`
+
+	// Suspended Why
+	Suspended   string    `json:"suspended,omitempty,omitzero"`
+	SuspendedAt time.Time `json:"suspendedAt,omitempty,omitzero"`
+	Trigger     string    `json:"trigger,omitempty,omitzero"`
+	UserId      UserId    `json:"userId"`
+	Uv          string    `json:"uv,omitempty,omitzero"`
+}
+
+// AuthenticatorRowStatus defines model for AuthenticatorRow.Status.
+type AuthenticatorRowStatus string
+
 // CallId defines model for CallId.
 type CallId = string
+
+// CallStatus The furthest it got
+type CallStatus string
 
 // CarryingEntityRequest defines model for CarryingEntityRequest.
 type CarryingEntityRequest struct {
@@ -2418,6 +2609,20 @@ type ChallengeId = string
 // the app shows it · undeliverable: the provider refused it; resend or
 // fall back · the rest are final.
 type ChallengeStatus string
+
+// Charge defines model for Charge.
+type Charge struct {
+	Amount    Money      `json:"amount"`
+	FeeRuleId string     `json:"feeRuleId,omitempty,omitzero"`
+	Kind      ChargeKind `json:"kind"`
+
+	// Reason Of a fee
+	Reason     string    `json:"reason,omitempty,omitzero"`
+	RecordedAt time.Time `json:"recordedAt"`
+}
+
+// ChargeKind defines model for Charge.Kind.
+type ChargeKind string
 
 // ClientAnswer defines model for ClientAnswer.
 type ClientAnswer struct {
@@ -2601,6 +2806,42 @@ type DeliveryId = string
 type DepositRequest struct {
 	Amount   Money `json:"amount"`
 	Released bool  `json:"released"`
+}
+
+// Device defines model for Device.
+type Device struct {
+	ActivatedAt time.Time `json:"activatedAt,omitempty,omitzero"`
+
+	// ActivationDueOn It is activated by itself from this date on, 00:00 UTC
+	ActivationDueOn string `json:"activationDueOn,omitempty,omitzero"`
+
+	// Authenticators Of all users, oldest first, with those revoked
+	Authenticators []AuthenticatorRow `json:"authenticators"`
+
+	// Bindings As its own stream tells them, oldest first
+	Bindings []HostBinding `json:"bindings"`
+
+	// Charges Oldest first
+	Charges []Charge `json:"charges"`
+
+	// Condition On return
+	Condition    string    `json:"condition,omitempty,omitzero"`
+	DeviceId     DeviceId  `json:"deviceId"`
+	DispatchedOn string    `json:"dispatchedOn,omitempty,omitzero"`
+	Manufacturer string    `json:"manufacturer"`
+	Model        string    `json:"model"`
+	OcraSuite    string    `json:"ocraSuite"`
+	RegisteredAt time.Time `json:"registeredAt"`
+
+	// RequestId The order that the last shipment answered
+	RequestId  string    `json:"requestId,omitempty,omitzero"`
+	ReturnedAt time.Time `json:"returnedAt,omitempty,omitzero"`
+	ReturnedOn string    `json:"returnedOn,omitempty,omitzero"`
+	Serial     string    `json:"serial"`
+	ShippedAt  time.Time `json:"shippedAt,omitempty,omitzero"`
+
+	// UserId It was sent to last
+	UserId string `json:"userId,omitempty,omitzero"`
 }
 
 // DeviceId defines model for DeviceId.
@@ -2867,6 +3108,14 @@ type HolderResidenceRequest struct {
 	Residence Country `json:"residence"`
 }
 
+// HostBinding defines model for HostBinding.
+type HostBinding struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	BoundAt         time.Time       `json:"boundAt"`
+	UnboundAt       time.Time       `json:"unboundAt,omitempty,omitzero"`
+	UserId          UserId          `json:"userId"`
+}
+
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
@@ -2931,6 +3180,39 @@ type InboxMessage struct {
 	To      string    `json:"to"`
 }
 
+// Installation defines model for Installation.
+type Installation struct {
+	// App The last two are the former standalone apps
+	App        App    `json:"app"`
+	AppVersion string `json:"appVersion"`
+
+	// Authenticators Of all users, oldest first, with those revoked or moved
+	Authenticators []AuthenticatorRow `json:"authenticators"`
+
+	// Bindings As its own stream tells them, oldest first
+	Bindings       []HostBinding  `json:"bindings"`
+	HandsetId      string         `json:"handsetId"`
+	InstallationId InstallationId `json:"installationId"`
+	KeyAlgorithm   KeyAlgorithm   `json:"keyAlgorithm"`
+	Os             OS             `json:"os"`
+
+	// PinBlockedAt While the PIN is blocked
+	PinBlockedAt time.Time `json:"pinBlockedAt,omitempty,omitzero"`
+	PinChangedAt time.Time `json:"pinChangedAt,omitempty,omitzero"`
+
+	// PinPolicyVersion Attested last
+	PinPolicyVersion int       `json:"pinPolicyVersion,omitempty,omitzero"`
+	PublicKeyId      string    `json:"publicKeyId"`
+	PushChangedAt    time.Time `json:"pushChangedAt,omitempty,omitzero"`
+	PushService      string    `json:"pushService,omitempty,omitzero"`
+	RegisteredAt     time.Time `json:"registeredAt"`
+
+	// RetiredAt When another app took its place
+	RetiredAt     time.Time `json:"retiredAt,omitempty,omitzero"`
+	RetiredReason string    `json:"retiredReason,omitempty,omitzero"`
+	SuccessorId   string    `json:"successorId,omitempty,omitzero"`
+}
+
 // InstallationAnswer defines model for InstallationAnswer.
 type InstallationAnswer struct {
 	// EventIds Ids of the events that record the outcome
@@ -2973,6 +3255,42 @@ type LegalBasisOutcome string
 
 // Line defines model for Line.
 type Line string
+
+// LockList defines model for LockList.
+type LockList struct {
+	Count Count     `json:"count"`
+	Items []LockRow `json:"items"`
+	Page  Page      `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// LockRow defines model for LockRow.
+type LockRow struct {
+	// EndedAt When an agent ended it, or the ledger noted that it had elapsed
+	EndedAt time.Time      `json:"endedAt,omitempty,omitzero"`
+	EndedBy LockRowEndedBy `json:"endedBy,omitempty,omitzero"`
+
+	// Failures Consecutive counted failures that led to it
+	Failures       int       `json:"failures"`
+	FirstFailureAt time.Time `json:"firstFailureAt"`
+
+	// IdentityVerificationId By which an agent ended it
+	IdentityVerificationId string `json:"identityVerificationId,omitempty,omitzero"`
+
+	// InForce Whether it locks the user now
+	InForce       bool      `json:"inForce"`
+	LastFailureAt time.Time `json:"lastFailureAt"`
+	LockedAt      time.Time `json:"lockedAt"`
+
+	// Until When it ends by itself
+	Until  time.Time `json:"until"`
+	UserId UserId    `json:"userId"`
+}
+
+// LockRowEndedBy defines model for LockRow.EndedBy.
+type LockRowEndedBy string
 
 // LossRequest defines model for LossRequest.
 type LossRequest struct {
@@ -3394,6 +3712,59 @@ type ProblemItem struct {
 
 // ProcessKind defines model for ProcessKind.
 type ProcessKind string
+
+// ProcessList defines model for ProcessList.
+type ProcessList struct {
+	Count Count        `json:"count"`
+	Items []ProcessRow `json:"items"`
+	Page  Page         `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// ProcessRow defines model for ProcessRow.
+type ProcessRow struct {
+	// AuthenticatorId That came of it
+	AuthenticatorId string    `json:"authenticatorId,omitempty,omitzero"`
+	DeviceId        string    `json:"deviceId,omitempty,omitzero"`
+	EndedAt         time.Time `json:"endedAt,omitempty,omitzero"`
+	ExpiresAt       time.Time `json:"expiresAt,omitempty,omitzero"`
+
+	// Id Absent when it was refused at its start
+	Id                     string      `json:"id,omitempty,omitzero"`
+	IdentityVerificationId string      `json:"identityVerificationId,omitempty,omitzero"`
+	InstallationId         string      `json:"installationId,omitempty,omitzero"`
+	Kind                   ProcessKind `json:"kind"`
+
+	// Open Whether it can go on now
+	Open    bool              `json:"open"`
+	Outcome ProcessRowOutcome `json:"outcome,omitempty,omitzero"`
+
+	// OwnerUserId Whose unit is to be shared
+	OwnerUserId string    `json:"ownerUserId,omitempty,omitzero"`
+	PhoneId     string    `json:"phoneId,omitempty,omitzero"`
+	Proof       string    `json:"proof,omitempty,omitzero"`
+	ProvedAt    time.Time `json:"provedAt,omitempty,omitzero"`
+
+	// ReasonCode Of a refusal or cancellation, or of the newest refusal on the way
+	ReasonCode string `json:"reasonCode,omitempty,omitzero"`
+
+	// SourceAuthenticatorId That is to be moved, brought back or replaced
+	SourceAuthenticatorId string    `json:"sourceAuthenticatorId,omitempty,omitzero"`
+	StartedAt             time.Time `json:"startedAt"`
+
+	// Step The furthest it got
+	Step   string `json:"step"`
+	UserId UserId `json:"userId"`
+	Uv     string `json:"uv,omitempty,omitzero"`
+
+	// Variant Flow, cause, case, model, kind of card or what is delivered
+	Variant string `json:"variant,omitempty,omitzero"`
+}
+
+// ProcessRowOutcome defines model for ProcessRow.Outcome.
+type ProcessRowOutcome string
 
 // ProcessStep The process a challenge belongs to, and where it is
 type ProcessStep struct {
@@ -4059,6 +4430,48 @@ type TimeZone = string
 // TimelineKind defines model for TimelineKind.
 type TimelineKind string
 
+// TransactionList defines model for TransactionList.
+type TransactionList struct {
+	Count Count            `json:"count"`
+	Items []TransactionRow `json:"items"`
+	Page  Page             `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// TransactionRow defines model for TransactionRow.
+type TransactionRow struct {
+	AuthenticationId AuthenticationId `json:"authenticationId"`
+
+	// AuthenticatorKind Of a success by a second factor
+	AuthenticatorKind string    `json:"authenticatorKind,omitempty,omitzero"`
+	ClientVersion     string    `json:"clientVersion,omitempty,omitzero"`
+	DeviceRef         string    `json:"deviceRef,omitempty,omitzero"`
+	EndedAt           time.Time `json:"endedAt,omitempty,omitzero"`
+	EndedEventId      string    `json:"endedEventId,omitempty,omitzero"`
+
+	// Factors Of a success
+	Factors int `json:"factors,omitempty,omitzero"`
+
+	// Outcome Absent while it goes on, for a process, and when it was left alone
+	Outcome        TransactionRowOutcome `json:"outcome,omitempty,omitzero"`
+	Platform       Platform              `json:"platform"`
+	ProtectionRank *int                  `json:"protectionRank,omitempty"`
+	Purpose        string                `json:"purpose"`
+
+	// ReasonCode Of a failure
+	ReasonCode     string    `json:"reasonCode,omitempty,omitzero"`
+	ReleaseChannel string    `json:"releaseChannel,omitempty,omitzero"`
+	Scope          string    `json:"scope,omitempty,omitzero"`
+	StartedAt      time.Time `json:"startedAt"`
+	StartedEventId EventId   `json:"startedEventId"`
+	UserId         UserId    `json:"userId"`
+}
+
+// TransactionRowOutcome Absent while it goes on, for a process, and when it was left alone
+type TransactionRowOutcome string
+
 // UV defines model for UV.
 type UV string
 
@@ -4177,7 +4590,10 @@ type UserState struct {
 	FailureCount    *int                 `json:"failureCount,omitempty"`
 
 	// Known Whether the user was registered by then
-	Known       bool          `json:"known"`
+	Known bool `json:"known"`
+
+	// KnownAt As asked
+	KnownAt     time.Time     `json:"knownAt,omitempty,omitzero"`
 	LastEventId EventId       `json:"lastEventId,omitempty,omitzero"`
 	Locale      string        `json:"locale,omitempty,omitzero"`
 	LockedUntil time.Time     `json:"lockedUntil,omitempty,omitzero"`
@@ -4264,6 +4680,58 @@ type VoiceCall struct {
 
 // VoiceCallStatus defines model for VoiceCall.Status.
 type VoiceCallStatus string
+
+// VoiceCallList defines model for VoiceCallList.
+type VoiceCallList struct {
+	Count Count          `json:"count"`
+	Items []VoiceCallRow `json:"items"`
+	Page  Page           `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// VoiceCallRow defines model for VoiceCallRow.
+type VoiceCallRow struct {
+	AnsweredAt time.Time `json:"answeredAt,omitempty,omitzero"`
+
+	// CallId Absent for a refused call
+	CallId       string      `json:"callId,omitempty,omitzero"`
+	ChallengeId  ChallengeId `json:"challengeId"`
+	CodeSeq      int         `json:"codeSeq,omitempty,omitzero"`
+	DispatchedAt time.Time   `json:"dispatchedAt,omitempty,omitzero"`
+	DurationS    *int64      `json:"durationS,omitempty"`
+	FailedAt     time.Time   `json:"failedAt,omitempty,omitzero"`
+	Failure      string      `json:"failure,omitempty,omitzero"`
+	Gateway      string      `json:"gateway,omitempty,omitzero"`
+	Locale       string      `json:"locale,omitempty,omitzero"`
+
+	// PhoneId Absent for a refused call
+	PhoneId      string    `json:"phoneId,omitempty,omitzero"`
+	PlacedAt     time.Time `json:"placedAt,omitempty,omitzero"`
+	Platform     string    `json:"platform,omitempty,omitzero"`
+	Provider     string    `json:"provider,omitempty,omitzero"`
+	ProviderCode string    `json:"providerCode,omitempty,omitzero"`
+	ProviderRef  string    `json:"providerRef,omitempty,omitzero"`
+
+	// ReasonCode Of a refused call
+	ReasonCode     string    `json:"reasonCode,omitempty,omitzero"`
+	ReleaseChannel string    `json:"releaseChannel,omitempty,omitzero"`
+	RequestedAt    time.Time `json:"requestedAt"`
+	RetryAfterS    int64     `json:"retryAfterS,omitempty,omitzero"`
+
+	// SlaMissed It was placed later than promised
+	SlaMissed bool `json:"slaMissed,omitempty,omitzero"`
+
+	// Status The furthest it got
+	Status      CallStatus `json:"status"`
+	TemplateId  string     `json:"templateId,omitempty,omitzero"`
+	UncertainAt time.Time  `json:"uncertainAt,omitempty,omitzero"`
+	UserId      UserId     `json:"userId"`
+
+	// WaitMs From request to placement
+	WaitMs *int64 `json:"waitMs,omitempty"`
+}
 
 // WaitingCredential defines model for WaitingCredential.
 type WaitingCredential struct {
@@ -4473,6 +4941,15 @@ type ImportDevicesParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// GetDeviceParams defines parameters for GetDevice.
+type GetDeviceParams struct {
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
 // RecordDepositParams defines parameters for RecordDeposit.
 type RecordDepositParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
@@ -4593,6 +5070,15 @@ type RegisterInstallationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// GetInstallationParams defines parameters for GetInstallation.
+type GetInstallationParams struct {
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
 // ListInstallationChallengesParams defines parameters for ListInstallationChallenges.
 type ListInstallationChallengesParams struct {
 	// AuthledgerInstallationProof `<unix ms>.<base64url signature>` over `authledger/request/v1\n` METHOD `\n` path `\n` unix ms; 60 s either way
@@ -4648,6 +5134,33 @@ type RegisterPushTokenParams struct {
 type RemoveUserFromInstallationParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListLocksParams defines parameters for ListLocks.
+type ListLocksParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// InForceAt In force at this moment
+	InForceAt time.Time `form:"inForceAt,omitempty" json:"inForceAt,omitempty,omitzero"`
+
+	// Since Begun from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Begun before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
 }
 
 // ListMessagesParams defines parameters for ListMessages.
@@ -4824,6 +5337,36 @@ type WithdrawRuleParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListProcessesParams defines parameters for ListProcesses.
+type ListProcessesParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// Kind Of this kind
+	Kind ProcessKind `form:"kind,omitempty" json:"kind,omitempty,omitzero"`
+
+	// OpenAt That could go on at this moment
+	OpenAt time.Time `form:"openAt,omitempty" json:"openAt,omitempty,omitzero"`
+
+	// Since Begun from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Begun before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
 // CancelRecoveryParams defines parameters for CancelRecovery.
 type CancelRecoveryParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
@@ -4850,6 +5393,30 @@ type ResendRecoveryCodeParams struct {
 
 // GetTimelineParams defines parameters for GetTimeline.
 type GetTimelineParams struct {
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
+// ListTransactionsParams defines parameters for ListTransactions.
+type ListTransactionsParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId" json:"userId"`
+
+	// Since Recorded from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Recorded before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
 	// Limit Rows of a page
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
@@ -5006,6 +5573,9 @@ type GetUserStateParams struct {
 	// AsOf The moment; now when absent
 	AsOf time.Time `form:"asOf,omitempty" json:"asOf,omitempty,omitzero"`
 
+	// KnownAt What had entered the ledger by then; asOf when absent
+	KnownAt time.Time `form:"knownAt,omitempty" json:"knownAt,omitempty,omitzero"`
+
 	// Purpose Why the reader looks; recorded with the read
 	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
 }
@@ -5026,6 +5596,36 @@ type DetectUnificationParams struct {
 type UnlockUserParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListVoiceCallsParams defines parameters for ListVoiceCalls.
+type ListVoiceCallsParams struct {
+	// UserId To this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// PhoneId To this phone
+	PhoneId PhoneId `form:"phoneId,omitempty" json:"phoneId,omitempty,omitzero"`
+
+	// Status In this status
+	Status CallStatus `form:"status,omitempty" json:"status,omitempty,omitzero"`
+
+	// Since Requested from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Requested before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
 }
 
 // SetClockJSONRequestBody defines body for SetClock for application/json ContentType.
@@ -5345,6 +5945,9 @@ type ServerInterface interface {
 	// ImportDevices Register units from the manufacturer's file
 	// (POST /v1/devices/imports)
 	ImportDevices(ctx echo.Context, params ImportDevicesParams) error
+	// GetDevice A physical unit, where it is, who answers with it and what it cost
+	// (GET /v1/devices/{deviceId})
+	GetDevice(ctx echo.Context, deviceId DeviceId, params GetDeviceParams) error
 	// RecordDeposit Record that a deposit is held or was released
 	// (POST /v1/devices/{deviceId}/deposits)
 	RecordDeposit(ctx echo.Context, deviceId DeviceId, params RecordDepositParams) error
@@ -5384,6 +5987,9 @@ type ServerInterface interface {
 	// RegisterInstallation Register an installation of the app
 	// (POST /v1/installations)
 	RegisterInstallation(ctx echo.Context, params RegisterInstallationParams) error
+	// GetInstallation An installation and who lives, or lived, on it
+	// (GET /v1/installations/{installationId})
+	GetInstallation(ctx echo.Context, installationId InstallationId, params GetInstallationParams) error
 	// ListInstallationChallenges What waits for this installation
 	// (GET /v1/installations/{installationId}/challenges)
 	ListInstallationChallenges(ctx echo.Context, installationId InstallationId, params ListInstallationChallengesParams) error
@@ -5411,6 +6017,9 @@ type ServerInterface interface {
 	// RemoveUserFromInstallation Take a user's IB Key off this installation
 	// (POST /v1/installations/{installationId}/users/{userId}/removal)
 	RemoveUserFromInstallation(ctx echo.Context, installationId InstallationId, userId UserId, params RemoveUserFromInstallationParams) error
+	// ListLocks The register of locks
+	// (GET /v1/locks)
+	ListLocks(ctx echo.Context, params ListLocksParams) error
 	// ListMessages The register of messages
 	// (GET /v1/messages)
 	ListMessages(ctx echo.Context, params ListMessagesParams) error
@@ -5471,6 +6080,9 @@ type ServerInterface interface {
 	// WithdrawRule End a rule from a date on
 	// (POST /v1/policy/rules/{ruleId}/withdrawal)
 	WithdrawRule(ctx echo.Context, ruleId RuleId, params WithdrawRuleParams) error
+	// ListProcesses The register of processes
+	// (GET /v1/processes)
+	ListProcesses(ctx echo.Context, params ListProcessesParams) error
 	// CancelRecovery Give it up
 	// (POST /v1/recoveries/{recoveryId}/cancel)
 	CancelRecovery(ctx echo.Context, recoveryId RecoveryId, params CancelRecoveryParams) error
@@ -5486,6 +6098,9 @@ type ServerInterface interface {
 	// GetTimeline Everything that happened to one thing, oldest first
 	// (GET /v1/timelines/{kind}/{id})
 	GetTimeline(ctx echo.Context, kind TimelineKind, id AnyId, params GetTimelineParams) error
+	// ListTransactions The authentications of a user and how they ended
+	// (GET /v1/transactions)
+	ListTransactions(ctx echo.Context, params ListTransactionsParams) error
 	// CompleteUnification Move IB Key out of the standalone app
 	// (POST /v1/unifications/{unificationId}/complete)
 	CompleteUnification(ctx echo.Context, unificationId UnificationId, params CompleteUnificationParams) error
@@ -5564,6 +6179,9 @@ type ServerInterface interface {
 	// UnlockUser End a lock early
 	// (POST /v1/users/{userId}/unlock)
 	UnlockUser(ctx echo.Context, userId UserId, params UnlockUserParams) error
+	// ListVoiceCalls The register of voice calls
+	// (GET /v1/voice-calls)
+	ListVoiceCalls(ctx echo.Context, params ListVoiceCallsParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -6450,6 +7068,48 @@ func (w *ServerInterfaceWrapper) ImportDevices(ctx echo.Context) error {
 	return err
 }
 
+// GetDevice converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDevice(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "deviceId" -------------
+	var deviceId DeviceId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceId", ctx.Param("deviceId"), &deviceId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter deviceId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDeviceParams
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDevice(ctx, deviceId, params)
+	return err
+}
+
 // RecordDeposit converts echo context to params.
 func (w *ServerInterfaceWrapper) RecordDeposit(ctx echo.Context) error {
 	var err error
@@ -6991,6 +7651,48 @@ func (w *ServerInterfaceWrapper) RegisterInstallation(ctx echo.Context) error {
 	return err
 }
 
+// GetInstallation converts echo context to params.
+func (w *ServerInterfaceWrapper) GetInstallation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "installationId" -------------
+	var installationId InstallationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "installationId", ctx.Param("installationId"), &installationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter installationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInstallationParams
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetInstallation(ctx, installationId, params)
+	return err
+}
+
 // ListInstallationChallenges converts echo context to params.
 func (w *ServerInterfaceWrapper) ListInstallationChallenges(ctx echo.Context) error {
 	var err error
@@ -7377,6 +8079,83 @@ func (w *ServerInterfaceWrapper) RemoveUserFromInstallation(ctx echo.Context) er
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RemoveUserFromInstallation(ctx, installationId, userId, params)
+	return err
+}
+
+// ListLocks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListLocks(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLocksParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "inForceAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "inForceAt", ctx.QueryParams(), &params.InForceAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter inForceAt: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListLocks(ctx, params)
 	return err
 }
 
@@ -8175,6 +8954,90 @@ func (w *ServerInterfaceWrapper) WithdrawRule(ctx echo.Context) error {
 	return err
 }
 
+// ListProcesses converts echo context to params.
+func (w *ServerInterfaceWrapper) ListProcesses(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProcessesParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "openAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "openAt", ctx.QueryParams(), &params.OpenAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter openAt: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListProcesses(ctx, params)
+	return err
+}
+
 // CancelRecovery converts echo context to params.
 func (w *ServerInterfaceWrapper) CancelRecovery(ctx echo.Context) error {
 	var err error
@@ -8388,6 +9251,76 @@ func (w *ServerInterfaceWrapper) GetTimeline(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetTimeline(ctx, kind, id, params)
+	return err
+}
+
+// ListTransactions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTransactions(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTransactionsParams
+	// ------------- Required query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTransactions(ctx, params)
 	return err
 }
 
@@ -9237,6 +10170,13 @@ func (w *ServerInterfaceWrapper) GetUserState(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter asOf: %s", err))
 	}
 
+	// ------------- Optional query parameter "knownAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "knownAt", ctx.QueryParams(), &params.KnownAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter knownAt: %s", err))
+	}
+
 	// ------------- Optional query parameter "purpose" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -9360,6 +10300,90 @@ func (w *ServerInterfaceWrapper) UnlockUser(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UnlockUser(ctx, userId, params)
+	return err
+}
+
+// ListVoiceCalls converts echo context to params.
+func (w *ServerInterfaceWrapper) ListVoiceCalls(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListVoiceCallsParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "phoneId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "phoneId", ctx.QueryParams(), &params.PhoneId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter phoneId: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListVoiceCalls(ctx, params)
 	return err
 }
 
@@ -9505,6 +10529,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/users/:userId/state", wrapper.GetUserState, options.OperationMiddlewares["getUserState"]...)
 	router.GET(options.BaseURL+"/v1/opt-outs", wrapper.ListOptOuts, options.OperationMiddlewares["listOptOuts"]...)
 	router.GET(options.BaseURL+"/v1/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
+	router.GET(options.BaseURL+"/v1/installations/:installationId", wrapper.GetInstallation, options.OperationMiddlewares["getInstallation"]...)
+	router.GET(options.BaseURL+"/v1/devices/:deviceId", wrapper.GetDevice, options.OperationMiddlewares["getDevice"]...)
+	router.GET(options.BaseURL+"/v1/locks", wrapper.ListLocks, options.OperationMiddlewares["listLocks"]...)
+	router.GET(options.BaseURL+"/v1/processes", wrapper.ListProcesses, options.OperationMiddlewares["listProcesses"]...)
+	router.GET(options.BaseURL+"/v1/voice-calls", wrapper.ListVoiceCalls, options.OperationMiddlewares["listVoiceCalls"]...)
+	router.GET(options.BaseURL+"/v1/transactions", wrapper.ListTransactions, options.OperationMiddlewares["listTransactions"]...)
 	router.GET(options.BaseURL+"/v1/meta/event-types", wrapper.ListEventTypes, options.OperationMiddlewares["listEventTypes"]...)
 	router.GET(options.BaseURL+"/v1/meta/reason-codes", wrapper.ListReasonCodes, options.OperationMiddlewares["listReasonCodes"]...)
 	router.GET(options.BaseURL+"/dev/inbox", wrapper.GetInbox, options.OperationMiddlewares["getInbox"]...)
@@ -10686,6 +11716,46 @@ func (response ImportDevicesdefaultApplicationProblemPlusJSONResponse) VisitImpo
 	return err
 }
 
+type GetDeviceRequestObject struct {
+	DeviceId DeviceId `json:"deviceId"`
+	Params   GetDeviceParams
+}
+
+type GetDeviceResponseObject interface {
+	VisitGetDeviceResponse(w http.ResponseWriter) error
+}
+
+type GetDevice200JSONResponse Device
+
+func (response GetDevice200JSONResponse) VisitGetDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDevicedefaultApplicationProblemPlusJSONResponse) VisitGetDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RecordDepositRequestObject struct {
 	DeviceId DeviceId `json:"deviceId"`
 	Params   RecordDepositParams
@@ -11227,6 +12297,46 @@ func (response RegisterInstallationdefaultApplicationProblemPlusJSONResponse) Vi
 	return err
 }
 
+type GetInstallationRequestObject struct {
+	InstallationId InstallationId `json:"installationId"`
+	Params         GetInstallationParams
+}
+
+type GetInstallationResponseObject interface {
+	VisitGetInstallationResponse(w http.ResponseWriter) error
+}
+
+type GetInstallation200JSONResponse Installation
+
+func (response GetInstallation200JSONResponse) VisitGetInstallationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstallationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetInstallationdefaultApplicationProblemPlusJSONResponse) VisitGetInstallationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInstallationChallengesRequestObject struct {
 	InstallationId InstallationId `json:"installationId"`
 	Params         ListInstallationChallengesParams
@@ -11587,6 +12697,45 @@ type RemoveUserFromInstallationdefaultApplicationProblemPlusJSONResponse struct 
 }
 
 func (response RemoveUserFromInstallationdefaultApplicationProblemPlusJSONResponse) VisitRemoveUserFromInstallationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLocksRequestObject struct {
+	Params ListLocksParams
+}
+
+type ListLocksResponseObject interface {
+	VisitListLocksResponse(w http.ResponseWriter) error
+}
+
+type ListLocks200JSONResponse LockList
+
+func (response ListLocks200JSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLocksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListLocksdefaultApplicationProblemPlusJSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12417,6 +13566,45 @@ func (response WithdrawRuledefaultApplicationProblemPlusJSONResponse) VisitWithd
 	return err
 }
 
+type ListProcessesRequestObject struct {
+	Params ListProcessesParams
+}
+
+type ListProcessesResponseObject interface {
+	VisitListProcessesResponse(w http.ResponseWriter) error
+}
+
+type ListProcesses200JSONResponse ProcessList
+
+func (response ListProcesses200JSONResponse) VisitListProcessesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProcessesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProcessesdefaultApplicationProblemPlusJSONResponse) VisitListProcessesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CancelRecoveryRequestObject struct {
 	RecoveryId RecoveryId `json:"recoveryId"`
 	Params     CancelRecoveryParams
@@ -12611,6 +13799,45 @@ type GetTimelinedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetTimelinedefaultApplicationProblemPlusJSONResponse) VisitGetTimelineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTransactionsRequestObject struct {
+	Params ListTransactionsParams
+}
+
+type ListTransactionsResponseObject interface {
+	VisitListTransactionsResponse(w http.ResponseWriter) error
+}
+
+type ListTransactions200JSONResponse TransactionList
+
+func (response ListTransactions200JSONResponse) VisitListTransactionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTransactionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTransactionsdefaultApplicationProblemPlusJSONResponse) VisitListTransactionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13837,6 +15064,45 @@ func (response UnlockUserdefaultApplicationProblemPlusJSONResponse) VisitUnlockU
 	return err
 }
 
+type ListVoiceCallsRequestObject struct {
+	Params ListVoiceCallsParams
+}
+
+type ListVoiceCallsResponseObject interface {
+	VisitListVoiceCallsResponse(w http.ResponseWriter) error
+}
+
+type ListVoiceCalls200JSONResponse VoiceCallList
+
+func (response ListVoiceCalls200JSONResponse) VisitListVoiceCallsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVoiceCallsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListVoiceCallsdefaultApplicationProblemPlusJSONResponse) VisitListVoiceCallsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetClock The simulated time
@@ -13920,6 +15186,9 @@ type StrictServerInterface interface {
 	// ImportDevices Register units from the manufacturer's file
 	// (POST /v1/devices/imports)
 	ImportDevices(ctx context.Context, request ImportDevicesRequestObject) (ImportDevicesResponseObject, error)
+	// GetDevice A physical unit, where it is, who answers with it and what it cost
+	// (GET /v1/devices/{deviceId})
+	GetDevice(ctx context.Context, request GetDeviceRequestObject) (GetDeviceResponseObject, error)
 	// RecordDeposit Record that a deposit is held or was released
 	// (POST /v1/devices/{deviceId}/deposits)
 	RecordDeposit(ctx context.Context, request RecordDepositRequestObject) (RecordDepositResponseObject, error)
@@ -13959,6 +15228,9 @@ type StrictServerInterface interface {
 	// RegisterInstallation Register an installation of the app
 	// (POST /v1/installations)
 	RegisterInstallation(ctx context.Context, request RegisterInstallationRequestObject) (RegisterInstallationResponseObject, error)
+	// GetInstallation An installation and who lives, or lived, on it
+	// (GET /v1/installations/{installationId})
+	GetInstallation(ctx context.Context, request GetInstallationRequestObject) (GetInstallationResponseObject, error)
 	// ListInstallationChallenges What waits for this installation
 	// (GET /v1/installations/{installationId}/challenges)
 	ListInstallationChallenges(ctx context.Context, request ListInstallationChallengesRequestObject) (ListInstallationChallengesResponseObject, error)
@@ -13986,6 +15258,9 @@ type StrictServerInterface interface {
 	// RemoveUserFromInstallation Take a user's IB Key off this installation
 	// (POST /v1/installations/{installationId}/users/{userId}/removal)
 	RemoveUserFromInstallation(ctx context.Context, request RemoveUserFromInstallationRequestObject) (RemoveUserFromInstallationResponseObject, error)
+	// ListLocks The register of locks
+	// (GET /v1/locks)
+	ListLocks(ctx context.Context, request ListLocksRequestObject) (ListLocksResponseObject, error)
 	// ListMessages The register of messages
 	// (GET /v1/messages)
 	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
@@ -14046,6 +15321,9 @@ type StrictServerInterface interface {
 	// WithdrawRule End a rule from a date on
 	// (POST /v1/policy/rules/{ruleId}/withdrawal)
 	WithdrawRule(ctx context.Context, request WithdrawRuleRequestObject) (WithdrawRuleResponseObject, error)
+	// ListProcesses The register of processes
+	// (GET /v1/processes)
+	ListProcesses(ctx context.Context, request ListProcessesRequestObject) (ListProcessesResponseObject, error)
 	// CancelRecovery Give it up
 	// (POST /v1/recoveries/{recoveryId}/cancel)
 	CancelRecovery(ctx context.Context, request CancelRecoveryRequestObject) (CancelRecoveryResponseObject, error)
@@ -14061,6 +15339,9 @@ type StrictServerInterface interface {
 	// GetTimeline Everything that happened to one thing, oldest first
 	// (GET /v1/timelines/{kind}/{id})
 	GetTimeline(ctx context.Context, request GetTimelineRequestObject) (GetTimelineResponseObject, error)
+	// ListTransactions The authentications of a user and how they ended
+	// (GET /v1/transactions)
+	ListTransactions(ctx context.Context, request ListTransactionsRequestObject) (ListTransactionsResponseObject, error)
 	// CompleteUnification Move IB Key out of the standalone app
 	// (POST /v1/unifications/{unificationId}/complete)
 	CompleteUnification(ctx context.Context, request CompleteUnificationRequestObject) (CompleteUnificationResponseObject, error)
@@ -14139,6 +15420,9 @@ type StrictServerInterface interface {
 	// UnlockUser End a lock early
 	// (POST /v1/users/{userId}/unlock)
 	UnlockUser(ctx context.Context, request UnlockUserRequestObject) (UnlockUserResponseObject, error)
+	// ListVoiceCalls The register of voice calls
+	// (GET /v1/voice-calls)
+	ListVoiceCalls(ctx context.Context, request ListVoiceCallsRequestObject) (ListVoiceCallsResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -15352,6 +16636,32 @@ func (sh *strictHandler) ImportDevices(ctx echo.Context, params ImportDevicesPar
 	return nil
 }
 
+// GetDevice operation middleware
+func (sh *strictHandler) GetDevice(ctx echo.Context, deviceId DeviceId, params GetDeviceParams) error {
+	var request GetDeviceRequestObject
+
+	request.DeviceId = deviceId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDevice(ctx.Request().Context(), request.(GetDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDevice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDeviceResponseObject); ok {
+		return validResponse.VisitGetDeviceResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // RecordDeposit operation middleware
 func (sh *strictHandler) RecordDeposit(ctx echo.Context, deviceId DeviceId, params RecordDepositParams) error {
 	var request RecordDepositRequestObject
@@ -15923,6 +17233,32 @@ func (sh *strictHandler) RegisterInstallation(ctx echo.Context, params RegisterI
 	return nil
 }
 
+// GetInstallation operation middleware
+func (sh *strictHandler) GetInstallation(ctx echo.Context, installationId InstallationId, params GetInstallationParams) error {
+	var request GetInstallationRequestObject
+
+	request.InstallationId = installationId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInstallation(ctx.Request().Context(), request.(GetInstallationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInstallation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetInstallationResponseObject); ok {
+		return validResponse.VisitGetInstallationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListInstallationChallenges operation middleware
 func (sh *strictHandler) ListInstallationChallenges(ctx echo.Context, installationId InstallationId, params ListInstallationChallengesParams) error {
 	var request ListInstallationChallengesRequestObject
@@ -16322,6 +17658,31 @@ func (sh *strictHandler) RemoveUserFromInstallation(ctx echo.Context, installati
 		return err
 	} else if validResponse, ok := response.(RemoveUserFromInstallationResponseObject); ok {
 		return validResponse.VisitRemoveUserFromInstallationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListLocks operation middleware
+func (sh *strictHandler) ListLocks(ctx echo.Context, params ListLocksParams) error {
+	var request ListLocksRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLocks(ctx.Request().Context(), request.(ListLocksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLocks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListLocksResponseObject); ok {
+		return validResponse.VisitListLocksResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -17149,6 +18510,31 @@ func (sh *strictHandler) WithdrawRule(ctx echo.Context, ruleId RuleId, params Wi
 	return nil
 }
 
+// ListProcesses operation middleware
+func (sh *strictHandler) ListProcesses(ctx echo.Context, params ListProcessesParams) error {
+	var request ListProcessesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProcesses(ctx.Request().Context(), request.(ListProcessesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProcesses")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListProcessesResponseObject); ok {
+		return validResponse.VisitListProcessesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CancelRecovery operation middleware
 func (sh *strictHandler) CancelRecovery(ctx echo.Context, recoveryId RecoveryId, params CancelRecoveryParams) error {
 	var request CancelRecoveryRequestObject
@@ -17372,6 +18758,31 @@ func (sh *strictHandler) GetTimeline(ctx echo.Context, kind TimelineKind, id Any
 		return err
 	} else if validResponse, ok := response.(GetTimelineResponseObject); ok {
 		return validResponse.VisitGetTimelineResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListTransactions operation middleware
+func (sh *strictHandler) ListTransactions(ctx echo.Context, params ListTransactionsParams) error {
+	var request ListTransactionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTransactions(ctx.Request().Context(), request.(ListTransactionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTransactions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTransactionsResponseObject); ok {
+		return validResponse.VisitListTransactionsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -18565,436 +19976,497 @@ func (sh *strictHandler) UnlockUser(ctx echo.Context, userId UserId, params Unlo
 	return nil
 }
 
+// ListVoiceCalls operation middleware
+func (sh *strictHandler) ListVoiceCalls(ctx echo.Context, params ListVoiceCallsParams) error {
+	var request ListVoiceCallsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListVoiceCalls(ctx.Request().Context(), request.(ListVoiceCallsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListVoiceCalls")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListVoiceCallsResponseObject); ok {
+		return validResponse.VisitListVoiceCallsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37cttI0if6KhXcjejuGerqW1v644Qsy2Nt25ZGkru/maYPWQSKZI3AKjSqIJrj44h9ln2J/X8fZZ/k",
-	"RGVWAQUSIAGIus3MF19MWySIumVm5fWX3zqBnMZSMKFV5+BbJ6YJnTLNEvjraKRZYv4RMhUkPNZcis5B",
-	"ZxDTMdsW7KseEDkiesKI+YQM2Ugm7BA+kHrCEpK/jkxTpcmQwZeKTlmn2+HmZX+kLJl3uh1hPjvoUBiy",
-	"21HBhE2pGXtKv35gYqwnnYPnu7vdTky1Zon56f/7+9HW3+nWP3e3Xve3vnzb6z7f3f3+3zvdjp7H5l1K",
-	"J1yMO9+/dztH6my0vJCrCSNTOWVCEz2hmnBFqLpmIaFDmepDIuSMzCZMEDpUTOiqKZt3+zMeyWRKdeeg",
-	"E1LNtjSHxZbMKdUTJjQPqJnOaWh+Cu+PqZ54r198rNtJ2B8pT1jYOdBJyvyh/3vCRp2Dzn/byY91B79V",
-	"O0vjLUxCJnXmAE9tYArwHjOD4wmNIibGrHL0wHui7cj+KDBqxJnQ1UO6r1uP515gBnvLIn7DknnlcGH+",
-	"QNsBvTFwyBsesBUD2q/bD2dfYAY7EYmMoumqDWX+I20HLYwDA9+sHPPmlsPd5COdhmwaS81EMP+FzZdF",
-	"yWfB/0gZiVlCAkNpCaEiJIlMtRWIRuaRazYnVKiZEYjmwxFPlCYy1YEEIcG+0mkcmbm/CPZG+/TV7lYk",
-	"x1xs7TnZM2E0BAFp1+jNa8tMrO1aF9YHSxZK0yhaLZ148aHWwxdfszj8eSJlifwe9NLd3WdBKvhXMlXw",
-	"B9vGz4ZUsZfP0yQiio8F1WnC8PsBkTcsIQMj0iIWjlmyY6bMlN652ev1xIB8PLl6f/aWDOAPs1r7TzvM",
-	"IXm5SxRhHG64GZ1XHc1RNsKWv5YtXMyqnfKuvP39hStvd+v1l297z773etuL199+5fX3i5AzcaSXd/A3",
-	"c+1NaEiY0CxhIVAlTpoM5+YvUfcavLZjtLgJP/ApL5nchZwpo2BQUC8qho3gt/6gIRvRNNKdgz2jLkzp",
-	"Vz5Np52DF/AXF/jXXjYPLjQbswQm8pGPk9X0PvWeaEvs/ig4qjiXiuOqFzfBoyL3EO7JLOGaod6iJ1yR",
-	"hNEQtSzFWA2a/MhF9sYqhauc+Lr7VXR2loRlCuNbnrDAjlN2hjIJF5S+7AzhTUYyCnNqv3co/AUffimb",
-	"wbnTOD/Bq0vPUKD62e7wigPAkBMpqm/a2H7bejz7exgpTWKpWBkbA68CDbCERFJeq0OSsMDsbEhmXE+y",
-	"7yvOILbvrqQE5B73917Z5l+wQK7Uc5L8gbb74Y0BQ6ZR9d4n+GXrofDnZpjLCTWrrBxJZd+3HSwfwYz3",
-	"WfDROsMgLTzTdtziSDC2YtWWQIpfth4Nf26G+ZUl69d4U3yo7bALY30349tb/40MOQNr92Qaa9DsAim0",
-	"uecOvnVoHEf2dzv/UCifayqP8DYYqcirn6SecDEmWhJF54eECsLMs0QO/8ECNEKDgMXa3MZSbndwsiqW",
-	"QuFEjwJ3VayZaaZOfnO6sDIylN3o/i7dG+4Hz8Ln7MXo5fjV5Gf++h+713vR/tTIVaWpTpVlWCNCOt9r",
-	"m3gwuQumjPguWT5oHEMWGHVYjgjXB5mc6pJUBBMqxiwkMiEJG6UKhz5P5DBi0xVLjvGJP5csPZAhkBKN",
-	"eAgP90eUR8xQE0sSmZg9yZ7KRZ6ZuKY8MiqCMidBIinGnW4nlkZlSDoHnR340fcvGTEZOu48G+0Fu+GL",
-	"ffpq+Po52wXfgN1PcGBorkHFvwKBDL8zhz6lkVGXYF5WtLpVqZ3lydc+ELd3JWdxROCWzZw4idQykFGX",
-	"XLw7Jq+fv3jVAaE+ShWN7pLcEkaVFMd4ApcfL/vHZ2cf3p799gkYXqEiMKNccziAhOlkDr6py87By+cF",
-	"cs1Ipu5tgosr2ZwLfJdRg8090kWDLuOHbAjLkoFMhT4KAqbUBR4qbFMYgoJFo/NExizRIGtGNFKs24m9",
-	"j77lLofanoVuh41GRrG6YWdircFONes4uYcS9HffzeG/KtesUCaZoQp83WxlOTHUsrdV53uRJNYdYfbk",
-	"9wXa8AwQLvTL5x3PANhdNgByQvqW6ZvZgXc7mXACEkRCK9VB/R22b+zmm1CxuTJpuKvXXIT+TPEsO90O",
-	"HeN/1VxpNu3A7244ath8GssEPaxmKyNORcBKVgErNG9fvTqYAz5buqwwfC+jkCXtOKIxdXc7MUuUodJR",
-	"DcZnCTOLx9uVh/DHOt4zTJ7Ml/YhH9Z/WQ2mCkPQ79vtj0inwzJz69RcT4LiW4hhgS4ZsjEXwugdYAz8",
-	"udMtOtbXK/f+eu3IpUuaMhEazbndmoZUcXU2gvNcpzEzcxvhCQbBor1SMFx//P1o6+9fvu1///96vT/9",
-	"VGK7ekf1LpHTuuSW/ehKNvsJrJVrNlV1jJAT+I359ZR+PcVf7eOR2b/yE6NJQufmUa5UysL6rBOxMY3e",
-	"mO1vsvG5xFy3iEt88nu3o5lquAFXhpAKy3+xZvX6n+vee8Wn7O9SwCpuWKJKvS9GRxPsqybmQc+ZtLcL",
-	"/+fdJ/ulDiWfadwgQK0ww653PViyKJzDIlW6rSvlO2HNbo8JXiy4b+jWP798e/a9//vu1mu6dfPl2/7L",
-	"7z/2f9/bev0FXTu73b2fv//0/5QyyFEcl+9PRJUmeiYJTTC8B2psQpSmIqSRFIzQOFaeE4cPr5P+VA55",
-	"BI6q4TWb9/On4aO+nqnSe+lImz0456KdfIm5OJcRD+a/5ke+4lT3yrSEGy7RlVvuiBGSnJ9+IjOqiGLa",
-	"W/b56af++dmH0+O/dbrwx8fTy49HV8fv16sRS9MuJYFCgK/hxtCSaGSzaGI3D9TVjsZ1QO0OuDuKTJnJ",
-	"Huh2aBTJGWxjIqMI9ZmAgRoWMjEvpZI2Kif7GvOEqXI3ORNA2qliiQtlj7kgdEzN/2obBFdqJhMzsTqO",
-	"725Hwvvri8Linp/h7L4vC7/2yrPT7lf/Bm37WyvbgYzXX/LwkHmaKcUz1a54PGdov9pH0B0OcTMiYyZY",
-	"eEikiOao+eAaiSOqpTOZUX6DStWqaf2GTy2yaUbK2V6uU/xLuK5agOuvoiC7l0R3ueAuo5rWwsFlCTQK",
-	"83cza2XVz34xz8Atr65ZiCrVsl1CxbX3RdVlu5yx4GwV8/s1R9HYFrv9/oRevL5e3N0JRBaixKoncgpC",
-	"rt5PRmkUfRaaR6WMR4lmxqikyRwEYCBDdgDsyESIHj5FzCsI8ntd2ciXos9N4scbJDi5ViyfXYLpmYeB",
-	"asVzqkkZhIdOeKBZ6H0/lDJiFAS+mtAEv1tWx1LB0YksMAfLXFk/qHyL/dcsuTsoKJtGMU1VzAQ6PpBm",
-	"wtKLNn+uTBc6IAkDh0PYj6TSXRJz0R9GMrhmYRcIp2/opY+2CpEJMTuWyClXrA+vhj1YNW4TStYJH4/L",
-	"LGZwSnMNOttQpiIkw/kB7FyX0FTLvpqqLsliv13iAln2673n/ZDOVZfYOJBZScYWnXXK3WpZ5RkJHlkU",
-	"uH+tOFt3sdBU3+5ikckH3lgXz3SepsqPTJa1noU9xVeWbcwxjaJ1+xHQqMV+HNMkmXMxPhGa63lLL7B9",
-	"h/M01XVIdbNf4ugL63u55OApTaP8kv+TbPe3vvxptaukrde5ONPu0qLXO86OfUujyUUdZBp3iQQIqCBD",
-	"RkJjsgpQDzPKzP3BKpbW6akY/ONGcnD2jWgUDWlwDQsSAYtKBeairm6OYRqjP2S1vuye/MBGusbTG7Dn",
-	"StQaGkVnIwiYNVJwvnSXNQezy1na7VCmmmhpth8EcNeIY/aVK60I5ARj/gIfT7TNoOt0O1+3xnLLLr1E",
-	"pwoSRnWzG8IlYtbNttyIrVlvauOEh6ci5AErIV9jwZGAJiGqXuifVS6wp2eSBCyKlNlhqq7JSCZ+tuHv",
-	"e6+6+7vPvnj0vkxQnuvR973tl3gew0bZuM10tYgqfYScUHAYyCQxssEoju7fZew3pTqYfKpwnJ+nauJv",
-	"IMToJ3J2mNv+5oXK0CYXWsLHNI4LmZvPf372en+v7ASnNQzyj9YUl6NRxAUryLmFI3df2cAkJgjg9EM+",
-	"Nmp31fT1hE0LCwDNiyZhzYWAA0apGpFn89ilZvF/vBK380rUc7NnJJH72lUKd2Yj4Q2e5GWR/dvE+rlQ",
-	"/hqxPZJJF1ND0eYQ0j5RuEwOCCWWZLqG0qgghZtlUZLj+GbuMUsUC1n4Zt5QomQ/VQ1/mGbJTzXTmApK",
-	"p2GgknqNLGmqUtMH0VDU9NF7lN9h/qXhqQ0LekE3U3FWqk1rFeBJKwV4gf6WWMKu5oBYg+///G8SchUb",
-	"mWw+BTKBUDXRUl6jUzVVE0M0lx8vzePIOgc94SSXEXAgkP/P/yapsPc3HUZWEmYvtBF7wvUhQdWNyKQn",
-	"jNJGjNZmfo8pkkpDJGPEBY22e8Jz4Nvpd7qdfNadbgfnBBkC3vjmKGIzvPNUc/jHlH7te4fnbGunM8I/",
-	"c8IvvcMwA+QItaB7SDJprN+syDJZ5Qz1a3I80ny2QJpR0VYtp0R41S8LKRJchPyGhymNOt3OPySHNAmZ",
-	"jKngitr8ZJ2kCtgovOFKJhUHIIPrpsF6OWuQEV8ItstZ+XbJkB2bS/u+fZWgSpYoJCyKyB7WtBiVI2GM",
-	"BBOa0AAKABkNJp1lDdNXzZyCuQdBuEW1so2evZgkoyD0Ks1/ypNe2qkoy440FHCtMoXslbCaVezZHxkj",
-	"mWJmVht3w+2txO8rZvdQc2p47mVJTVWb3tKrYynKl2r7zVJu4BXls4oiFujjhIVmF2jUMjDuSqw2XnxU",
-	"iGPDKCuWwcJ8IU03ufDDStO+TowlL6VsJ3ZmE1qwTjNPt/Ub6X4WK15LjoXaUHjxWtlgDDjN8mrJdhSR",
-	"3qxVg39dmm16UzGnVDQdP2E6TUQhBFIV7cserRw7KanZPL08I8/2Xr7c2iM0iid0a79g/77/pbPkJv3y",
-	"bb9C4ciI763nQmqw2vskzxWZDhDoQ5POadiQ7hAgexKotWsbwatnfy7G8pYM0VNBZhOpcHYQteGgS/tG",
-	"5HJAcHN3uz2qu0gEXiajW9+hd+C5BZ/iUtT3kLj1kpGNfzmZt85RO6FCsKgQiBwzofvOtc5Fn8ZxqcpW",
-	"lPrL4VAQt1lqTu6tGEsGDjJL5YdkzG/MN4IIadErAqpYMU92/8XLNbe2le/WIVRvz71c5KrdLq5iYacX",
-	"bpTidhcSnTd5L9mryJ3damq+8+jgb1gd4ikP7SOELvl4+bb4+eXuHjFCr3BR7O/uv9zafba1u7coG4vU",
-	"s1emTT3/voX/2M//sXzDFM80J7a3NuHoHbU5xY1iYQFTig8jdlyIvy3u/9oQVknMcplNCwb5snImpzzg",
-	"WDu09OXE1hDYvPqGsysk968m6aWBuis3qZR22t3+QRaUXumVwaeKErNIpW/mZDbhAZb7CjZjcHeHjMyw",
-	"KCQziKbKC13GqZpUhEtWZMZMmVJ0XCPn5XKqrFu2pL4GrreCUw0JPhUBSzTlUJyOk48jGsCT6IGGf9py",
-	"uLXiyu1YNolVp7fOPRpGNy3co29ZLBVvqY3TqVOhV4ePBLNUHzGqyvOHFtNP8M3eb8q3Jk9Qq3bOhexm",
-	"vXPOvgpKke70UsAhWIgD3uZG8Gbc0rxW18EytyJKiQvTjjAfPrtBhvPFG+Tli93dhqU6MHD1mlpWZv2R",
-	"cj3/rMKPXMiSQOrnSxIApFi3JPzmsu1f7+6+2nv9ev/F81fPd1+/3lsXmZvKsKgjhirox1FaXicQc9HU",
-	"49LtqAmPUdgVeL/hluNEcQrdxb3KBll7Jq0c/Pdba5kVPddJWr3IHl97E1RbVd2OniRMmZu6voJtpeKS",
-	"cm3sAzwei/s2WgpG2p+2MuYWl73ySknYH62uFDOExY64/0BAq3qP+yRR5eN21ITf8ImzSC8xEyEX4wOS",
-	"186idyRkAQcjaql+xVCz/Vmn2xknVOhiPDCvKq7vQvDRRmpQoF3bw3nj79AbYVhYzoRNcV7jZ2A3qNg3",
-	"rQ/mYFPq+UejnZa7GdwjBKuuyQiyiHX2jUMfMdYjtZ8FEIdcp50tpQwsnUjpyVuDqt2h++ZYzfTTFsXa",
-	"7Y5j0T3upro+aTQDeFm5EwsQGcLhssy4nshUkymD3LpO2QCZx70pk9VP7fSIfEtd83gLi8hotJXhksAQ",
-	"7cXzAphjfUDGe0uF3LBV+liwJqAUwpq6hQsEvnCgQO7vhP3DVUds2Amdn6oNJT1Ewdh9k6EMkrVoMWfH",
-	"F0e3I5gbeV1WKlNYv8JUQSkYSVjm8mheI4F7segOWyY7V0jSjpCKuK416WqdMsxE0kIZhuNsXhAgkxqY",
-	"VlhyApnFfkRrQRFIqFCYf0dk4nIeCddkyCIpxopoWZp1TjUtIQpFlJYJCw8J4ovQiIw4i0IF+WkBjycs",
-	"0eyrXrqKiorQP5QU2xd09hEFY70M7Qz71ghUTdfMsPkMZBCkSdIsOd/h5K7jUvvY924n9mA11yT7LII/",
-	"me8QaDNBjCiEJPtHBmRZ8j6ECmqypITdZLXvS/dHWXKyA7Uq+c5oetbNXedVOmF0usKDXoM+rsyDpUmw",
-	"9u3eAr0JeudiB8tWVthFyxgeBZZKlZsaSYPspkbS4Il3bSzEfsKslgIknMLCFZwr4t1nGM61BLXPXmvS",
-	"3uDRFvGzoI6/GPMyvncbOlZR0pbcLgDUuxZBFUXAjIsQkyJXBvbwqXJfrR0we1fXrrqSTq4saefBuzwl",
-	"2mXseVT0c2m/gS/f9ro/766gITPKqRjJpimiFrJ22Zdpxf87kP7Nwl8etM2aJBoLi5vD1CwMu3JT7zzA",
-	"W9zY9q78d7ZK75imiKTr1CAh+0Lmhnqn2/H/VH05GsFnfbCyBCC7xFIm/YhDlW4qVMwCPuIVfks3cNu6",
-	"UDvdVXtUXNty2aX5tHRPGLuXoNSIsRyvtwE6G1VFdJhIQoq20jJiAq6JKUVLSUjdL0kGqyq8ziNfMIQ/",
-	"w7J9ek9FKG/awtlN7K/X2qUOsH45Pu3eUDo5RiM9aTinEeWR9RzXS8yuY1BIZAd6Q3kElRB1zYnSZRVj",
-	"8veGJNjWV/jEEAiX+1oU0p1erCob7/W+7u9t9XpfX518+XPpbXhqvaI+/vI9BLRauJR4yUxPw/UpIxW/",
-	"KxZrrbSKy/aopTQeQ65vM8qbMj2RYQlcwCJw3O8229tY4C9e18j1zqaTDVK6/GlMA23kS+OE2YArfuPd",
-	"KMvINS4ranVw0k+hQlSus7SG1+nMPVc0TReKJjPo/TRihAsykklQSoG3qjzMKgyzyedzcvtQvftXUjfO",
-	"ti9IrOKawc+OiZapgLYgVetVtXK7c2mGv6lYiJ/q0ZSUWoAvtZBLUypScxZpglrAKg9HHhYfc6VtshNu",
-	"ZikOD0vKCx+Wqgmyxk+F2WRv8OlmtdwSQ/n1ztV+GMXzG7XU+guvaRqbqX+LeGl5JTdMub3GvuryL2Sd",
-	"28fLwIWf2Bd2zbTLNyLPi7+3BJPbYnnF6TDiwS9sXuZ0zTs9WQ/N5fujrf0XL92f12w9AtNSFyt/xLV8",
-	"sLi4ajcUF2q9GwocEZlbYmP5/0378i0t9Bc2P4rGMuF6MvUl1Mnl/ouXnW7nJNx/8WLvdal4WqrEHeKx",
-	"ZClcXb9Er2vTU/P09LJ3figAFjfZHNsMsiZPc00rQIOuXIG50R8UGbIJt0F/c9urldWui2ZUDXVmihXn",
-	"+ERDN1DJzRKzZMp1X8a6L1ONuoP5Vz8FsD9EV/W+5iKwlWXW0GY3NEqhIL40AW8RZreGU9ps26+1HVb5",
-	"RbWwM4uDd/HIy7j3AxeFTclQiUf8K7PoTjGYs9V37wfZtufDcL4CwX+t1Tycly7JXnOPzGVsZ3UhZ0/M",
-	"b+xNvHnR7yX7ozxak9WQNUKnylAnGuF3QoZ801+kSbkvekw1m9HyIo+IgiPho6rD7g0SWSIZ0IrakEK2",
-	"x0J0EroVQoUUzeA/7POlqEaNATyzxhqlTnv7pQswVj7w0V/C8lN5z7dGEcyzUb1VJyxgPNYV77cpuc1C",
-	"mquzYsoil+Opa0Bd9q0InWVcYvYI3WRy9XCU7IlUoCgV99l323QJpENAQ2mZEB/EvETvn8aGXyoWthlv",
-	"QN580Gvvl2MM5ae7QvBVYfkY5WeUJnoC/as0GUu/vshlknRLK3xc5utigY8567w7VwanYzNm3b/L7uCs",
-	"p+ZTzrzbbCm3LR2F6i+Z2IKwr5oozeLaRdwbTrWbFhus1u6S2s3xKYoVbPFkrnhAoz46NjaK6nJv+X0Z",
-	"StQdJ/ZlW/qQeX1t/GatqebfN6vP2WrtyKjY5rgeUa1L6pvycYukvo/2PDKrNVUTn3/6DvkSvQaumn2c",
-	"2DwkqnlQ7UPA0HRDvT5NEqPmlpeIP9/fe1VMInlWgiLyrHyx0/JyulNB4BvAdlddotJgQqjaeI3dYh2b",
-	"LVjLFlx2/MA9zTZQsSBhuoYnr9R1Z7QxrheyeMwstvYO3p9dnW9dvj/af/Fy6+eDv37afbl1tfdxrfsP",
-	"X9h1Eytd5mXBfSWhNlyEieTl+shZzMTj6cdz2hSRt01SfgN0W6P5mreutbXcc0VDKM8DGYP2SDMUNF90",
-	"2WTCG2xzbbSefhp3XKuNvi2iwjrNPhZh1UgZWUb3zFXrbFn+BpZSU8zEeQ6ie9ehqjbh8LX05lBab+3c",
-	"bwQm7GCgM3WwxMRjcc3IiRva/qj8pPSpuI1zr4X5VuHXw3hzq6DNsE5bP8+fXtGVa6l8sbT1lggbkVqr",
-	"Yo0WIfrWJaQOEDoDzUloyMW477hd1cFwy/pCeQH6oWvyt0q9OvOWWq1bybhNAw/7bvEOchIaxgEbHrOl",
-	"nUb5/m1OuSp8shg7yI8hn1n1/j8yZzpO6un50u2824U0g2shZxELx1Vdkeg4YWzKhPZCSA0y8Kyb6k1b",
-	"se2/oWQy3eIKVmxP40hDu61ZjnS6HONST/KNzBKjS7A1Ax427bSR3y/LjkX3LWRMpVFkrB2vFXfDYqMa",
-	"sdUsT7LMk3bJRcByUEQI7pKRTIY0ZE0QERs3rIIfvCkPtuQCuDjZd/wrC11LSpBt9ef31Siy4WXJDrBA",
-	"ilCRUSKnBPeKaElCprN6qA3Ge3h+Iy314QRkPgR9vMFWFkTB5MgIavls455lFvBvkxqBIswi72wqsF1Q",
-	"PjYVaClIrDIgwqoMvSydGvbvhiUhDzRRWsqQVBS3rY7M142soITLAyubCXPUDmkUhl/aFRlrFva5OCDA",
-	"d2Q4zxqnHFp66FvyOCBUEBnrLS6wgYeQesLF2DAFdoUqg7Upgf9wzsNuNjp86I9V7l9YzufgYiSheUBg",
-	"jRpbuNjJA7plbzpvnhI3oeqjLMSHPT4TNqFtWagHaaJkAnw2gJ5Og7WeGTdS2WGe04ROmW7eA0GKUSUi",
-	"YEkj+OonMCyykPz6NYhShU0Ul34JOSRwm1T0GOaaMAHZnkB6cKUnh4TmEkoKRoYpj7wORHEixwlUW9YT",
-	"HK7ObLWCaDf3E8VSWiXTpGLHUsHL48c3NErr1aNWlKLB7+0Ay83Q7ZS6/omuJJQWWnyzXLFmWnxOwCVa",
-	"PJBKk+tg6VpaZECK/S3hxYZu6lzaS+4vsx355JYTrapTcIsUVfDeqqnaDqSMQjkTfbUAebeiFGH7y7f9",
-	"ilqEbuccUZdadwp8UP9ri9Z1Lbx82OXso8PcLG8nm3U8Nz/3m6NZJz22tIoL6SXedfCEXL23VEf8017d",
-	"BsrzE+fO46pOTwuHVMpaSOp3noy/xFLtE/Ihi6qNR6VRT9TIZneudHuaZ7JMh6Jg+vPPL/bJ//2f/yv7",
-	"f/L8xctXm0keWw7ZpuIGkokw7zT/Z8J0Rf/lxSLALN3HLqab7Zndi5XotzC5dm2lGp9MG69vu9N88ke1",
-	"xkF8ni+n2j8cT0QL//A5F28i2bZkfZZI6PGb8LKOpafCGNtgq2fR6j2Hbmv/XKuOFIYo3RwujkHcPxz4",
-	"YQsg2hoxR15eznvu3bZZvGJmaAiTy/uxTDSYhDM21AkNwTHDh9dJHzPf+xja9j9ZFeY+T+Qwaly6GZRm",
-	"rF5q2zYvl783NOIhrDrPCizxJGrKo4qWzlqSUNr2wlyX6k1JIpMGdyCuGApWi11xS2rjITZaZWhGtETl",
-	"OnHwMowkjIYEsIQR8AnLS+oo7QvQvOtSdMtdfdh12YLJS6KTOaFjzNZc5f1Z/k5zXZG87YCGFtxxoEyi",
-	"eskVUSy5gfbPVBP2NY4oFypLbFzrQLDwQjgHT6RmTS/cPpVyk3fWm6DwK1cHrJ0xNkzkNRhiOc3ngmIl",
-	"rZfYf9aLujjq/7g8+0Tst7nTYCjDedflhcbONvtBEWt7t+xG5ofplzDmppj7WKG2p8IHX7H5nCU6PCRJ",
-	"QrfiComUNR1uBvVpq7kAso3mydsedlsXWi3PJixh2PC2c/99dwojeISETdMTptIpC232uU0vXYOK2yDX",
-	"w7XVK85sqdvvQn9fqJGDrtmKRSPCxcIT2B3ZLYSNU2F98Xl+RhM6WkEw4Ij3LUjPHlw02crLrC1ZZW2K",
-	"Zth3po/5KF4qb/ZNwm44M2pOKAXzXb9BJGslZXKvT3Blnsq5Gb+d7v74QbyruglnOdQHhh0nNI6ZUBin",
-	"y9mXK+LahZCEjyfFKoUspFhIyN5w3vV5Ooy4mlykbfGYIVPkbOQaE61MtWdCu5h2ELQBcHZ+71ooOUVX",
-	"eP2f1Fe4zK6dwG+W9a0pFw6ZqET5AkC3+og/UaGeuO4eJ/UArfCp2nEy83weJdNMNdywK0Njhe16sWa3",
-	"9D/XvfeKT9nfJZrXN76beUShP/+eb8k1MuPsHgLBwkx829eSS+F8lmMBuEXlzKcmDuOllYC84xKh5rm5",
-	"99riA/rQr/0NPFWbuhf7xK/2pC43xV8jbPPzbot+H6QOxL2kYchXGmii2VedKy2Kj8UiduTz3dfFZoH7",
-	"ZfpEhvVWnQ2/0IJwtxSTsmEf3myJ/hSqdvOSJQ5UJ9N7YgGFB4HhPeiWWK6Mp2pyZSycdgeh8oFXmuTe",
-	"HAE4xZhURZfL0mE0hDJbvPbtaG6wsp27oLM2gNQOaXmxC1SLFG0PZDZidFRi6lukFC7IhH2lIQv41O9J",
-	"4Vf65RjQa2e2BnXZ4ft+5EEiVe0EmqcPlNztpCkPa+amw6ObAVK2G70Mp2zpopR6PTtpc77TxrZwVQvg",
-	"C7//qZyJrAoMLHQLIlNh91aXlPovyrFoaqJxVLc2v1hRpn/JGNm52dsxZ7KDt/SWsVdVwSd0+fGyf3x2",
-	"9uHt2W+fVofHj7b+jiB9z7ovKyCK8+m0wCgOGqsQU0aFjS7X8Cnlz6/eyTuPdS7sUvtIJ76oHQ/l0LeL",
-	"LlKzWV0ipCaUKGeOdDeO4WgnUL6uDDiiwYpW4HVgGyVwctmnQLeaUEjGkzcsgVS7xZ66u7eDKG3TiMDH",
-	"/SgoGUs7jmpZ+ciLACErzm79MkrBRBb3qdkrPWSQzMbrCKZnMrn2fCjmfBSgYbvvyvEJc4yPzErcXxPt",
-	"K4J/FJTgCh34v/2ZVKxmOYbrNdT5I2WI/W6r84sd3ukyGEUWjRpGMri2z2Vl+5i+Ea6EjVqstc3ObWWI",
-	"3jLdRWaW3TFy33QlNk0pXGXmUeNjYXuDyCSe0IabUBOF0m6IamXZo0HZ5E7wd3/dleDevmraba8F/HXT",
-	"iS+1m1jpE1pajh20Yj2yRdvr/6Cv3Cv6yrLCm/AxFzTqpzcZ6OLdIqogmdTpAJA9+a+IxOKW98SAWO4H",
-	"TqUtjfzrwbB4e1GToNa3GQ5aJILllZKlWjtkMSQ/KGOJExnTP1Kzu/Ynh0Qwo7tTyCwgENjNM4ip7W1W",
-	"otWXKnhf8n9u9w+2zKRfv66cNJS/POYG2s2865sWg7UJMvO815VuiFl+DDlnbRveJMmci/Fx49RS98sT",
-	"aKtQ4cTHZr3gwDfPc1tKSIPAtoRZsMaqTcwy0iTb/a0vfyqlyhatdV3WxcrHYasdOkbi82u7vrr5K7Lk",
-	"g4WN7S6d0Spa8IE/WjoU43itiI5jqHaOY68OZoWFvrv12rb0yv+5/WeQKs8qpApqRa6GZaFX2Mqszq4z",
-	"lRv2P7pewN1e9cMCRre5sNdXZF4WENZroDK9PbkglwiIeZ7BpGPtYe041fPdmoEqc+iwjMKp+lu5sEH+",
-	"WlbR42fVto8TZtKe1mTJ23Uez5Fvi4fy5vicPF/EGXtR3qxuv/vs+49bnpz6tt/9+ftPf6pw+jSXHG3a",
-	"F2W/0fUTNBK5XmzCsZrnbDWPWGbUvf2fm+Vf+6IwO3w7HW+U7LTKyS5iVLHjvEFEhmPp0p4jqhn0NRuy",
-	"QqtLX6OZyhvmOmLdUyOsNg2tVjSnWteQ6gK1cqhqaLdGwWbnDUs8FstP8zeUT/GpNCO7dVuxJq3ELmzk",
-	"7OFKLbLY3YI3/XlTfrevqVil1dkXrMwoQnWSKyIYC1lItCQR04RiDSWHntBC6m3Mhw0PMB2xW0x2PSRc",
-	"m58pIuRQhnMCGfdOWNikUnMbRhEUz4RMzHPHRbnU0GnSUucKpAizWH6hv98Qbpq5133xS1UM4aZ+Fl6Z",
-	"zxF/3vXmUn4uDqDmtqG2yi6TzNJ/htBg03ihsMZWEsA8p3Eip1yxOoZVdXwtjdjt0kSXAX6CcszSZ3sv",
-	"X27tERrFE7q1D1UBfwKqNIb7nOSFafcKlnC7RNFV2aCPFJehmIBaCsFy/5mmazvLYOLosoltVkn+abaF",
-	"a0XMwiG5nwvCSxFm6jcqztJF81bFt00c7RZ4p4odLXU1TOhKc2D6FSHM3BQtj1+ybOw8LWShQc/q4D/G",
-	"/fcr00Kw609NhQSQOYqEstJhsqKn7HLd3MJx25VXHcrpQs32+1+29t8dbe0tZmOW5cl8sf/dAiupyo9o",
-	"BoE+iU1VGph4mUsag0NToidSMTKD/5Wx3pKpJjOZRiFhIjSaAJsqMpFRaLQBMpUJlI4JEvGpX8zoOfnu",
-	"Eq/Ea9VZ1mEq1iw8S0tUI2OTKbNKKGOE54hZqcUom0qbibq8mrY9pJqISS01jSr6W7gTJMPsFiRyRHyt",
-	"uMHOYZvNtWFjJ90s1soiwkq2z92cwLJVrAJgMUt+ZAg4oOP8O4DfeLfscvkcXEcEMRRV16gNAMNnLImE",
-	"YVtTMgSSA35x2IhdwgUuwfwcglrRnETcgo3laS5WZ3XvhVZu2Q/LTQZXQlLe9QUS4K2tY06VGr1o5ne6",
-	"/UF5WmMebsjZZgJOjL7/UeYZzx3LfUzABEAzPoygii/7omzilw6st6wUHKACFcBKTumchHKbuABb3+zd",
-	"AWptUCGPpZ4aSj1hX7UkY2PMLdY2uppot8hRGkVe5A5e7GHSlE6a0WnE2vaQY4IOo3Lcz8WL1D5ZRqBZ",
-	"SdMynqRMSMxkHLWK5L3YXa8LXDKdgUPd0qXSpHYtt/jq1npV45ltpuGCwztb1FFXWImXWOV6u4IXRAld",
-	"T0D43IpprIs+q0nSIvp8OeHxtHUgMe851cDT7MMnrIfZv8ger8AEPi02v6pwoF3eVzFQt4MpQavPaqra",
-	"nJWmiS765lp6nvwkrjz/lKbQ5Di73PDPkI0gRUxIUX6hoZPmNkHBfo2oYFP3LI9L/IhhmDClXLANZSoo",
-	"z5EcK8LFIVFamguXiSCZ2wRWfzkvFqvOlhb3jm6NDrarMonbALYlfEqT+TtA4PV9aAVoJJtMVdos9qEQ",
-	"35KluMzq0ys8vbk+fWUtRIqbWiowDLOdZJAID+d497uS1KvxyfuTrK7tcQ2iDwiF7kdezSUTAO/jIHoX",
-	"Cn78BiijCCHVPTGCRIV4DAVlPAz75m2oC9I4RvwZRaiAMkf05dMoYTScL2rZ+EL3ilJ6W+6WUm+/Fvum",
-	"rN41117b35DlzivlaB5qqoxej0gbaPoCFxu12yh5EymwygrMEwTLNmqytxll3b1L22Q0B2Nb4CCbmbJE",
-	"w5XcknUrezhmuV3DnHWd6+tvhUsZfLidyBoO5BaiXQ+WDah+Go8TGlZcGhMqQrOCtSp8plfd/+67RZae",
-	"QqpiJtQGQ1bOXdC3sStz+eUVKnlgqq/M0BW3cf0Q1RWbxjKhyfycKuUqA+83ifkemg0Zi/6zc44veDbN",
-	"xwg4wzWRAD9j2wORrD0Q0VJmoSIEj4IYEp1BDwkeqiY9JGJvqxeCaXw80SSY0IQGmiWqs8HEfWiClHvb",
-	"K2DNZJIjieFFbRuDoO/FvOOQcOFyonHjKPqTzJXuqqVqlW9hQG/zqflLRN2OOadcKS7GR7ck8aWWjKVv",
-	"LV0Hn7J3nEVhUfPxCrRKarZcNWSpvM0AYJaDyEefjvKAX6F0+UhxunPJxZjGMmFri5fB7Mqt2D/vgB1b",
-	"hfFtZhRxwRbh5qw+iFZfpyj0fWw50D4yBNcMe66AMlYQUssoYX65UVaTY14pjR0SUPAGejG6+th3XkrB",
-	"MqRZwkIzCSjTgbLEeemRff7V3xb7mkyEdDtapsGkz7GkMWD2X1yMWRInHNcfx/0YLLFK6/qzN/umnYsW",
-	"k0usRZ/GRgr2zVb37UdTKlIa9SOqK3Trh6mJuT2qWZZXMxoxVzaao/et6gLikU0NI7TwcDvh6L3jP6VL",
-	"NY7UL/95yEMtvrP+Ia9zEqaCt3ASegO0LQ5RpS0ZbbDFUJj791ACZEDIhlxXo4betokpyqYPtBSANWuj",
-	"EAMIMZGjERmykUQUUaP45Jy/3EBBaSpCGhn795aTzN90lmojXkt0uVONzR6GjKAIDr2pBlQAHAOAMZRM",
-	"dp11BMdWSnGqOWxliyx8i7hZ2rYoz7RfzssCAyozAZo0r6zZutL2O3P+kAZo1BMLyLcYQW+Vkd8wv17Z",
-	"uGX5hm7GM7qcb28PKjtNbx7Z9lXRWCuUgDa3zWYWv1pKK5a89Zoo3llKR4vmwcaiU+tjZzj5d/Bwq6wP",
-	"m9GAhmlJasVvkEs1oTeMTDH0dmhM0TkJJWDnoHnqZ/GsTXfczMkupZK4XsC4c1XnvXQdP1u4jlUxvlp+",
-	"+zoWLiJfgURXLEgTrud9ORrxAD7CTA0ERWHjYnpk8aWX2iYe3xkpFm2v0qQtqSy8egBnrzSPIjKWxEvQ",
-	"WSuTl1r3l9BBQYutL7AL2mzZezd9r9nWf8euG3F7WA30zVT25HRxGFBoEltll3VRFKW6TUSVdiiFDcAM",
-	"/7Wualv4we6QnC0o/sYUBQ+MsRT1xJwrgduLjIz4CDfbH/YxKiq+RC+V37/6Pqa710BatIPbNNpM4z5L",
-	"t8BRYCI8uqE8osOINWuiu1lIhRhbpK0x8X1/4/od+rX4dKWRv9hT6kqu0yH9Nx9PWHD9KPCb2pD7/RHb",
-	"8pnXTXK5m1NfeKtPBrXPfp2b5yYZtXDz/Cp5wI5pFDX27kRRDQUIn7oz5C4Vy2smXJehDUjQ9tJt06gv",
-	"eUfq5rGzuqLlN6xUPc4CFU3TNm1Yo04OZvZku3uvmQLQ7cwmVBe8j2wa97OGUoppiLDMZFJjX71leg1C",
-	"YQR/LRU7fNPYmeF3wa+h7YZ5RU2jssCFVWaj5i8rXREXIWZqNWjb9FueEEYTNPGpcOF2aIsEJdkY6Fu8",
-	"vs49qPJlp20kx4SqrBOZA9s+JDEXIm8Qj33NyyhrlMhp9RBW0Ix4ojRJ5CwfqNBM1+8WsAhbvpKutR8B",
-	"XtfZAx+Eeqi1Mwb1vs6E0yaG2GLntmxSXf+gyulGT8KEzto32GmBydC0fKA8rWYdrML33CdzaV7poJB4",
-	"KVbPkSBH56fkms27ZEpDZih0QFM9wYJlgs4Fgq2GB5DFpyYA2iYCtu3Q48E+YjTxffwTrePO9+/fsXao",
-	"nF0uzUQZ+QANoS/nSrOpYR8q0BTcwn7toa2ePsDqcj3hYuwni6iewHaNlChoRQj5ITLBRk7WqoTnlaZz",
-	"td0TPfGnPxltgCXqT38ixhQgg6NUT2TC/2lbkr2B5ZBeurv7LLBbBH+wwTY5Mn+RCbWwgDJiBz0xGCXS",
-	"HF04ID8W21z/4HoS/tQlAwyp22doHHtf9sRgTDWb0fmA/Hj58ZI4jGZlfkjTkGuZDLpkwEUASDjm34Yo",
-	"qf0cgoecioANtnsC5ByF6UH5ktGSCIR0FKGaMBpMCP4aRBQVdmtZBKj4asYSRZ7vPrMbdob4ugqIAJJD",
-	"1Paf/kSySikjp5U9EsS0gNIfQd5fXZ0TaJp5QGhPQAtWC0dOzfMRN6IxTtUEK4Rcjqirb3VT2d/dNQ/s",
-	"7+5B6VhPDFDHMCtHvLmBq8EiPMwS4plrkEk1wcQVwvU2sa0ae8J1NlHkx4t3x+T18xevzG7HcWR13Z0Y",
-	"H/3zP5QUg59wCyFrFnfBDtQTcSK1DGREsDZsSiMjxVhoYdeRwJT5O5ACIpCGTOddoqUkUyrm+KCQs+2e",
-	"GJgdGpiNRLyfQzIwnAWf0BoNL7m255YdUAAUTyJGEwFHd2TIA8i06z/AFdEyCm3BniYIXd3tCTO52WR+",
-	"YHt8Wi4zNymcKcBAzBade1wR9LF1zT9HiGzbE3gS2+bknOo6MOzAKCBuZlV05gcDv5vBgPxoT99TcweG",
-	"QY7fH334cPLpLyf9k/86P704eWsI4/z0U//87MPp8d9y4giZ4BTQyajoCUdm8FqAHoDyfwIO9p+2yZlj",
-	"EcPtmM2susQPVapuT0AGEJKRGwbTvzNnHR6TA3fBEm6n9sEmOquw2xMSGAf6SGBdYSixhM62eVVS2NM9",
-	"Ddk0lubGmJsjPQH8jfOzyys8PuhwFyLAjCID7+mtX9h80CV7REuy/+JFT9xwqJgkR5fHp6deVmCXpIL/",
-	"kUJliSMRM6VEppptEyPHlZmaEYlQ29gTjmNzZcWCc3eN4KFijqlfkJjTzetAJ4yGLOmJwjQB3mnOwgOi",
-	"k5QNIBwDYxk1WBEuPHyN4mx6At7s8vCtFZNLtv19MuD5SP1rNu8nzIiegd3cC0ZDMpcpdAwhs4RrpvJd",
-	"hr+z18EFgtPYcrrHoGspDABOofOPuTygT28BSZJrsxD/FR+5yF9DZtTQZRr3AClkJu1Fl/FTsfUv0p/I",
-	"pvZi91lPDOJEGg2BS9HHxsCDbbsQ+HHZOsz681nYTfnAlTbXJk1glxXTW0YahWZlqNgabVfZ0lj8rZPF",
-	"oB9rlB89kZNH7Ho3mKl0iZJGMHGlSSiZAqGImTAkFSHLV2xOHJbQE/A0CybS4nLOwDIwG5tr+ShWQLcn",
-	"Nr8RCREftus7hwIqGpGQampOG1xAtm4VGyvj1cYFoeTzxQfYcPNx1jUSTd6e+HHw559f7JP/+z//V/b/",
-	"ZG//2XMjrgyLKzL4nSVUsfDLAHNbHXEvFHNR1RMhUzqRc7PRRloq6N0KsFN45Nbf6s/QTWibWF0ARI8n",
-	"XHrC5W6M+Q1DrQ41EzuJ0zfkF6MbwvXAokhh4W5Ak9Dc3tqlvvaEyxH8qdA/05bbON4Dogc9k2ukUwkS",
-	"N2Exo4bCBQgA7bh4QV5Z5CtzowgwtLgGzQaDHEOGumlGp1OOKsobGRomS2Mz3Mvn5Bf+BoUOJcegsukt",
-	"dGORH4NJKq6NoQY/cZKMPN/b++mQ7O3uupWA4BlFkECdy8UuTiyWZqOAamUqNAsPe2JwQTWDKW2dAwgA",
-	"Xkf5xwOiGSCCMfJHKjXtkuf7r5GUqb3LjdWFx2sUlWfPnr02s/h8dbxNoGUzVySgUxYdU8VQTrrCP1SB",
-	"uFA8ZD1hNUn1Q8b014zFnhy1wMxK0GvWD6hi2z2R9cTG9r34oAepc9DZ297d3sXwGBM05p2DzrPt3e1n",
-	"HfAMTsAO2QnZzU5gFAIoI2Yl3rQLGTF1QJw23SWoMXeJ03S7xC7gkIRsKkFP2IacWXtRn4adg85fmD6G",
-	"cXKUN5jB/u6uxSnTrteap+r9w1poeTuw1SFVMwAYOeVwRljqZjOpy9+VTc41ikcTLp1OaTK3r1J8mkaQ",
-	"WuUMYTpWNj+38wUbqNXZSbeD/saRI6ciSFD/Dw2PzWgSVuzrpb+vwAtvZDivsaVZhve3jpCzzkFnf3f/",
-	"5dbus63dvavd1wf7uwe7u38vtmKrufe5lWxUhO8PeeC2CT7XGzj5j/IGFb41x/+9i2zFxVB+3TBbkStj",
-	"YHC8U801CFibtiiFYrOKgAoje82FXMqGpzCvOzwVGACAakpO5hObmZsH9IwNsWN206IxMZXEmu1e+6nS",
-	"U5owGunJPyvPCNGRt8klnWf8SNC3MbP+C8OpqL4Rrg+JYozsQGnpP0v3/j2M2G7zPYZ1MYGOvK7PoXbs",
-	"kjM5RcWu/XFYB1fn4Pcv/uH4mSVZY3684rzzmAJaLhwI7tza83CuXY/SMyuvoHkbzUtqMkoTmIc9KEDg",
-	"CqQY8XFqtLGygzKqNheYk/iozuoC6pa/dzsvdp81m8iI8gj6+P3eAT2k8yUPLnVSQV30fROz/CQ1SdxM",
-	"74SmMsXPEgFY82E5Wd3s7ZQknlVf0rlY3iYDh9YEnp5BVis0ID9SdZ0ZfAVPJ7gOAd/VPCUyzxlHNVUm",
-	"ATskrmjrpy4ZYL2SdUKCUTAxJoYTOVpatgE1GWyVgUUcwFnlEAuDA0wuIlp6TpDcph8sFriCqwaYk4UD",
-	"8mPhvdZUB0+aYV73buuZ+QkmEjIxH2yTzyIy7O1vkJkZAHsMuuhkKvT0x/I/5zAA80JpFqPdBT2aozlc",
-	"cYVEvZ4w5427cUgGQgo2IFRdKwvC6/ChzBTNlhc90Fj1bmw3wS3iFXo03REZo9ksyBpsygj+2WSO+vaC",
-	"4rUMlAKatS2fVJWIAPkjO5499QubAyhAayXOw1txNVgLoCmg4YH+76GddEJAWuQxfG8MhL29Z9uvfSSL",
-	"AweRi8haS8gWB34CRQYEkuF/uOhsJ1VJf5fuDfeDZ+Fz9mL0cvxq8jN//Y/d671of1pf7KyAqKmlf+5t",
-	"TNNZzDItE9e2NPP2qg6+Ci9T66f8AbyUIQ/QerfOftRQlqSSJxsXpWGVmNz5tiguvu9kdNZAiP5mGW2w",
-	"UDo2sHqs5XTrg3P8Daw6ZVTobXIqcoRt9LIDxDZglk2p2cAFWDfA0yZcKxaNusRIUxpCWbfzP4ITibFQ",
-	"bZPLiZyJgwW/dhnPnxqZdeyVizZj9xIIhXsVEUuFe+aTFSzZf1WfKYtb04gfd9dzhGsF9b27Uf71+geW",
-	"aMVYn357xj1S10uwgw2ZUSZFXjTH930nkmoNE5a6G7bJKegigCEBvXmpBlfjIZlNJF58E5qgQdUTgNpT",
-	"eHwIPmrwXWfKuI2tWsDL3BOOV0e3J+CSxQlAUBmDKRi6wnAIFQTCqFxbxBq7JZnStN0TjlVP3/7avzj5",
-	"62cXVzr6fPX+5NPV6fHR1dlF/9PZVf/o+Or015NSNr6AOX6wEBttWdgWs94rBw/n2W1cnzU/yByaclMM",
-	"eRS4uopb32rmLJZhOS0ASgmTyKQJj8RcbFn4sJrXVRciCYX5GCIcsnEqMrK2ag7J0cm2e+KdTBMS8jHX",
-	"CvkioAkkL0H8AdOa8GYDn3umlAs2I+enn/DOUj3BdXYnMRcRwhDjEikfw9iIlXXOxVOj52UQoo7+KlZd",
-	"SS8QFadz0Hn+am+vPhOcc4F71ZwTNnLVnCdSjmz5YoXD0lDLD4rA9AAeGOL3cyLkJjxlf+EQ7X5ryJNG",
-	"mOtjJO0xTcI/Z1rR+emnTXAdXg83Wa1ErRsKkwvkTPTdWlxaTkEyOH46sMzUE57R+ROGcaQKAmPNLlm7",
-	"mK6RsMBojGjP2NsLsxisPsoFHsdPh/mlBbODa2tQeW/1RPnFhQG/YcLDsQXTAe80OPqtNV1k+Z6o5vkL",
-	"t7nsaEGl+HfgfWyB3PHJpL4UuPDo8nEKgiMEE4fMjS4S+oYFwQdoaeQpf0U4bLygHCr2BiSBa+vTSlM9",
-	"suk5GB52fgYLYsgxqhuxkcbkEnTmzA/I5cdLouk1pHIoDJLkZt6Ho8urfkFhHHR7oqhSlvPdjbx+2jzn",
-	"cl4Xmx41YKDFLk2PTqM8EeGyOmmE91jKcBMkrTLYv7UknQfzXI4oGF9xIjULtPJA6gGiA+8TIcvtoJyC",
-	"q62dZTcl8vm/CNWWASDW9xsuwTU+Otq91DIuId5ETq1gxtLEdSSc++h2vmX/Pg2/r4xGLzrsyGBGuZfD",
-	"Ozi5ouNBljpGs9w9woURn6OtT1KwrY9UBxP0+LvvMU85S6jKwwBoOSm44J7tPu8JDNfbtCQxd3l1CxOK",
-	"pIBk5fxFNp2cR1FPYHKen/Xk8B394TBbyTyVD2l0su08edl8uaYpYE9wsU0g6RVwEKNoSINrMpJRJGdk",
-	"oNKYJcr87M289Er5C9Pt3YnH+ckCRxaP9NKmJGoJGUs2PmJN4W4HTKg/UkSvwyar0Jyw43NTRs27XoeE",
-	"Z7vreiIsAVte0XEJ3bhZYJ5pPo0CJRXms9hhfqkAZe2efeQiq0RBmXRXqSmrXItXPhcYsfFs93kplFPI",
-	"Qy/dckP5EjnbYG2UkLND1LAMARilkygphWURyzR1HJZVYmcnoCJAcPZa8YJlLwf8fnOccuu7q3zr3SOc",
-	"qZ2Taaznne+PgsI2mQV1Ym8D7+WQ+6KsGW2LG4xw/MHYtmpyK8pxIrV+rAkS9FLoOCQTyNK3RkDCQmY/",
-	"5cKTzQqvOJf7PZCjkbH/s+0tUaqs/vDOTe7B6bFBmBghuztC9oXUOaBFbS3KLfpfIcRToJVNSNc0Addx",
-	"KjLdA+qooKNokWMy38VtuANxM+rzxglNIg4KWcgUUUbZhJRoLsYVUVC8Fwq1PWXsYKYBZYPHWEX9H/Hc",
-	"QDwfFquuQFsVEpM5XaOMTdgWzBjGEGyAV4+w8EDGTIC/xIdBvhVJ5vvZQGLzrzZygnVgMCOJifxoSzBI",
-	"7s+fgdgkjWN8KkHvcTmPdW3a7levjApeMZNYRWHUeExFSEJshjYYJzw8FSEPmBqgwZBXVxBXXLFNjrDW",
-	"LnNFc6yLdFyDhoRt+o2uaaMAHyHsygCw1JOEBfoQHHyIJupqMq17S1EOxTzQbNyZVFrm+RA/KFLIrBpg",
-	"L/FBtyeKfcjR3TCwPxu49CaqrcHCQi/Culy+V5oFlQ6nXF/kwuzJXIR5r/nO/u7rn/dePXvexA1WbJV/",
-	"33nvTVW/3BjfRD5DnouI1JNlLRp7LLyV+ADU9S3D9Q0FCFRTOx0ul3KHhNk7T4qlK69nbEGsspxNeMQw",
-	"kVIKNbB64wCmM9gmn2wmJlRbJaipQE4EFN8PU90TNRnGUkwOrfMvfll6HJfD/PzeYTerEo86X3wons5y",
-	"1d7zFy9fdbz0ZQeDU5uB8/0vTdrL3rZJVXTlmEdIwdAFFuyVGZ1vgFffU1u0Alc+Xq3LN77DShrOoZgQ",
-	"qHI9D0MIoV0C0hVgApjVhizhNyxEH6eZ6DCR18Z27InEtdqDClSHSIloEzZj2OJh6BkPGJkyc9thyt9B",
-	"ll3RE/gknmBWxmHdGuTH/d3dn2zRM4bA3ZPoHny++7onBuwrV1pVMDTO69j1qnjAFGDbXNchPR503v/i",
-	"NeM9gZBC56Bz+mYLvsD+YR0uQn7Dw5Ri31vX3/Cgc7y1v/vz3qsm16K/Fw91OcLg1RHWU72IcKpk1hCu",
-	"Nsv7254hvnaCaKVY6zaSgQ1q71av+CJb6kYStvBlRlI4kneywoIfL0iInW9uh77vOFrcYpYYWwiPM8zV",
-	"zxBF8O0/KNBBsOonmLDgmoUYxi7kKy7x75FSfCyOizzS+FLOwXwfmOMv/1LB8fBFASbJVnw+39ptkEdV",
-	"3KhHG0jLijUz4qAB6H0Kq2lQ1DN32vUJOGty3opyRTSHGzgZU8EVJglNqFFY3XvLvCuBTMK3eXP1p0Ga",
-	"+UZ1IKesjPReGNIzQhERjLEg5e3Z8dbe/m59knRb84hzXKFyw1bplhy/0fcUM3Y4RHpJSDVDhOj6hIkw",
-	"763UsWWZGIbvHWr806C2Mup6htSFoB1IW+dbr151CpjZhjhrU1q2L4+W1I7CkFCCtIDW6j8kF9pJvzYU",
-	"tZOwqbyh0UYo68K8i/0LENfLCuJqoCvnO/GIJZeZ5B1QlIdZ/8D6Hwpndw5uXk+ZNKtv1b3X6+Xh+18a",
-	"FIAXd+2JXMDVxGxBzGrfwjJkWwFNwrIswboJ8IuOzEU3v19RPeSQ0WNrBfB5aPPIwryesaTGu2urV7KK",
-	"E1dAWl5nsqwP2HzzYxmyY5qETyyBsL5xY9d39MiTxAHexgWvMEmcjGSy4UTxI4dvkI2UgY3lXfynNPQD",
-	"hlmMLOcSLDbfsr1P1c43+y+wprz+V6tYJEdSrUmxb6EUGuuiLrOuq82I9tLN876F+jih5jlLZDWTW3Gy",
-	"rifXA9FtccMrKNeWrG+ipslslCF6wGygRVw7zAOFqHBGPUUYIB4wtUinaodPoYJ1HUnm+sggVtcBpIsO",
-	"qWIvnyObnF/+ckxGPGKIY/ty99nuTxZmVBkx3RNGUWEiSOaxtmAUWBmUUKGgKPKazW0ZPwDKQi6Apol7",
-	"+pBQGMACa8JbCRckiBiFMikbFdkmR1FEUpEHznFeMgFU9YOs9h7ANYTUDlQH5AkvuEqX/eRdO4zFeZxI",
-	"M6EfAc3T7EufixsacXMHPd99TZwn/Sco7RBcl/thofR/AL14MDvrmrHY2cmIbYlLGJGphH7sVJDnPwOU",
-	"IFcEjxDQRXoipolWpdX88NRbSwf37rhvwlE41QdlapxCGU9jbRsL6BQOBICszdFu0tmM1JsFiaZUpEYZ",
-	"SxNIMxyhY2wta3/Df+DNA2CoDdgcoMakYHOiABr9B0WMCnXoATUSYy1BAQc8WOnLw7Ebk5w9iPuv1Ju6",
-	"5nPQXF4E5mg+X77F3iUy6Rzs7+7uAglGjEInO9cKqC6FwYY8dvsBIZyJJR0jaCYsCol0LfPs4psR4oix",
-	"TRAhJUNo9zMntmEgCaTSGWxdFSm+Y+xfjwxHjGFH0c6B+fd2qIJ+HKWI5WZLiQBfoH7SK2NPhDgTBtWO",
-	"gPo1YphAGExoMm5MmAnTaSJqk2YJgZnfI7E8GRoLpAht75SORFDVgPEbFhZdf/tN/HxmG54I9YBGBhe5",
-	"zWtvQjBqwuOp3eb60iz3kziQ8CQV3lWPXpgRCbmKqQ6M1murGTDvzKLTuJL4cLW373LC4ydGkm7hBRp8",
-	"ZmgweyksLWF/rCqef92gUNIe5FMiWpconaU1JxhhqCRgxFycoos6/6OJ664EvzdzT0DFJFTlHl2dnn3q",
-	"H5+9Pen/aWAdFnlXCteBEarYtyvya3N/VKv8+hNvdfcvUEPWOei8+mX/4+u//tdRp5Ev7oEMnny/7t6F",
-	"4SfT6qI4tB3pHAV7BFuLiusU3ZVR8LL3d0hFKIW3Kw9PgLdMWr0nOQWYO1C8kCGxpvFtjlQattKshVi6",
-	"8sqxbZa0mdjZ8cURUSxImM6KKmwBHKAoHxpj1gImOqIA1ysgRtvXxnHmn7F4rj0BCB0/KPBhAdxwqeO2",
-	"S1QaTKDzhtcZqBToyi79UVFhfTGY3nQOzDP9mIsmMnBx0Q8uEe2UKuBO38hUbBqv5g13V2URqAa0QCg7",
-	"8EEybsFddarpVl35RcJuXUf36C77x1BNt/pKvgQ/9EapzquWa3ol37i0+FWNH2xzhxwYplsIcr3jkc6S",
-	"GeR0yG27UirCQ79fkm2VtERKH7jSJziRJQIqzucdGlpckamEGwp4qAweAruX+rKrXlfQxRHfINiNN2bF",
-	"gNh99PYD/gZgbTb0AdHMSAbXisCCQBOHkciU0aq1+81M61Gs15O1BBEDm2DOY6YObbclMFyUkSGQh8++",
-	"xhGozka0V8zJrNufTtbcd20T7SvzU+h3/fUUf7S/u9wCuHTWeTtdI3sPoURRyzGi8mMgKoXep9AtuPRY",
-	"XZfkehvp+jZXzsfhXUNbFC7GB4QiQFh3AcOzm1e8FDsGdl0PEbK9vV1F/d6qamYLivnKeVudHwJs5s5w",
-	"0qVs9KzbbG2cu6wBeY3xbTvAirHzb+sNbjuT1sJjOQMzvcaD0JSrzoNwu9Z58Nwi1T8m1Bg4marWOWeC",
-	"YaPmTdxuNAkmXuSqUPAVcr14ne18s5Ur3295sWXt/EZGNkJAe04CHk9YotlXXdqMBXaluSJ0U1sHykjh",
-	"zs+2yqHAbjZT5G9oBN5ltFMjT8L6J7uT0NktT3cQUk1tK70p09T+Cbc96wnb/24419gqFPMlDskgYnQE",
-	"GRSX74+29l+8JPKGJT2x+3V3t0vSZ/skwoaA0PBaJ4xOuyR9+Zwk7AbSXbpk76V7bbj4i54wF1uXpHsv",
-	"CR5Gl3D4MfZmONIfeZBItTSSmb3/YU9gY0dcF/nRQl4pMuTjLSZCTsVP2C1TzKXATlxmkGmcaoYdgCvJ",
-	"+4LOnjyFX9DZSiLHDd8QihW0iCE+RVVTuu0HpnbGTLCEBzsQ1YnXR//tD7fJbw68zubiYNGO4mPBxdg5",
-	"UIwG597cdX2VMSMJ+nrSSEnwvswJJZeaipAmIfmNDSdSgjo6FlSnCeuJHwcz/HQLMmeyv4waqjSdxv6H",
-	"2e8GP0EygugJ/+e2Jadrkg2O6cXGw9vkws4bnkaNFMmdJgm/YYiJPke3+jY5EiQVkJ6TaU7Y3V0m8YQK",
-	"22FbYJvx8qpZQwpu0HU2ypFC4xoSeA/JitVxXYkqV1xybW1m0T4uQdpbOslsT8Kq2eQraD+R26FfOAb4",
-	"/VvHThcORk3VqijSz+YkA4i/h0d6qWvk3ouD3f2/I0wztMr/6L368uPe/jMXUo3NjydUhIppv5I/ZBG/",
-	"wVLVLw1irLiaRt6x/c3JPTv8ioRdes022C1hVsy4cg0QPQHoJF4uAwsd0tc6uVw3ymJuekXJfgx9+cg1",
-	"m9vbryf80SAjT4Mr+MC6VK7ZHJHYzR/+s9vk+f5+TwzwldAD3CUQkhRbjLl2yPD7c9QWEnIS7r94sffa",
-	"5kwac5pryCFk86NoLBOuJ9OV9fun3iwetIqfxnHnoMOH10l/KoeY2UbjOG/j9fP23v7e9m7Wx+sTipRz",
-	"/pVF5HWn69gKljdRWy9edLodfx+MCYjbZXbDcB0VYSI59u8yG28WcdD5eCxnb/76t7e/7P86O5qfHP1l",
-	"+Prk+LfpyT9HL9/9dZi8+fvr2atITf46+UPOdDL88Pbd7HnyX0df/56eNMcM8Pf/gbzc/hTuGj9gkzO6",
-	"o/p+UeBM5z8z5JnLmaJUKRc2O9/8P5d7iK1AJHZiyEXL/RfZrtjQEGCbHFmkPYXtxCiZcKEPsKEDjWNs",
-	"KxYZkUioukZxhj3koSn6PM7g5C0UmOsxiD2QFLScpCHEuDLBl/c9KpMsxo73D/A4X3Vj+VLYwFpufe8X",
-	"UE3yqPwc58ZaEuNKT0fMBPGI5PZU/VuxIgC8Xrwo8TdF0guIVnVLXFwwaRDKIJ0ygQDUOrN0NPuqHQOC",
-	"qcCg5f//uDz71BMSfJPEH7mLhQSYCHUaFh2epxC9wol1e2KK+UWfgB+6iGrVJemNC3Fd8Sn7blvYO2MD",
-	"WA2s9EHegH7HMOHOzV6vJwYZqBwZ2ivZLKGLfzFX3LCgKnhS9ceTy/0XLw/I0eWn7T3y9uTi0F3yB+Tl",
-	"czT5oIwgopr1hEwsFJ9bF1YuoIlPtJQ5wuUyUpcTMD1hZYIRBLArgBWEwBFUYT9SzNgp43isOjpPAfT2",
-	"rjn8vrHzanJ2qiYPXITkT2F1Dd0G03hibDiZ1yLFaQH6eMNSRcZMsLCmTKmwvs0+neF7niC1Po0MoCvm",
-	"OghkonsCMrGAoX17OkkYdAyh0eY0KkBVzN9rnp4qFt0wF5WOImjAAUJxCB1ct9frQN5EH0QJulPM/2xx",
-	"VYpNroZsyAuaY9IWj8oOg8qssZQLWntJlW59Atv5Zn00c0xJAzJoouAAfWF78F66u/ssSAX/SqYK/mDb",
-	"+BmGBtIk8tyi8P2gROuwk3CKRz4/MoAP7ABO9SjSfE9cs/kheblLFGEcw9h0bhSLfNFmsj7BBwy1IRu6",
-	"lyNCc1+v7QqHfGS+g8LLmQCeQ7MCzAgEp8DUA64J+xrzhKny5DcYOqeve+Cdt9kmPiLtYmkjHgpj0NGC",
-	"dyRVULzeE7eP207krIBE7ZOoKLHPm3M6NNesx8lmeeenn2yz/IjRG5tVCtkXh/mVhzjTPJgYjcuoZT1h",
-	"vQnQ9lRGPADwazgQsGuELTUe3HCJcxugVBMSfoPp/ronhgw6GphfA3Iojo9vtNEO2wWdCZ3MSchHI2Ne",
-	"OGugJ/zM0y7moX48vfx4dHX8vtRheKQ1U7pNs9UWF9gG/YqxMe7NvmSexL36wFduzY8X+Apm6EjuB7XQ",
-	"ybSdWhVzsTWM5Pr2Iz5HLLq+4QXMSP6w6xcndQl4qIs9vEC1ynozHjpnlrFjIbsUOoaWR5IxNnDOxRsc",
-	"8ImRJxjvJ0In3JDP3m6Tzr6w4kdLmkUbwEkvwEq3LgstJZEjzW7vhjJW55aW16yREIcfGFq9ZrEmMtWK",
-	"h8zLDkJRDnkiAJ5ktJuPR8eo22xXhlSMgXkFc3lapKhYAhWCB51RMDVHgvvZCff+63rLPmc3uT6Vur14",
-	"3GSKEFm+03zIwJUBPrRbkycgtO18wwzQ7y2QBR3VnoGejoBveWACpGcqtEyDSX7Fl3Z8rYIm/KxY8i6R",
-	"09uFAxuTr0ty/TfyjNBrZrso/qDI6RvyC5sTORq18c1nAfBbZa+VOi8+5rH1lSkqVzJPir7rvOdTa9Tb",
-	"pImKfGX3Zb3R7Dov8Vclg1q5lcf977FiIB97ePe1A/9JRM7J4R5SkTEx0Macy5NZFrL5pkxTTF7dggqK",
-	"Sq4/wYIsGbEVBTJX8Iq7zvs1o1RtJmhgMIsN+QTNuwCJCfP8UVZYDLGEFzMlzWYubC3WGmxBk7jWe5tX",
-	"INzp5ubDrNpdXMqmaDWr1cAqftcCae7qhyq2lo8TpxZl/75Nnba7M5VG94pR3AALo6p/6kc3amN95mM+",
-	"33+78m2+ULOdn2Ods71dwbaMQvSlQeMqlfcAd84+aG2jNIu3e6J2hTfxC7yh3S/VkLSXVamvq9X+ePqX",
-	"C4S1OL84O3vn3GbWiYZ5w+sdaa66+RHR5b9NQXe2c6vrud9CFd1GC2s/MPSDCDaztG2JFtRKIWdFyOVG",
-	"7AYRlxa8dkTiyVzxgEb2Iy9MU2iuKJRmNNw0yMt5Im+eJhc8RXSXfKPvHdwF+6667MHLj5dtCb01VEGd",
-	"DsAbwjHwREwLGIPHpnLcPendLYjBAnJBGbVJ21fhDrwoZ7E+S9fX+ZyNnrYTBZf5Hx/Kf3woOTU8gAsl",
-	"Y+RKFwooXmrnG/y3tifeb1Wx2kBo4HA/N1NofD2c48Tvv2m0hY/FnjP9xKkwzYAZHjGwoubQIiW2p+Lo",
-	"BwlmJQFluLO3IqIyMoE3Pyk6EWzmRj7oxBOxIWBOfysef+tFG9pxDl2/8SIidrGwOZ35WF+qMaUVlVmr",
-	"3F4cXZ1YzILz92efTvqfzq76H8/enH44GXRLFF7ra3Nd/Scsikt8bpeaJhpO6tciPNkDEvATbvUd12Wn",
-	"/Qzl+xiNU//I4bvsJDsHP7+6VRNx/2BLrvhPEi0+h03bxZYbfgPqzTcZXzOnI5zSpvuMW0sjkGLEk+mi",
-	"tdGMq3e++X9iGQQLrptzO7hnWvpkjs2Q98q+vxYW/UCenN3nP+/vPXsSfhx/v+C0HsKfcyfkXse745N7",
-	"HacOVRn6x4gnSsPDVa6bJ0/3j8HZs04S37W/px5pQkbwDp/GNNC3BH/CkDCUSs8mEq4Y6GwlU00wRNoT",
-	"1tsBKBLmHa5FZ96ZMJHGkA9JkkaAOjOSScC65rYC2qUBRLRZT9iWO5iPKORsm/zG9cQMNqDqbDTARkHZ",
-	"eELOui4jfMjGXAByjxxhiTiMNkOQH6pJxJkidMJoWIHZBP1FcNPWJQYtLqoK4Q87lixK0NqmAf68xPFz",
-	"lW+DlnbbCa3y+Zite1CXz2P05HinXXHH2NazVrfQUtNoM2XrUjHnz8GSIo87ZjKNQmKuCo/BgaGXGNwn",
-	"0Y17d8/zlzduDGrIrcZR/yLkTBzpRwN1li15VdqJtxWbcfJhcbrKStzBUw7Re8vhEM1HXC6I6YO13YQ6",
-	"dr4ZOfC9ST/OX2mUMosmSomSaRIgXBjCctEkJHlbwUhKxQDLmM2lCEvTxy9ZTlHNFQ/3T0DFeahuzO8S",
-	"Oc3AsZ5jP+bcdwjZGQkAkYBSNmJGq/QS327MlnYO9n6uXwXhb9qjdQ1BQg3N+SL3B5kFV/ddriBbIwRv",
-	"C7R9NgJcO3QCuHobOENiNCV7X1bkuMH4/y4iz6x2lbTD09hQNMO8K9P+Wkm4bm0BBgPKmXkx12TGo8g1",
-	"QAXuZDcW5nqCCiMm2fUEC7nRbiOqARFx4W5Gusn674FqAIAktjPpEJqmQ7PMnnDyfLvQIxVbGeHrsn7L",
-	"gM8F5RgYxivTT8/xmQtUNh8OyWxIFVdno7dUG2UxTOjIaJ1BYGT8XzrdCnH52ravhy9xzvhvQAcU876M",
-	"dV+mGuYWsTGN3phxOgedj0eXZr8B38CNlrhGgJd/2dp/d7S154MNuiMz9MMUDOb1wu+CpJ5zMe4HQedL",
-	"t6P/CViUnO5ccjGmsUzMQzfNyym9A3q0strO0RJgTWG88w33+/sOnTIRTl0nhCasaPfThamh4tGVJXGE",
-	"4AH7TW2TY5lCUS/o3XzKyD8xV5LOiUbNGRMezaRK+hqZKbZiEmdsdR+QnSCHDoh90zzFlUoLzeZe4a8r",
-	"eI3Yh3zGwht0M2y1X79K2R3oo2UqADbD7MevOqN06BfeisuM0h0mdLY+cu9z2Sc5lNBj23PQDOeE60O8",
-	"zVwfdaxGdo6amfWuVDPUb3Y2T4inMnbJyX1vd0Ffhy6U5jqBC9hteYOsX39fHi1pnoDrEJSN2nq4LUvn",
-	"QJK2RP1eSxou7KDNqS2b7X8KGkpSASsPtn09w1EGhHB++sne6lxPCNcFVATQAXriNoUMebe97Z4oSzFZ",
-	"UYvwaAjq36YSwW3cvRciQF85K3AwCLG+pVwTXnnKxQhPkA2eYilCts2PvhKhisifQiFCLmFa1CE8MkXh",
-	"zsnuwasQjB1vLnW18+2ai/D7zjd+66ZTF+DL81C7jShl0ahL2NeAxdi5BQHKXCCvCOME1dOqtDnVlZ3v",
-	"ujjwbw4AiIdE0CnLSg5iqid5/NWsuXUQ2M3lF/OSspoHrbyeJMWBefthvUZ3/0n8v8cubpBwge5l8A9P",
-	"aAxwvkRLcJPBV10io5ApjWk/1SUBqfBTkry/bqn3DyZUhEbcZHjmGBaMoPQToNq8xkfmQeJDe7pfO2xP",
-	"rP+xuJ5GISpCDNkvEMp7obfIqe1iUuwj7GxNqtHUPPTQ/3vCGSBmJN8AcblU0B82jstT2VfYGZ9F+9yq",
-	"z+IB8wTdeXQOOh9PPh+f/vXt1wwSKzvH+srXe/u6B1LAvK28d/sD8uQd7lGa2bRF7lhzWa5k2pCNzDk1",
-	"5ti3lEdz29sCuQMjY2VumLdmjEdGzE/DF3OegsCRo9G6M1Y2a6fmMeIByWRlyybASk1+UD2RmBNkWfQF",
-	"rF+jEhCojYTuekwEyRw8xakIWeIXd8iZINdsblvFgdBkIRESfHer2i19Vi2SOzZqL0IFF8wpiFZWKHQ7",
-	"kQyo+VXnn5Ot97+AnmQ3rXPQ+bz1/NUeOoxdiOOgg09J+JGcCVir2TKrbAUTKrb1tHmXJLNtDyUrFUvu",
-	"uitS6xISWxZ80ElVsurR792NrPaOOi65wmcnDiDbdUESZOiJ62yiZYnQXdu+FT20n4Xm0aAnuMpZWku0",
-	"najRJGWaQKbModODphYNnYZ+15WK3NlWrF8fIPHe1HxYx4p80E24bVAeU4DzEnJWlzZ2aADelC0aBEy1",
-	"uj2WTy6hQh/he4/wtXd3iA8l6UvigdDcsr7gKOzQo432ORQeJK9AEymyZDzcrx8UsUSkWlLdTsJupFUL",
-	"N0GAF+xGXrN/Rwp88S9IgScQjqCaUHeSNWmsgJd+B5fgO2va51dd6d1GzkTk0ozQUNKpcqmj0G0Qrs7y",
-	"zNGj4iL+BS7DwopWpYkunN9m8kWtNbKApY9JkyyBRCmSgPgIu0TpRIpxmUuMZcHQavoLIqnShK3Lt8mt",
-	"MHBlGlMvk7eGOkLpUkMPrdMIDW4gMahDLsl5iKRid6w93Qlahr0X+mbvmhRYP3K0DDgPq7WDJjyW0q/F",
-	"oePVlCRDthXQJGxQ2QyokAKSHswvyY8DqYJg8JNtOjTwOACoZtDF7hFM6J5ACrOafCwTTaNDW3THhevk",
-	"9eMAX8gVmdKQYUb8bMIj11alJ2gUyRm0ocAmYSyKMFUssxakgObR4C+T0B0GhsAmYvWzMk6VStmxDNkx",
-	"TcInQvSLJ9A56OivKxELoD0zF+ZJc5jNItdmZx6sCZI9mFIDOcNS2CS6waohgRThu9u7ZhGbHoLkAZLe",
-	"ioZKi2ydtWTaso3IOFN1rwuLN0IFAc2E63khFSUridgmA5Au/RvJAzY4wIgHfJT3KZap3iYDLvo0jgcH",
-	"UNxAMWSSNUzI7iSleRSRCVWH2MpMMU1iqtRMJqEN3Agy5jcM5jDIF4nIKdcs1t3cUdjFtmZe+2VsmIVC",
-	"YxV2VE8Mrk4+nvdPP/WPzs/7nz8d/Xp0+uHozYeTQXnHVdjhW3RGe3ApIdFxRdNVhkF/b7/TBbehYJF5",
-	"Oj/8Trczm0CFrqHNPoTY64uQbONcv7eHEiZLE7lPsVJr8LNNAqZgC1ayop9bwmgwsbmPC37B9ULI7zp9",
-	"i8QJgJOfyS36lSsCdMGlOLDlWVSEPYEF+VwQtFsJdeX3XQxoGQ3JBqehBRs6E7POQmQ474nBNZa6DVY4",
-	"DF1D3zvk76damFfYnoqLMaOHDbVS11mRnqJzQodQni6ySnWoaEDfUvvi5CWSvuEB23K1Cc105vPTT+Zy",
-	"Q3s+5GPDyLYk79olAAGjCTDUKJb4KSa07X31R2ruYmgDOo1pYushsNp/kjA1kVHoFSyKEGxODKAd2nsw",
-	"DBOmVFlgrXb+gJXOb2Evnshdh3v3WYUfuZBJ52D/xS7+X7czlSFcZ6EK+nEESKvQf7JjQ2pqwmPABdsj",
-	"72kyNId3IWnYJe+lGJNfpBjXv+pwzx7oeisMviqudCf3W83Rz5JwQyEteBPASBYymT1mxw/UOm5XE5pw",
-	"Ma7N7V1AHhCkaIWRIRunImPyGKVyT+AgfTtIHgBXZMgibMyXt1lAJ26OIZNF0DNNXc2VZlMjYzDVmidW",
-	"i8/U95Bqaj8LaGQHFLagGFDwDkDHSPh4oh0wvpZkkKV9D8g4odaSdnVaZkoTip0hiZY94V/hbQTLJW7I",
-	"07a491Zb3I018FedbofdYIT/AhZ3+vbjlnmVI4CPVAeTTJY0YU274Q8qnNyhl2U/McHvSiqtGNbjDgLM",
-	"sYmIqrpGINI8H97FvawT2YzYQFD5PuPaKsknbBG+JKdmoC9ndveMqgwqFezyDFzL6DKUxCyZUrPuhZzG",
-	"aaqMwn3jeeRsrZURGwnriR8Hl1cn5/3P5/2Lk79+Pr04eTv4KSu/GzOjHaH7Yzgnlx8vD8lgFMkZNm2n",
-	"Ydg3ExkQKXrCLAIcCVTbNOnChrockG1yRN4avYtG5JIFaWIE5jFNwj/nso/QzMYwGqIUATtwJ+VJQGwP",
-	"vSQmh1yECjWtgCb1VSoAas3LoP6l3YzFdNjOgflgdTjSOib58JrN6+taC3v6QHLNO9T707VWD1oGv5qp",
-	"FODR36Cse8PGztUXaH6DIkaOsqRTsVjnADMB262cVRuGyty9uNUItDmPnJ3FTBhBNOMilDOj2WGNBqwI",
-	"XJ1TCmg9ufmmyiKugMQ4P7WzeSoMPgbGGTln3xZ4AKdMTyTkEdAoGtLguk9F2HdSU9XnULcbPkplIzbd",
-	"HMeUTaWcYTH0vjnvG+YfCEtMGSg58mIUgTrAc7KpGdfzknhb1MXlNR1YzqEc9GXWMMvaOIXW8bmRkyNp",
-	"Oi1iwewh2fxsrTUUqoLcQeHkAoTQnMuISHDXeBIk6dqAYG7gOVsKXgM5ENDevtyE2SaQYYgAnW4yoAa4",
-	"OhOs7s66310z5ne/a3a1t2+s9a98sze7yrM93PhN3jrjt4DxnuP2n12c/uX009GHzm2A3Vf2abojvWHl",
-	"mCvVhsVy8c1rEJJMvWIVr4/DYvuGyvqFXDrKWG/xNq0b4HTPr07e9s8+X5UU+57F+g0Nrk+fCp8P5xtM",
-	"Vz+L9al45Ll+GZCtRzAy1tCpaBW1yFS38Pq/tbBFwzkMHVJtofmUq7T6R5pwFXJYpE0WM0c2rwhQZxcr",
-	"4GARQOParvKjYe+np3LjBNdCziAgl1X+0nHCoJvPrw6Hy+ai7nWykVj4ZsM0fJY+lK2Ig1f7xjcMx4Be",
-	"KKhEx4yshIZG54sjqkcymaoMbosSxQIpQoA+l0kD3rFY743iZIgwjFmIFAJaXGiWCNhSGhldcnpInu/v",
-	"98QA3t/n4oZGPBzYbC9qwdbNxO3LpMCEWMVEaPEetOyJH9mUJWNDwF0SJ2zK0ylJqGZdoiYQYAuk0l2i",
-	"qGZRxPFzmWDjAvXTNjnqiXy2ZsBU0WHEHG4gug2dTl+mHR6FYbumUg/DpbhY1yPn5d7+M+yNUz8v3K73",
-	"gTgMxl5bQAb+yeaFYxuZwlG4GevyKAxdCzXLAys6MCwwbQ600rJnOI1j2EhrEGQdFqyyaFlAjHvChqvS",
-	"eJxQm9FO+NmlX7E/pXMSJxJQwxBhyAgAlvSEb2/8oMg1m3cxkm49TtdsHkwoF12o7lc9UbuoH0cor+sX",
-	"bFYc+tRM29DMjKssZW8ssdvYKiv2sCeWwpPOrDW/8O1Yq0+j2T0nAVVZXK0natmgrfGUnpIJGtBUQScL",
-	"ltHenRumbmMfqV16cXJ89uvJxd/6748+vb08ubqVVboKtueOjNJVQ75h41QckgHIh3Dguqc4EWEkAPD+",
-	"Zg3RYWLUJGuJDmlw7dxjyOgcb5G1oG1LUjcr3W5RZ3+UJz7leVHCqHdiDBGwSM5QpYIKlALcYYkBEcgk",
-	"vPDgcp9Ejk9V3eRizPzt2fHW3t7PC+Xyp5+asIFyL3y0XVTBu+xAq22GdcRvmKrGVl1d9aYYnUbNKnmd",
-	"UnA2GpEpo87EdYiHFlNwOPcgBakIiVtcaV+OSzeNJ0KVwlgEYedgRCPFGvTSwFU+WgK7nHEdTEicqonR",
-	"9xJ5QyMCnvkFPJE6UTpzIbEN5AmPZBQ614pNpVA6YdRomE4bc4mg1ikDmO2QXmmuWIW1eq7C8tCIULBC",
-	"IUvQCFAubmR0U1YaZ7OEL2EttyDOqtZZZjIzvOLoUFW3TL+r9ln3lkiMO1jhAEFS2VAKMVh7ScrKk4VX",
-	"AJUVyTfLhd+KqVLgHNh8sQ0QAlcK7KZirg1XRKUqZgJMqKsMO6yAXeym1nXBOFerM5vIhXqd1Y3VoTbm",
-	"+OzT5cnx56vTX8uLYqBs7srty7kd+4nIbLvNR83T82rL96WteSCPyPIR3Z9mX2vsK490N6IXQftyw+N4",
-	"yAtpa4Y3lJwyEtK5alTu4uOgtVORjC60EOfKwLKKkGxdzzULTVTXsOyns6v3p5/+0r8663/+dPrub4My",
-	"FDXNAn0rGLWHwbWgYPCbU+xLEc1bZZjlu3ta9tu9TYA5iXY5LncCNLiCyW3+1ag1ftZGJnOGE9iEnkrn",
-	"NmWryELKx87EfPlm9noqIhlc188ky/Jtyy96LH7Nr3sXcj59+2ueH9vFEPSHs+NfTt6WMPFnmNODwzM8",
-	"DfRD7DZiNowwmkTl2VXmFzb/EHaRxtws+uD3L2bd9vlKnGUs0ICCM3VgqzdUF+s7uiTzPmznyjua4Mtm",
-	"wLnnyc9w9Pn/T9fV8zYPAuG/gt7Zkd4hU7q1S4dGlZqhUwdqqIPkcBbgWB3y3yvuwD4CGRMpDx93EO7r",
-	"ubJJAINJHv4G/TK739YodDwBEXLJ845fED01JqF5hswv19YAz8YqajZ3988aID2xGRi3DWuoNxiM5Ytd",
-	"vQR8QqWjuIVzhOvmsDtUuSNd9uHxShviWn1EicqGZzdF23gbzQ/ZF/cbIhMpi8e0cWOH9qKIoabWhxQ2",
-	"mK0J/iCA6qY64dG4dTrMzuJnDGQy6FxMUGO+ZK4B37Fy4NWkQUGcYYn7Qd7Dc5HwmvC3l1J7P3gWRETc",
-	"bpZuU0IZZW2H3D3tIhQUQk91mvUI71PAFolMcjx0TUOgvA0/LzmOXQN+0nT8PE3gAsv5VcDlNTzQ4Q/d",
-	"azMFPGqn4wkjWUZpxxczyKCX+Nxs/Zxi8lRp1YNTucd5svCMzwc1+yyIUajQJZUIz0vsVy1HND2VuEIv",
-	"v+dRul+u2TrI1g4TGYtGvinsI4kW7G6n9AWexP7/XkCOhpVq9+/2dfsLAAD//w==",
+	"7P3rchs58ieAvgqCuxHdPUNJlHxrSx9OqGV5Wtu2pZHk7v9O04cEq0ASoyJQDaBEc3wcsc+yL7Hf91H2",
+	"SU4gE6gLWUVWlaiLZ3qiYyyJxcItM5HXX37pBHIWS8GE0Z3DL52YKjpjhin47XhsmLI/hEwHiseGS9E5",
+	"7AxjOmG7gn02QyLHxEwZsX8hIzaWih3BH6SZMkWy15FZog0ZMfhQ0xnrdDvcvuyPhKlFp9sR9m+HHQpD",
+	"djs6mLIZtWPP6Od3TEzMtHP4vNfrdmJqDFP2q//f3493/kF3/tXbeT3Y+fRlv/u81/v63zvdjlnE9l3a",
+	"KC4mna9fu51jfT5eXcj1lJGZnDFhiJlSQ7gmVN+wkNCRTMwREXJO5lMmCB1pJkzVlO278zMeSzWjpnPY",
+	"CalhO4bDYkvmlJgpE4YH1E7nLLRfhffH1Exzr19+rNtR7I+EKxZ2Do1KWH7o/67YuHPY+W972bHu4ad6",
+	"b2W8pUlIVWcO8NQWpgDvsTM4mdIoYmLCKkcPck+0HTk/CowacSZM9ZD+49bj+RfYwd6wiN8ytagcLswe",
+	"aDtgbgwc8pYHbM2A7uP2w7kX2MFOhZJRNFu3oSz/SNtBC+PAwLdrx7y943C32UhnIZvF0jARLH5hi1VR",
+	"8lHwPxJGYqZIYClNESpComRinEC0Mo/csAWhQs+tQLR/HHOlDZGJCSQICfaZzuLIzv1FsD8+oK96O5Gc",
+	"cLGz72XPlNEQBKRbY25eO3Zibde6tD5YstCGRtF66cSLD7Uevvia5eEvlJQl8nvYT3q9Z0Ei+Gcy0/AL",
+	"28W/jahmL58nKiKaTwQ1iWL4+ZDIW6bI0Iq0iIUTpvbslJk2e7f7/b4Ykven1z+fvyFD+MWu1v3ohjki",
+	"L3tEE8bhhpvTRdXRHKcj7OTXsoOLWbdTuSvv4GDpyuvtvP70Zf/Z135/d/n6O6i8/n4Rci6OzeoO/mav",
+	"vSkNCROGKRYCVeKkyWhhfxN1r8EbN0aLm/Adn/GSyV3KubYKBgX1omLYCL6bHzRkY5pEpnO4b9WFGf3M",
+	"Z8msc/gCfuMCf9tP58GFYROmYCLv+UStp/dZ7om2xJ4fBUcVF1JzXPXyJuSoyD+EezJX3DDUW8yUa6IY",
+	"DVHL0ozVoMn3XKRvrFK4yomve1BFZ+cqLFMY33DFAjdO2RlKFS4pfekZwpusZBT21H7vUPgN/vipbAYX",
+	"XuP8AK8uPUOB6me7wysOAENOpai+aWP3aevx3PdhpETFUrMyNgZeBRpgikRS3ugjolhgdzYkc26m6ecV",
+	"ZxC7d1dSAnKP/32/bPMvWSDX6jkqe6DtfuTGgCGTqHrvFX7Yeij8uh3makrtKitH0unnbQfLRrDjfRR8",
+	"vMkwSArPtB23OBKMrVm1JZDgh61Hw6/bYX5lavMab4sPtR12aayvdnx36/8kQ87A2j2dxQY0u0AKY++5",
+	"wy8dGseR+97ePzXK55rKI7wNRiry6gdpplxMiJFE08URoYIw+yyRo3+yAI3QIGCxsbexlLsdnKyOpdA4",
+	"0ePAXxUbZpqqk1+8LqytDGW3ZtCj+6OD4Fn4nL0Yv5y8mv7IX/+zd7MfHcysXNWGmkQ7hrUipPO1tokH",
+	"k7tk2orvkuWDxjFigVWH5Zhwc5jKqS5JRDClYsJCIhVRbJxoHPpCyVHEZmuWHOMTfy1ZeiBDICUa8RAe",
+	"Howpj5ilJqaUVHZP0qcykWcnbiiPrIqg7UmQSIpJp9uJpVUZVOewswdf+vopJSZLx51n4/2gF744oK9G",
+	"r5+zHvgG3H6CA8NwAyr+NQhk+J499BmNrLoE83Ki1a9K761OvvaB+L0rOYtjArds6sRR0shARl1y+faE",
+	"vH7+4lUHhPo40TS6T3JTjGopTvAErt5fDU7Oz9+9Of/tAzC8RkVgTrnhcACKGbUA39RV5/Dl8wK5piRT",
+	"9zbBxZVsziW+y6rB9h7pokGX8kM6hGPJQCbCHAcB0/oSDxW2KQxBwaLRhZIxUwZkzZhGmnU7ce5PXzKX",
+	"Q23PQrfDxmOrWN2yc7HRYKeGdbzcQwn6e97NkX9VplmhTLJDFfi62coyYqhlb+vO1yJJbDrC9MmvS7SR",
+	"M0C4MC+fd3IGQG/VAMgI6Uuqb6YH3u2kwglIEAmtVAfN77B7YzfbhIrNlarhrt5wEeZnimfZ6XboBP/V",
+	"C23YrAPfu+WoYfNZLBV6WO1WRpyKgJWsAlZo375+dTAHfLZ0WWH4s4xCptpxRGPq7nZiprSl0nENxmeK",
+	"2cXj7cpD+GUT71kmV4uVfciGzb+sBlOFIej37fZHJLNRmbl1Zq8nQfEtxLJAl4zYhAth9Q4wBv7a6RYd",
+	"65uV+/x63cilS5oxEVrNud2aRlRzfT6G89ykMTN7G+EJBsGyvVIwXL///XjnH5++HHz9//X7f/mhxHbN",
+	"HdVbJWd1yS390rVs9hVYKzdspusYIafwHfvtGf18ht86wCNzv2UnRpWiC/so1zphYX3WidiERj/Z7W+y",
+	"8ZnE3LSIK3zya7djmG64AdeWkArLf7Fh9eZfm957zWfsH1LAKm6Z0qXeF6ujCfbZEPtgzpm034P/5e6T",
+	"g1KHUp5p/CBArTDDbu56cGRROIdlqvRbV8p3wpndOSZ4seS+oTv/+vTl2dfB772d13Tn9tOXg5dfvx/8",
+	"vr/z+hO6dnrd/R+//vD/KWWQ4zgu35+IakPMXBKqMLwHaqwi2lAR0kgKRmgc65wTh49u1GAmRzwCR9Xo",
+	"hi0G2dPwp4GZ69J76djYPbjgop18ibm4kBEPFr9mR77mVPfLtIRbLtGVW+6IEZJcnH0gc6qJZia37Iuz",
+	"D4OL83dnJ/+z04Vf3p9dvT++Pvl5sxqxMu1SEigE+BpuDC2JRjaLJnazQF3taFwH1O6A+6NIlZn0gW6H",
+	"RpGcwzYqGUWozwQM1LCQiUUplbRROdnnmCumy93kTABpJ5opH8qecEHohNr/Ny4IrvVcKjuxOo7vbkfC",
+	"++uLwuKen+Psvq4Kv/bKs9fu138Hbfs7K9uBjDdf8vCQfZppzVPVrng852i/ukfQHQ5xMyJjJlh4RKSI",
+	"Fqj54BqJJ6qVM5lTfotK1bpp/YZPLbNpSsrpXm5S/Eu4rlqAm8+iILtXRHe54C6jmtbCwWcJNArzd1Nr",
+	"Zd3XfrHPwC2vb1iIKtWqXULFTe6Dqst2NWPB2yr2+xuOorEtdvf9CXPx+npxdy8QWYgSq57IKQi5el8Z",
+	"J1H0URgelTIeJYZZo5KqBQjAQIbsENiRiRA9fJrYVxDk97qyka9En5vEj7dIcHKjWD6/AtMzCwPViudU",
+	"kzIID6N4YFiY+3wkZcQoCHw9pQo/W1XHEsHRiSwwB8teWd/pbIvzr1lxd1BQNq1imuiYCXR8IM2EpRdt",
+	"9lyZLnRIFAOHQziIpDZdEnMxGEUyuGFhFwhnYOllgLYKkYrYHVNyxjUbwKthD9aN24SSjeKTSZnFDE5p",
+	"bkBnG8lEhGS0OISd6xKaGDnQM90laey3S3wgy328/3wQ0oXuEhcHsitJ2aKzSblbL6tyRkKOLArcv1Gc",
+	"bbpYaGLudrFI9Y431sVTnaep8iPVqtaztKf4yo0bcynnjyrqV+XzA8l0rrT5qJuNU7gIakrx0C7eLFaD",
+	"fTUE/sojTWS6tUqbLhAMC63PSiUrNU40cHPkMmFcVgxRjIJ3nIQ8rHivrFJbqSFu2E6pFxbF5zupTZOV",
+	"bLpAFLuVNxVCu/x98HyTKeh8yLw4yE8LMp/yYGpFrk+HA+W8eGfBVVb66mb3Vrbc8hsMgjaemRvecPdx",
+	"N618lqQR+Tqx9W4nud3sul+9dNLQvrt9Wl07JzSKNt02AY1a3Db2zVfpwa/qPeNEmSnEUg2ZyLzfxQdr",
+	"0jAt+g64jqkJpj62w5Sh3FpucUQD+GMaJkYaraCfE6rUgovJKQi6lrE/9w4fX6gbhuim38TRl/b95Ypb",
+	"vzR5/lP2I9kd7Hz6y3oHedtYY3Gm3ZVFbw6XnOT9S03u7CD1s5TofQEVZMRIKAUjApwCqT6SUZCOpQt1",
+	"aQY/3EoOIZ4xjaIRDW5gQSJgUSmRLHto7DHMYvSCr/eS+CffsbGp8fQWvHglGg6NovMxpEk00nU+dVdv",
+	"PLvLabHFSCaGGGm3H+7WrmVe9plrowlUgmDWGp9M/UXR6XY+70zkjlt6iXoVKEZNM9nr0+/r5thvxcNY",
+	"b2oTxcMzEfKAlZDviQwZCagK0eDGqJz26RxmLknAokjbHab6hoylyueY/77/qnvQe/YpR++rBJULOOUj",
+	"Lgcl8aawUQ1Gc23uGDmh4CaWSlnZYLVH/3MZ+82soP9QES69SPQ0v4GQmTWV86PM42tfqC1tcmEk/JnG",
+	"cSFf//mPz14f7Jed4KyGG/a9c8DK8TjighXk3NKR+49cOgqmheH0Qz7hRldO30zZrLAAsLepCmsuxKup",
+	"m/ON7GNXhsV/+qLv5ouuF1xNSSKLsOoE7sxGwhvih6si+7epi26g/LVieyxVF00f9DQJ6Z4oXCaHhHrL",
+	"pmspjQpSuFmWJTmOb+ceM6VZyMKfFg0lSvpV3fCLzRTsZVcDqIirVXqpPl3p3wHRUFS0MWaQ3WH5SyOn",
+	"NizpBd1UxVmrNm1UzKetFPMl+lthCbeaQ+LcfP/3/5BM+XZkAglKxEh5g6G0RE8t0Vy9v7KPI+sc9oWX",
+	"XFbAgUD+v/+HJMLd33QUOUmYvtCp/mCzo+pGpOoLq7QRq7XZ72NivDYQvx5zQaPdvsiZD276yyYDzgls",
+	"h9z49ihiO7yPT3L4YUY/D3KHl1mmqDPCjxnhl9sZU6qaa74zq1xvvn4Egzt8zFiWUF/pfvEbE7JYam4G",
+	"UxbhYvFXxSJGvb0FxtSMCTMYs6pEM6rLQukQWxizCvcGZuXV16TKE9fc9hReWMpBkFt3jBroA6R1NtYt",
+	"1+R1rgs/5qtgc2Lh2ZJYiIre4XIpAK/6ZYlEuAj5LQ8TGnW6nX9KDpst1YQKrqmrCDIq0SDCwluupSon",
+	"/kgGN03T49C324I67DdLt0uG7MQqTA/tMgY1vkQZZFFE9rGK1Kp7ijESTKmiAZTcMxpMO6vafV4t9sr9",
+	"PqS9LKv0bWycZSGhIdlJ2n+qub+5erjqAsTLpVVurpMG61nFnf1xYPgtxVzoNq6eu1voX9fM7rHm1PDc",
+	"y6Rx1aa39Kg5ispLtYNmSa7wivJZRRELzIliEN2gUctUNB8V2Hq5byFzDEZZswwWZgtpusmFL1a6Vepk",
+	"NWTgBe3EznxKC56BNLbsfHZmkGZnbSTHAhoDvHijbLDGs2EZPkE7ikC//VoT5NeV2Sa3FXNyil+D8RUz",
+	"iRKFmFFVfk36aOXYqgQl4ezqnDzbf/lyZ5/QKJ7SnYOC7+HnXzorLupPXw4qFI6U+N7k3HcNVvuQ5Lkm",
+	"txAiqmhOe+sGEgwDZE8CIbC2OTP1bP/l7JkVJ8CZIPOp1Dg7yJPgYMfkDfjVFJzt3e3uqO6j9GaVjO58",
+	"h96D1xz8uSt5VkfEr5eMXcaJl3mbnORTKgSLCiHUibXSfFiDiwGN41KVrSj1VwNxIG7TZNjMUzSRDJyT",
+	"jsqPyITf2k8EEdLhRQVUs2JlysGLlxtubSffnTOu3p7nqn+qdru4iqWdXrpRittdKC3a5r3kriJ/duup",
+	"+d7zcX7Desyc8tA+J8eX+6zeFj++7O0TK/QKF8VB7+DlTu/ZTm9/WTYWqWe/TJt6/nUHfzjIfli9YYpn",
+	"mhHbG5fi+5a6Kp5GcciAac1HETspxD6X939j+LAkXrzKpgWDfFU5kzMecKzWXflw6qr2XCVbw9kVyunW",
+	"k/TKQN21m1RKO+1u/yBNVFjrlcGnihKzIpkFIkhszuDuDhmZYxlmahDNdC5sHCd6WhGqWpOLOmNa00mN",
+	"LNOrmXYu8ZKK1tUcCCT4fBKEA/pJcyHSFIg0LWKjuPI7lk5i3eltck2H0W0L1/QbdEm2vNGb+U5Tt2dJ",
+	"wtVy7k3mdnTfKd+aWx60SXW4bRr/pqlP403i0juWJLGDpXDvJqMF4UazaEzGSs4wyGVHIFJ0Sa932OuR",
+	"j9cnpUPldRFd7vWNIghb6i6x0kEbdHB1PYyN1UN9Qle3Re7opZyXSa0RFyEXk5I5HWtIYpdzQbRRjM6I",
+	"wbD6lM2Kc6w7n5+lNj/heKXiHVz9ZbvTYiwXNygbRoqwAnXqXBC08MrTJZrXKmShE6SvErknkjENTKIq",
+	"kuBmMmTlfgYZKHqVcFN+lyk24RrAzZolUKaAHmU6LiBWefAtVwKppzwGLNGcrCx5L9rNzeaC36nYOc1U",
+	"lQfGTiluNlgWCl0RAVjRKCBjx664s9mRkqJM4uktHXM69/wZLp3YisjIcWrGKdXyc1NwI2S3m4Mb7lUA",
+	"nnCvSjUOwUIn+++gUedm3NI9qW+CVTJAXEWfYjTGCt6UskaLZQ385YteryG4AAxcvaaWWBJ/JNwsPurw",
+	"PReyJAno4xUJAAS5W5I64uuDX/d6r/Zfvz548fzV897r1/ubskpSkZX6MXQwiKOkvLI55qKpxxo5HJXF",
+	"gu7UcMs9d8ag+y3tVTrIxjNpFSB9WHSYnFTffHVdpo9v1KSrvVLdjpkqpq2lU99B4bTKFeeEvXvweBxS",
+	"9XglkcZ9tZUzbHnZa1Vyxf5opZLbIRza3cMHUltVqD8kiRbKJmoCBuaJs0gvMYOr8pBkaD/oXQ5ZwMEJ",
+	"tVJxb6nZfa3T7UwUFaaYy5LhINV3webxEWtQoFvb40Uz79GbC+rjXLiizA1+WnaLjpGmiEa+7uq91bnL",
+	"VVj/CEGcKDKG4iaTfuLLtaxhR93fAtDVNlm3K+luKydSevLOIdXu0PPurJqlEy3gpdodx7JW7Ke6ueAh",
+	"haRcuxNL1qrwSJLWXpaJITMGeeGdsgHSiGVTJqtflpAj8h19w+MdhL2g0U6KpAhDtBfPS/Dz9SHkHyyN",
+	"f8tevaeCjgfF285VWLhA4AMPY+p/V+yfvp57y0G87FRdKP4xIC4emgytybwRmuDk8vhuBFNRJ1pYv0YP",
+	"oBSMuIzPdp453ItlN9Uq2fkaxHaEVOxEUZOuNinDTKgWyjAcZ3MPr1Q1UHixSB6qYvIZAUuKgKJCu+Jl",
+	"qXy+PuGGjFgkxUQTI0tdgNTQUkepNlKx8IggIiKNyJizKNSQWx3weMqUYZ/NylVUVIT+qaXYvaTz9ygY",
+	"61UXpd06rEA1dMMMm89ABkGiGnoRfWePTVzqHvva7cS5RgAbkiWX4WrtZ9gaQCGqLYIo/zOF3t9CGjVI",
+	"hBSta+X+KCus8TC8JZ9ZTc+FCeu8CnzvayKQNejj2j5YWsDh3p5bYG6CuXNxg6UrK+yiY4wcBZZKldsa",
+	"SdfstkbS9Wnu2lhy14ZpHSBIOI3OapwrduhKu87UEtR59tqQNgyPtsg/COrE2zCv7Wu3oWMVJW3J7QKt",
+	"RTb2fEARMOcixKTytYkR+FS5r9YNmL6r61ZdSSfXjrSz5IesnMdnPOeo6MfSDmmfvux3f+ytoSE7ypkY",
+	"y6Yp9q7Jxqov04n/tyD9m6UP5MA4NyQhukYeGbDm0rBrN/XeE2SKG9velf/WVZif0AR7f3g1SMiBkJmh",
+	"3ul28r/qgRyP4W8DsLIEYFHGUqpBxAFXKBE6ZgEf8wq/pR+4LaaBm+66PSqubRUywP61dE8Ye5CgfqEg",
+	"qgGetC9p8kcVSQiXaSMjJuCamFG0lIQ0g5Jk2irUjixzAIbIz7Bsn36mIpS3bQG4p+7bG+1S32JrNb/H",
+	"v6F0coxGZtpwTmPKI+c5rlfYUsegkMgO9JbyCKr46poTpcsq5jQ9GPZ5W1/hN4aZns+deGgTH0AqGkXT",
+	"RfOv3KUWeU3NsZ9I2Z6udjcspOC+WAcj0+9/Ptjf6fc/vzr99NdSDeOsBATsAYKELdx0teHKViyI0u8V",
+	"i7fXehrK9qjlDTeB+pNm3DxjZirDEvigZfjw310F0qcvve6L1zXqj9LppIOULn8W08BYmd24iCPgmt+u",
+	"K1se+0zd9QHffFovYjOfJzU8eef+uaK5vwSikDZgSyJGuCBjqYJ75P508tmc/D5U7/61NI0rwAq3QHHN",
+	"ELvA5P9EQHPIqvXqWvVG2Q2B36lYSD59pikptYDgbSGXNma65cgoSzXwKVGdLnbaLMeyq0oFW5OYVZWQ",
+	"lTWlXSu3xEh+vndTCkbJ+eJaWlKF1zSNd9W/RXKp4iU3TLkNzD6b8g9kndsnVxUCX3Ev7Nppl29EVqvV",
+	"dCOwDcRaxSkG5B8ax7+umPL3lQlMpCIzh7rx75gSbA0pzUxt7NSGYNlscRxNpOJmurH3zS/5Z5vgY3Px",
+	"EyI/l3dY4BF2D7k4+0C4Jg4lunbtY8zFCaalNEJ8LWkHsnTS0G+EhUsZrzm/dJyMIh78whYVhxMnetpm",
+	"aomeXjHlL7Kt5TUbrqqOgIkUgZXGMaLxWDKHkF7tk3BDXKZOkIaQq8vSbbnDOEKvSd0piJg8iywRdPGI",
+	"GuQXbxKdD5bveFf+XiLRspTeREU+YHD18/HOwYuX/tcbthnCfOWQiju+QYVYXlx1VIQLvTkqAn7x1Eu+",
+	"tXLeRr6CMpCOX5akrFfuTq8OXrzsdDun4cGLF/uvSzW7FWCdER5LmlHczSNudF21WVZtWvbOd4WOX002",
+	"R5+PG6hD3NAK/NVrj9VlWViTEZtyl4NmDSW9Frxm+YasYQnOsAIFn2gYlShRymOmZtwMZGwGMjFodtmf",
+	"BgmApGN7otzHXAQOKML5fdktjRLAFivNB1++mGrESO22/Vo7fpLp+Es7szx4F4+8jHvfcVHYlLSt15h/",
+	"Zg4oNwbvarXZ8k4GN08sXminVKEVPuGIoZ91wxspwyov1QgI+HAIPEa4ATRHqHpi4YQpIiS0qnYtNKY0",
+	"JCyisW6gu8GbEe0xTfFJX4HtTMvIZkx5lKhyYFyhWZAYfssI7BYLiX8aZxpBd23Cy1U60Nzf4he24z+s",
+	"qBle2dxyWI+34C4qOx9Q1rghVlvWGeKryAOK5nD/rRLbYl15vb2u47u0YdBvDguCiVBnVaS1CWU73rF0",
+	"NTkSWjnz5b3yS8qOo5wB27Z/Hi3WNPPdGI4aLUqn43wdT0y2ull9e+I1N/HmaGRX7I/yNKgU3KYRZHla",
+	"T9uogwuU7jf9RqLKLdAJNWxOy9EnIgrRpPe6juLSIEM8kgGtAK0opFEvGfHYrmUslc+OYyFxz5fa3o17",
+	"eaU9tks9AO5Dn7lX+cD7/BJKPAIqlpo1Tg08H9dbtWIB47GpeL+rdWvobFibbl6WEjiZQRlmRcKgCFll",
+	"nxYmGrXIqQeu7U6kAlq7uM/5W79LIM8Y6sGlIvl+piXO31ls+aViYdu59DxJZ2RUAJ7OTneN4HuQ9iuu",
+	"nMCe9SDtwJJiLLtSNP9zmVr43rdp+5ZLWraLMecwrQCWxinv0NVaGxbXVr62XMOSdtPb/J33uUfz7bSK",
+	"0DrxdKF5QKMBRre2Cjf7YIUzKXT4PVfMpFv6mAUzbYKnranmP7dcxnud2pFRfsfrEtWmapkZn7Solnnv",
+	"ziP1vyV6muefgW+Hgv5PD7M3Udy3M+NBtTcUcz4b6vWJUlbNLceue36w/6qYnf2sBN70WfliZ+U4FWeC",
+	"wCfQG093iU6CKaF66+AVywARDgkiXXDZ8QP3NNtAzQLFTI2YRGkQwmpjDvYnS4+3s9jZP/z5/Ppi5+rn",
+	"44MXL3d+PPz7h97Lnev99xsDGdph0LiJlS7zquCIx0CUCJXk5frIeczE02nNf9a0TVObatcGLY+s5mvf",
+	"utHW8s8VDaEswXoC2mMGZZYXXa5KB2ACrSRg8SCJOx7JauDQCRAAZYDoBjVysVdbvmSqdbqs/AaWUlPM",
+	"xEXWWem+85Xa5ERupDffuufOYcpGHaZ8b7BUHSwx8VhcM30m68EKXyo/KXMm7uLca2G+Vfj1MOmwVfh5",
+	"5ON9a6MfWWQwjawVCxpWcEE+lfv1G5FaqyroFnmarbFZfJewFM1X0ZCLycBzu64DLh/48sJcliaeygb1",
+	"6jy31GrdSsZtenm7d2eRhmbxo4Y9DYF2GhXStjnlqkDwchQ0O4ZsZtX7/8Sc6Tipb8+X7ubdLjkjuBFy",
+	"DuHHiv7WdKIYtJ3KBcMblLY4N9VPbcV2/g0lk+kWV7Bme5q3p2+1Nas5G754r9STfCvTisMScNCAh03b",
+	"r2b3y6pj0X8KafNJFFlrx5dcN6/ir5ElkhYglXnSrrgIWNatAdJUyFiqEQ1Zk1YNjfuD52Lka+7Z4mTf",
+	"8s8sJA6jFGRb/fl9topseFWyAyyQItSI/It7RYwkITMp0MAW4z11Yt9zym+xvynRMDkyBpCMyih4/jap",
+	"ESiqRsJtlaJTUD62FWgpSKyyDglVZRppnSLs3y1TIQ8M0UbKkFSgRqzPMaobWUEJlwVWthPmqB3SKAy/",
+	"sisyNiwccHHoEjNGizS34sjRw8CRxyGhgsjY7HCBeelCmikXE8sU2Cq8DC+yBFcvw7T2o3c89u9gHbzk",
+	"+WpmGhdj2UnzbL3bD+o6fEC37E0XzesiplS/l4X4cI7PhKtqWBXqQaK0VMBnQ2j0PdzomfEjlR3mBVV0",
+	"xkzz5oxSjCtbFeRugrdKztY/gWGRpQqoz0GU2MumjIsgGw5uk3VZMpClnEu2OiI0k1BSMDJKeJRrSx0r",
+	"OVEAY1JPcHgAh/UKotvcDxQxarRMVMWOJYKXx49vaZTUA3qpwHiA77sBlk8mnVI3f6JrCaWFFt8s67WZ",
+	"Fp8RcIkWD6TSqHRgfUnD9ZQimDe82NJNnUt7xf1ltyOb3GrKaHUdVpGiCt5bPdO7gZRRKOdioJewpNfU",
+	"o+5++nJQUZDa7VwgnGmhrfo343/NekHX1xWbe/mw9f173wykVGhDZiGgx9qv5zvmOyc99jmPC+kluevg",
+	"G3L13lEdyZ/2+t7gOT9x5jyuav+9dEilrIWkfu8VmSss1b4qE7Ko2nhU1KIB2mvk8tTXuj3tM2mmQ1Ew",
+	"/fXHFwfk//2v/53+R56/ePlqO8ljqyHbRNxCMhFm0Gc/utqqzW7GLN3HLaab7pnbi7VteWBy7fpdNz6Z",
+	"Nl7fdqf5zR/VBgfxRbacav9wPBUt/MMXrnqzncNurqSYnGadzlZi2pQosNXTaPW+bxvhft2ojhSGKN0c",
+	"XyD6eKjiLTo81Ig58nKcnIvcbZvGK+bQNAWSywexVAZMwjkbGUVDcMzw0Y0aYA3PAEPb+b+sC3NfKDmK",
+	"GuN3BKUZq1cGUJjyLf9uacRDWHWWFVjiSTS0vOyAopNKEjqSiakotGBKuVL0encgrhhQSwqgUwcloFMQ",
+	"G60yNCNaonKdetxGRhSjIYEmHYikioVydZT2pZ4Xm1J0y119YKH7LneSGLUgdILZmuu8P6ufGW4qkrc9",
+	"gueSOw6USVQvuSaaqVvfdol9jiPKhU4TGzc6EBxuJ84hJ1LTbpx+n0q5KXfW26Dwaw8GY7wxNlLyBgyx",
+	"jOYzQbGW1kvsP+dFXR71f1ydfyDu08xpMJLhIi3qir1t9p0mzvZu2SY9H6ZfAW+eYe5jhdqeiDyqoVPd",
+	"3QGV6fKQLBlQaMWatskd+Da5nXzP2oFv+1wlxOycn1iMz83q2wvy5SZ+5+TSEh9GQGcgHMqleT4/Zgvx",
+	"l7aZM6UBBt8TeQ7BLAwzQP2kJtpQZe4ETlaWiLPqf3Rs2SDRRsZMrA3EBFSQiSRSVEdeVn3VoRQsl5ja",
+	"7QT2mnTw7rjr5QoHNFH5WNGu7jcAh0kEh86VRpIRI1ZelOsNOTugrDanIr0Ic7WbxWnqVOkgcrfbBldN",
+	"IlMni2sxmz6Jgcg5Lc+PBL/ocS1uSvcJcHS69kJKJlNDRjS4QSjxNFe5rJhGNXRS+eSsOqUkd/TOdDvJ",
+	"bYVXWnEqyiKnkZx3CUTBu9CVvIvqV5dYvrFHYW8buytzt3X5+pT1F2bq+7lBHc4VYWRb6DhtjUC9cnvX",
+	"oC2Mg1oAeH+a1SPlcP67hIrQSibFCLBN5+F73BdGyOlGMhFhlyimkxliPfkWVBs7KDVIX/QisTizoskF",
+	"0b7iLEEMaN8Ql4ulJzhwqF8ImyTChZezlMMmqtFa3UexglM05+Jc9kKWw8c5svLzoXPs8T5AGZirTkk/",
+	"UeyWMyvrnRhPo5lBJGvVGfBlTqggezlu5456+g3fKkLQWVnQIeIqxDETGjWHjH25TtvNEsUn02LhXZol",
+	"U6gx2nIp0UUyirieXiZte3dB8uP5GHCMN1WPMWF8mlYQtGn25UO5tRCVi9Hd+l+pr9rbXTuF76y6EGZc",
+	"eBTrEn8CgP/XR4eOCmA/dfdY1QM/x6dqp37Y57PED8N0ww27tjRW2K4XG3bL/GvTe6/5jP1Dosf4Nh85",
+	"HdMkMvDSzDnZyDPp9hAIFmaSd+c6cimcz2p4G7eonPn01GPXthKQ91z12rzc5EHbwWo4203fgadqU3e6",
+	"IE/ia4ODuYQlGGajsM3Ou22nxCDxDf9Kmst+poEhhn02mdKi+UQs9xl53nv9suC6PijTJ9K+ANUFXsXX",
+	"HvRK+5f0dl4Pdj592e8e9Ho1MKfTJeanULWbOYzFVO+JBdTSBZb3AA+x3FmU6Om1vGEtD0JnA681wnNz",
+	"BEDYG7YcRVg5jIYQ7cvXvhvND1a2c5d03qZ5me/KtdwxvEXVUa4hUcTouMR77WAMuSBT9pmGLOCzfP/S",
+	"fPF61i9s48w2dOjyvaDe80BJXTsn9NtvqtXtJAkPa5ZbwaPbabrlNnq19Zaji1LqzdlJ2wsHNraFXWBw",
+	"xRi+dNuFWX5zkRY2g4XuEB4r7N5qlIT8izKgyJoAU/i2ir2s9GldMUb2bvf37Jns4S29Y+1VXQhzXL2/",
+	"Gpycn797c/7bh/UZX8c7/8DmA8+6LyvaWWXTadHPKmisQswYFS5hqkaYJHt+/U7ee/rO0i61T97BF7Xj",
+	"oaxN0nLUz25WlwhpCCXamyPdrfemcBMoX1eKhdRgRWsgqLDlNji53FOgW00p5JfLW6Yge7y4yn2XBNG6",
+	"9UqbppV5KKuCkrGy46iWlY+8jHm15uw2L6MUH2t5n5q9Mgd2ldp4HcHMXKqbnA/FgUp3uuln5X0XMtiq",
+	"1Eo82JDAUsSzKijBFTrwf/srqVjNalpSrvnyHwnDPoEOcCbvqlaMruIrpQkWGQh7DonGx2TWYbouw0ek",
+	"57Y268wx3WVqlt0zrPZsLdxaaRuO1KPGJ8L1kZUqntKGm1Czu4bbEN3KskeDssmdkN/9TVeCf/u6abe9",
+	"FvDbTSe+0pp0rU9oZTlu0Ir1oPv9T0CxJwwotqrwKj7hgkaD5DZFRL9fkDAkkzrdItMn/x3BxfzyvjFs",
+	"sYdBCGtLI/9+yGK5vahJUJtymxULWuQ2Z8X/pVo7JOap77Dbj4zpH4ndXfeVIyKY1d0pJMsRCOxmRTHU",
+	"9cEv0epLFbxP2Y+7g8MdO+nXrysnDRWd968lPZR3fdtisDZBpp73utIN28ecQBp12+bISi24mJw0rpbw",
+	"3zyFXLAKJz58hg58+zx31fE0CFz74CVrrNrELCNNsjvY+fSXUqoM5YwHPGINFlQnEQ232uehqTy/1kT1",
+	"WDly/0mafLC0sd2VM1pHC3ksq5YOxZZ91dZY6L2d1679e/bj7l9BqjyrkCqoFfmyzKW+8msLFZZalNUG",
+	"W3mQ1mO+GVENoME3p5fkCjGeL9IeRlhOXztO9bxXM1B1l1ZWa+nxo27b8xuLQ85qsqRXttp1ns7A3Jfa",
+	"Y5xckOfL0Jkvyjb805eD7rOv3+/k5NSXg+6PX3/4S4XTp7nkaNPqOv2OqZ+goeRmsQnHap9zKZBilVH3",
+	"D35sVlKUF4Xp4bvp5EZJT6uc7CJGNTvJGl+m0My+kieiBpP3R8zQUrPrks3kLfPd0x+oaXqb5udrGplv",
+	"al5+iVo5FOq1W6Ng84uGVYvLiArZG8qn+K00rr9zC/ombecvXeTs8aoH09jdkjf9eVN+d6+pWKXT2Zes",
+	"zChyHZ40EYyF2D0pYoZQhAXgggDgktnFfNjwENMRu8Vk1yPoVcSMJkKOZLggUETmhYVLKrW3YRRBBUHI",
+	"xCJzXJRLDZOoljpXIEWYxvJTr9EN4DHamwbybemMTirGBqfhbf0svDKfI369m5tL+bl4zLW7htoyFAWN",
+	"Jo+MGBZZOfpPQYdcGi/Uima1V3ZxSs64ZnUMq+r4WhKxu6WJrmLWBeUw3M/2X77c2Sc0iqd05wBKKf4C",
+	"VGkN9wXJaq0fFP/nbomi67JBnyjUUDEBtRRV7OEzTTe2fcTE0VUT266S/MtuCzea2IVDcj8XhJeCpt3W",
+	"bsqYpovepubAXRNHuwXeqWJHR10NE7qSrNfKmhBmZoqWxy9ZOnaWFrLUPXN98B/j/geVaSFpP7o6CgmA",
+	"TRUJZa3DpCSyUV0KvnTcbuVVh3K2BEPy8y87B2+Pd/aXszHL8mQ+uX93wEqq8iPaQWYxbXzyFCZe5pLG",
+	"4NDMNWifw//L2OzIxJC5TKKQMBFaTYDNNJnKKLTaAJlJBdXQgkR8VtGX8T4huHATfDH/SvvX2LDwPClR",
+	"jaxNpu0qoTIfniN2pQ52cyZdJmpJ4/CWDV6biEkjDY0qWjb5EySj9BYkckzyWnGDnbu2I20OG3vp5uDD",
+	"lkHD0n3uZgSWrmIdpphd8hMDdQMd5z8Bzy13y66Wz8F1RBAWWHet2gDIstaSUCyWCggQSA74xcP9dgkX",
+	"uAT7dQhqRQsScYefmaW5OJ3VvxcadKZfLDcZfAlJefUpJMA7W8eeKrV6ESB7esTf73ROa8zCDRnbTMGJ",
+	"Mcj/KfWMZ47lASZgAkYnH0VQxZd+UDbxK48/X4ZuAui3GpCSZ3RBQrlLfIBtYPfuELU2AH3BUk8DpZ6w",
+	"r0aSiTXmlmsbPcyHX+Q4iaJc5A5enINZK500o7OItW2LygQdReVQ1ssXqXuyjEDTkqbVQl+pSMxkHLWK",
+	"5L3obdYFrphJ8Q7v6FJpUruWWXx1a72qITq300PIQ3gu66hrrMQrrHK9W8ELAl9vJiB8bs00NkWf9VS1",
+	"iD5fTXk8ax1IzNooNvA05xGBNneOuUwfr4C5Pyv2c6xwoF09VDFQt4MpQevPaqbbnJWhyhR9cy09T/kk",
+	"riz/lCZG5i83/DVkY0gRE1KUX2jopLlLUHBQIyrY1D3LS+AdjsNQMa19sA1lKijPkZxowsUR0UbaC5eJ",
+	"QC1cAmt+OS+Wq85WFveW7owPd6syidtgkCo+o2rxFkDl8z60AtqfS6YqO59HAzFVK3GZ9adXeHp7rWfL",
+	"umIVN7VUYFhmO00hER7P8Z4HEqpX45O13Fpf2xPqYBBHiT4kFLFqsppLJgCxzqPOLxX85Ht6jSOEV8qJ",
+	"ESQqxGMoKONhOLBvQ12QxjFCqmlCBZQ5oi+fRorRcLGsZeML/StK6W0Vd6jefi23Alu/a3yE3QDzG7La",
+	"TKwczUPPtNXrEWkDTV/gYqt2WyVvKgVWWfEMmMmqybnN8MP7w3O5pZ+2AAW7xEEuM2WFhiu5JW3A+XjM",
+	"crcecMt1R8WPm2yFTxl8vJ1Ie+hkFqJbD5YN6EESTxQNKy6NKRWhXcFGFT7Vqx5+9/0iS08h0TETeosh",
+	"K+8uGLjYlb38sgqVLDA10Hboitu4fojq2gMJXngcwQdPYn6A/nnWov/oneNLnk375xSqTgL8jOt4R9KO",
+	"d8RImYaKEDwKYkh0Dm2ReKibtEWKc1u9FEzjk6khwZQqGhimdGeLifvQ1y/ztlcgdUqVgWPiRe16XaHv",
+	"xb7jiHDhc6Jx4yj6k+yV7qulapVvYUBv+6n5K0TdjjlnXGsuJsd3JPGVLsOlby1dB5+xt5xFYVHzyRVo",
+	"ldRs+WrIUnmbAsCsBpGPPxxnAb9C6fKx5nTviosJjaViG4uXwezKrNi/7oEdW9W2ws4o4oItI6g6fRCt",
+	"vk5R6KdGQsdpHykoeQqnWkAZKwipVZSwfLlRWpNjXymtHRJQ8AbmYnRbgnOtidZ6rajQFLqOPTHE1tzM",
+	"vj3U1qXJP7zmVCDKX0r1eEDLdP2trBJPi63fOnW8JOv9HFtq2edhSsreiHPV61dXGgbM1aZW4MvyiCF+",
+	"JtNEiqU0rBTqMQWhjdjYEBo5+eaTN+0MWFisCaYjq5iKKldHK/+KdL0DL6m4KUmRaFAdmXO1NEdf9b3R",
+	"anlSVi9xH53ZDjoqfCVHPTWxcO7kslnbqabMi5MHLV2acplk+fhrAfkX5X4OptvIJJgOONJbwNxPXEyY",
+	"ihXHCyuOBzG4zirdoR9z103T7qnL2YDOBZvE9rQGdncG7k8zKhIaDSJqKpwhj1PEeHcYyjQRcjxmvs4/",
+	"g1td14kwd8/XIMHCw+202dw7/qw1rXGk+XrNxzzU4jvrH/KmqE4ieIuoTm6AttV8urQtvIuOWwrzP48k",
+	"YLyEbMQNovbW86M2ceN42fSOljaBSFu5xdAIhcjxmIzYWCLss1UGMs5fRXDXhooQFIWzO04ye9N5Yqx4",
+	"LVHzzgw2nBsxgiI4zE01oALwcwA9p2Sym9xZcGylFKeb4wy3KJtyEMmlrVOz0qjVRFrweKU+myYN9Gu2",
+	"z3c9l70Du0GjiqlDUF22dlqVUDUsiNIu0aR8Q7cTylotkHIHlZ5mbh7p9lXRWCtYlza3zXYWv15Ka6be",
+	"5Bq531sO3qgOhvG7LCna2Vl6c7IDTv4tPNwqTc+loKEnscSs+w2SX6f0lpEZ5kocETNlCxJKADtDf2I+",
+	"7XJjfvp2TnYl92/k8slx56rOe+U6frZ0HetiQkz57etZuAhVCBJdsyBR3CwGcjzmAfwJU+sQxYpNivns",
+	"xZdeGVcpcm+kWDSXSrNspXYtngI4e214FGGPlLrZtecxE0UnSRkdFLTY+gK7oM2WvXfb95ozsU+87629",
+	"pY/O9Mp2ND5w7lrsYFl02sldlOo2OY5f8qpo4lsz1ix2odo0t93/zS5952xi98gYrh/K1lSOHA5vKeCV",
+	"PVcC9yAZW0FUpwdfA5p+iipP/m4ovQny/ageQJdp0Yhr20BjjbvG3gFCh4nw+JbyiI4i1qzV1HbRdGJs",
+	"+LzBWXC70pts3WKXOplVuguWO+Rey03aaP7NJ1MW3DwJ6L425P5wxLZ65nXzG+/n1JfemieD2me/yWF0",
+	"q8YtHEa/Sh6wExpFjf1EUVRDlcKn7g20UcfyhgnfM3ULErS9dNs24Bc471qmTdQWLf7wn1jIOZ3Xtxdw",
+	"Lky9oaB2za+aXI0ZG5bGTjFS6pM/XY7D6ktad7ixjHfF/ihv35CVUTRZka/CvqpTRdrgwsKgb5OZ+BBq",
+	"mZyw1vqcLqrsmyrTJ3cD3uG8EA2zkTsnF8peC5K+Efu88oGqVIN6fULXrLZGuDqVltvUKkvEdETfc60r",
+	"nPvWOMeTIRBIxQJwl8dZGYCo04SJRlEe+GFmT7MK6TsRAVOG8kbevqYtSOeUm/clpvBbJWfEHQYxErfD",
+	"ZWdtjZUr/dlVvagy2igT2L8hUM9JmqfVtGrNZXXVKUFLn2xn+zU+pik1hVgem8WDtEW8ZgbyFeZS1dAt",
+	"csvMJVLACPm1VOzwbePQAPp7Nq/23D+XAgo0QkVZWmU6avay0hWlOkWDrrW/ZfUwVKHDnAqfbQxdYQGR",
+	"CtOWlk24i1ynptUQaCQnhLpKNK6J7zV0RGIuROooJEGidHk+2VjJWfUQTtkec6UNUXKeDYRqUUmztOWu",
+	"TWvp2uQTYDc1NsQHAQ5i44zBxVVnwkkTZ+QSzWSz7+YPqpxuzDRUdN6+v2gLSLqm1dPlVQWbUOW+ZhGO",
+	"K/tKjwTLS6FKjwU5vjgjN2zRJTMaMkuhQ5qYKeI1EXTVk0AxatgQMvz0FDCrRcB2ffMsuE0ZVfmI+dSY",
+	"uPP161eETihnlys7UUbeyQkX5GqhDZtZ9qEC3aE72Gk8dOBRhwiuZaZcTPK58rov6AjQUYr5mtjH1nlW",
+	"4Xlt6ELv9kVf/OUv9jJnSv/lL0QzEZLhcWKmUvF/uY7MP8FySD/p9Z4FbovgFzbcJcf2NzKlDhVdRuyw",
+	"L4ZjJe3RhUPyvUFZwAUQ+ncaS+LUD10yxAQ19wyN49yHfTF06uyQfH/1/op4lU7bL9Ik5EaqYZcMuQgA",
+	"CNT+bImSur9DKg6nImDD3b4AOUdheoDeYPU6AgkSmlBDGA2mBL8NIooKt7UsgqZg1gbS5Hnvmduwc0wP",
+	"1UAEkBuvd//yF5ICRVg5rd2RIKQfIB8I8vP19QVhSkl1SGhfzJUUE9eNidrnI25FY5zoKSlo3R7ex0/l",
+	"oNezDxz09gE5oy+GqFvYlSPc9tBDUBAepvXAcP4aCQDz9gk3u+RCyVHEZn3hGztq8v3l2xPy+vmLV3a3",
+	"4zhy/p69GB/96z+1FMMfcAvBQsBdcAP1RaykkYGMCEJjzGhkpRgLXdcpJDBtfw+kgHweS6aLLjFSkhkV",
+	"C3xQyPluXwztDg3tRiLc6REZWs6Cv1Agq1SYIv3gCtnnOKJcaLtGPLf0gAKgeBIxqgQc3bElDyDTbv4B",
+	"6NkfhQ6vxBA02Lp9YSc3ny4OyXzKg6nnMnuTwpl2sXX9UqiMa4Jxpq79cYyNPfoCT2LXnpw3S4aWHRiF",
+	"hgMpiIj9wjDfzG1Ivnenn7MbhpZBTn4+fvfu9MPfTgen/3Vxdnn6xhLGxdmHwcX5u7OT/5kRR8gEpwDO",
+	"TEVfeDKD1wLyGqCfEQhX/7BLzj2LWG7HYk7dJfnEH93tCyiAQDLyw2D1axqwwmPy2JaIYOXVPthE7xnt",
+	"9oUExoE2ephWHUpEEAFGgx1zp3sWslks7Y2xsEd6CvCDF+dX13h80OA7RHxNTYa5p3d+YYthl+xb8+Dg",
+	"xYu+uOUAGEOOr07OznJFUV2SCP5HAoX1nkTslJRMDNslVo5rOzUrEgHapS88x2bKisst71rBQ8UCK1/A",
+	"OutmMDhTRkOm+qIwTUC3XbDwkBiVsCEkN8BYVg3WhIscvGBxNn0Bb/ZlyN4cSiXbwQEZ8mykwQ1bDBSz",
+	"omfoNveS0ZAsZAINE8lcccN0tsvwe/o6uEBwGjte9xh2HYVBfwdofGovD2VfWwDS58YuJP+K91xkryHW",
+	"ztMkifsAlDiX7qJL+QlfOZMhi1L6E+nUXvSe9cUwVvKfmBE/GLEpF+Fw1y0Evly2Drv+bBZuU95xbey1",
+	"SRXssmZmx0qj0K4MFVur7WqHDITf9bIY9GOD8qMvMvKIfes6O5Uu0dIKJq4NCSXTIBQxr5QkImTZiu2J",
+	"wxL6Ap5mwVS6tgToIbQbm2n5KFZAtyeuvAsJER9267sA/AgakZAaak8bwiAOtkfDsvFq44JQ8vHyHWy4",
+	"/XPaNB/dvn3x/fCvP744IP/vf/3v9D+yf/DsuRVXlsU1Gf7OFNUs/DTEyglP3EtYFlT3Rci0UXJhN9pK",
+	"S90lHnUXj9zFHPMz9BPaJU4XANGTEy594TMhJ/yWoVaHmombxNlP5BerG8L1wKJII25RQFVob2/jK//6",
+	"wmfc/4Bql9sJhzaQuiLsNEDP5AbpVILEVSxm1FK4AAFgPBcvyStXcWJvFAGGFjeg2WCgf8RQN03pdMZR",
+	"RflJhpbJktgO9/I5+YX/hEKHkhNQ2cwOhnLI98E0ETfWUIOveElGnu/v/3BE9ns9vxIQPOMI6kczudjF",
+	"icXSbhRQrUyEYeFRXwwvqWEwpZ0LwEDD6yj785AYBoDIjPyRSEO75PnBayRl6u5ya3Xh8VpF5dmzZ6/t",
+	"LD5en+yS/3F1/gGwxeiMRSdUM5STHvcEVSAuNA9ZXzhNUn+XMv0NY3FOjrq+NFrQGzYIqGa7fUhu4QYK",
+	"FDP7IIcoetjZ3+3t9jBFhAka885h59lub/cZuO3NFOyQvZDd7gVWIQAUJVYSUbqUEdOHxGvTXYIac5d4",
+	"TbdL3AKOSMhmEvSEXSgZdBf1Wdg57PyNmRMYJwO5hhkc9HoOptn4VtM5Ve+fzkLLuiGvT1CyA4CRU47m",
+	"igVgrpC0/F3p5PacRoomXDKbUbVwr9J8lkSQqOwNYTrRrtql8wn7R9fZSb+D+Y0jx15FkKD+H1kem1MV",
+	"VuzrVX5fgRd+kuGixpamBa5fOkLOO4edg97By53es53e/nXv9eFB77DX+0exE3XNvc+sZKsifH3MAyfU",
+	"6qOEmy2c/Ht5iwrfhuP/2kW24mIkP2+Zrci1NTA43qn2GgRPsqvJp9irL6DCyl57IZey4RnM6x5PBQaA",
+	"yGnJyXxgc3vzgJ6xJXZMb1o0JmaSOLM913239JSmjEZm+q/KM8LmMLvkii5SfiTo25g7/4XlVFTfCDdH",
+	"RDNG9gBZ51+le/8zjNhu83MM6+MjHXlTn0Pd2CVncoaKXfvjcA6uzuHvn/KHk8/TdHaXv+Jy5zGDZiFw",
+	"ILhzG8/Du3ZzlJ5aeQXN22pe0pBxomAe7qAg/hRIMeaTxGpjZQdlVW0uMMP/SZ3VJcA2fe12XvSeNZvI",
+	"mPII2pj/3gE9pPMpC7R1EkF9Bto2ZvlBGqL8TO+FplLFzxEBWPNhOVnd7u+VpHFXX9KZWN4lQw9WC56e",
+	"YRpMG5Lvqb5JDb6CpxNch9Dewj4lUs8ZRzVVqoAdEY9Z8UOXDBGuwTkhwSiYWhPDixwjHduAmgy2ytCV",
+	"6uKsMoS54SEm2BIjc06QzKYfLpf/gqsGmJOFQ/J94b3OVAdPmmVe/27nmfkBJhIysRjuko8isuyd3yA7",
+	"M8A1HHbRyZR+BjsB6CfeYQDmhTYsRruLfaaBiRZwxRXS3vvCnjfuxhEZCinYkFB9o12KgIfHtVO0W170",
+	"QCPol7XdBHeAv+jR9EdkjWa7IGewaSv459MF6ttLitcqTiRo1g49RlcComWP7OXsqV/YAjDRWitxObhJ",
+	"X9G8hIYAGh7o/zkQhE4IQPM8hs+tgbC//2z3db4E/NB3CEFg4RVgv8N8EmFanJ/CH/robCfRatCj+6OD",
+	"4Fn4nL0Yv5y8mv7IX/+zd7MfHczqi501CJ219M/9rWk6yzUbZeLaIdPcXdXBV+Fl6vyU34GXMuQBWu/O",
+	"2Y8ayopUysnGZWlYJSb3viyLi697KZ01EKK/OUYbLhViD50e6zjd+eA8fwOrzhgVZpeciQzZAr3s0GEI",
+	"IJtn1G7gEqo1tBMi3GgWjbvESlMaAqqV9z+CE4mxUO+Sq6mci8Mlv3YZz59ZmXWSQ8tpxu4lOCgPKiJW",
+	"yuDtX9aw5OBVfaYsbk0jfuxt5gjfCfdrd6v8m2ufXqIVIzzX3Rn3WN+soK43ZEapirxoj+/rXiT1BiYs",
+	"dTfskjPQRQBCzxpHhBpwNR6R+VTixTelCg2qvgDQ0sLjI/BRg+86VcZdbNXh/WeecLw6un0BlyxOAILK",
+	"GEzB0BWGQ6ggEEblxgF2ui1JlabdvvCsevbm18Hl6d8/+rjS8cfrn08/XJ+dHF+fXw4+nF8Pjk+uz349",
+	"LWXjS5jjO4cw2JaFHTTEg3LwaJHexvVZ853MkPm3xZDHga9SvPOtZs9itSuBw38sYRKpmvBIzMWOQ0+u",
+	"eV11IZJQmI8lwhGbJCIla6fmkAycebcv3spEkZBPuNHIFwFVkLwE8QdMa8KbDXzuqVIu2JxcnH3AO0v3",
+	"BTfpncR8RAhDjCukfAJjI1TwBRffGj2vIol1zGex7kp6gaCgncPO81f7+/WZ4IIL3KvmnLCVq+ZCSTl2",
+	"YAAVDktLLd9pAtOD7igQv18QIbfhKfsbh2j3G0ueNMJcHytpT6gK/5pqRRdnH7bBdXg93Kb1grVuKEwu",
+	"kHMx8GvxaTkFyeD56dAxU1/kjM4fMIwjdRBYa3bF2sV0DcUCqzGiPeNuL8xicPooF3gcPxxllxbMDq6t",
+	"YeW91RflFxcG/EaKhxOHJQreaXD0O2u6yPJ9Uc3zl35z2fGSSvGfwPuWjzqHnTyZ1JcClzm6fJqC4Bh7",
+	"KUHmRhcJfcuC4B10dM0pf8VuQHhB+aZAW5AEvqtpK0312KXnYHjY+xkchjvHqG7ExgaTS9CZszgkV++v",
+	"iKE3kMrhqg8yM+/d8dX1oKAwDrt9UVQpy/nuVt582zznc16Xe742YKDlJrVPTqM8FeGqOmmF90TKcBsk",
+	"rVPU840knQXzfI4oGF8ODVPnenQB4BXeJ0KW20EZBVdbO6tuSuTzfxOqLcN/r+83XEGrf3K0e2VkXEK8",
+	"Ss6cYMby/E0knPno9r7kyn++ro1GLzvsyHBOeS6Hd3h6TSfDNHWMprl7hAsrPsc7H6RgO++pCabo8fef",
+	"Y55ymlCVhQHQctJwwT3rPe8LDNe7tCSx8Hl1SxOKpIBk5exFLp2cR1FfYHJePuvJg+Dmh8NsJftUNqTV",
+	"yXaz5GX74Yae6H3BxS6BpFfAlo2iEQ1uyFhGkZyToU5iprT92k+L0ivlb8y0dycWa06Xj/TKpSQaCRlL",
+	"Lj7iTOFuB0yoPxIE7xYUagbsc508N6XU3Ms1iHvW29QSbgXX/5pOSujGzwLzTLNpFCipMJ9ckf9+r1dS",
+	"gLJxz95zkVaioEy6r9SUda7F6zwXWLHxrPe8tHYy5GEu3XJL+RIZ22BtlJDzI9SwLAFYpZNoKYVjEcc0",
+	"dRyWVWJnL6AiwBLVWvGCVS8HfH97nHLnu6t86/0jnOm901lsPEbRY1PYNrOgTt1tkHs55L5oZ0a74gYr",
+	"HL+ztq2e3olyvEitH2uCBD2EVZcKsvSdEaBYyNxfucjJZo1XnM/9Hsrx2Nr/6faWKFVOf3jrJ/fo9Ngg",
+	"TIwdizpCDoQ0GahTbS3KL/rfIcRToJVtSNdEges4EanuAXVUXBi5xDGp7+Iu3IHYUfV545SqiINCFjJN",
+	"tFU2ISWai0lFFBTvhUJtTxk72GlA2eAJVlH/KZ4biOejYtUVaKtCYjKn7xO4DduCWcMYgg3w6jEWHsiY",
+	"CfCX5LvA3Ikks/1sILH5Zxc5wTowmJHERH60JRgk92fPQGySxjE+pdB7XM5jXZe2+zlXRgWvmEusorBq",
+	"PKYiqBB7QQ8niodnIuQB00M0GLLqCuKLK3bJMdbapa5ojnWRnmvQkJgjlAK6pq0CfIzQY0NoJaUUC8wR",
+	"OPgQm9vXZDr3lqYcinkUbIAzqYzM8iG+06SQWTWEOFI47PYFJEkIOZLhgoA/0c7AfW3o05uocQYLC3MR",
+	"1tXyvdIsqGQ04+YyE2bfzEWYCuDDzkHv9Y/7r549b+IGwy8/kg+5seqXGePbyGfIchGRetKsRWuPhXcS",
+	"H9B0asdyfUMBAtXUXofLpNwRYe7Ok2LlyutbWxCrLLGZzhCTGvTQ6Y1DmM5wl3xwmZgyBeahEeREQPH9",
+	"KDF9UZNhHMVk8HL/5pdljuMyqLvfO+x2XeJR51Mejq6zWrX3/MXLV51c+rKHgqvNwNn+lybtpW/bpiq6",
+	"dsxjpGAOVc32ipvTxRZ49WfqilbgyserdfXG93iB0GTL401t5GEIIbRLQLoGTAC72pApfstC9HHaiY6U",
+	"vLG2Y18o32kcKlA9vjOiTbiMYYeHYeY8YGTG7G2HKX+HaXZFX+CTeIJpGYdza5DvD3q9H1zRM4bA/ZPo",
+	"Hnzee90XQ/aZa6MrGBrndeJb9T1iCjBVasHFxKMdH3Z+/gV6YOCfTyGk0DnsnP20Ax9g++QOFyG/5WEC",
+	"qb3ppncOOyc7B70f9181uRbze/FYlyMMXh1hdZBkObxwLdN+2LVZPr/tKX56J4jWirVuIxnYoPZu/Yov",
+	"06VuJWELX2YlhSd5LytcK4ElCbH3xe/Q1z1PizvMEWML4XGOufopogi+/TsNOghW/QRTFtywEMPYhXzF",
+	"Ff491ppPxEmRRxpfyhk0/iNz/NXfKjgePijAJLmKz+c7vQZ5VMWNerKBtLRYMyUOGoDep7GaBkU986dd",
+	"n4BDOeMBj1g7yhXRAm5gNaGCa0wSmlKrsPr3lnlXAqnCN37cb4U0s43qQE5ZGem9sKRnhSKi+GNBypvz",
+	"k539g159kvRb84RzXKFyw1Xplhy/1fc0s3Y4RHpJSA3DLgn1CRObprRSx1ZlYhj+7HuwfBvUVkZdz5C6",
+	"ELQDaeti59WrTqFvhCXO2pSW7suTJbXjMCSUIC2gtfpPyYXx0q8NRe0pNpO3NNoKZV3ad7F/A+J6WUFc",
+	"DXTlbCeesOSyk7wHisr1bXlk/Q+Fsz8HP69vmTSrb9X915vl4c+/NCgAL+7aN3IBVxOzAzGrfQvLkO0E",
+	"VIVlWYJ1E+CXHZnLbv58RfWIQ0aPqxXA56FpMguzesaSGu+uq15JK058AWl5ncmqPuDyzU9kyE6oCr+x",
+	"BML6xo1b3/ETTxIHeBsfvMIkcTKWasuJ4sce3yAdKQUbw6S4OdVQyZTjkDRGlnEJFpvv6ClVXEz03hf3",
+	"E1hTuW6S61gkQ1KtSbFvoBQa66KucLzGRHvl5/nQQn2iqH3OEVnN5FacrO9w+Uh0W9zwCsp1JevbqGmy",
+	"G2WJHjAbaBHXDvNAISqcUk8RBogHTC/Tqd7jM6hg3USSmT4yjPVNAOmiI6rZy+fIJhdXv5yQMY8Y4ti+",
+	"7D3r/eBgRrUV031hFRUmArWIjQOjwMogRYWGosgbtnBl/AAoC7kA2IAfnj4iFAZwwJrwVsIFCSJGoUzK",
+	"RUV2yXEUkURkgXOcl1SAqn6Y1t4DuIaQxoPqgDzhBVfpqp+864ZxOI9TaSf0PaB52n0ZcHFLI27voOe9",
+	"18R70n+A0g7BTbkfFkr/h9CPDrOzbhiLvZ2M2Ja4hDGZScUQ0uf5jwAlyDXBIwR0kb6IqTK6tJofnnrj",
+	"6ODBHfdNOAqn+qhMjVMo42msbWMBncGBAJC1PdptOpuRetMg0YyKxCpjiYI0wzE6xjay9hf8YVMmfKFw",
+	"w6GwZRUc3cJtdO0xp4BPEOyjFFEKd7ExmbnNr3UHXTjslaeUB+2WXXEVbIlMjkk8XWgeUBRzXafpQwTP",
+	"/iJTZE1XbAkyZe4AtYPlUvOQm3W0sxcyANJtcEUATJ0UbEE0wOp/p4lVv49yIJ/EWtpQ/AMPVvqBcex7",
+	"paOtVnnOfD+0IFHKvrJz2Pl49QZ7v0nVOTzo9XpZO6Mw60xVl8BgQ5667Ynw38SRjpUWUxaFRPrmxW7x",
+	"jYTY3pixbRAhJSNol7ggrrUXsEQKeVhFim8Z+/cjwzFj2Nu9c2h/3g11MIgj1zHJlaEBNkX9hGnGvhHi",
+	"VCxtTEXGDJNPgylVk8aEqZhJlKhNmiUEZr//AFfmVoOxUoSu705HIiBvwPgtC4tu44MmPmK7Dd8I9YA2",
+	"D0qgq4loQjB6yuOZ2+b60izzsXmAeZWInJqIHrwx8R0Xj9JKGMxZdMhGHk4hXO8pvpry+BsjyazVZDEu",
+	"dpDBRcPSFPtjHfDC6wZFtu4gvyWi9Un2aUq8wuhUJQEjXucMwxvZL03cviXYz6lrC6ptoaL7+Prs/MPg",
+	"5PzN6eAvQ+fsyjqa+A7WgICwW5GbnfkyW9VmnOZW9/ACNWSdw86rXw7ev/77fx13GvlxH8lYzvbr/t1f",
+	"+URsUxSHrpuhp+Acwdai4joFm2UUvBo5GFERSpHblccnwDsmPD+QnAK8Jih8SVF8k/guRyotWxnWQixd",
+	"50r5XYa9ndj5yeUx0SxQzKQFOa54EhC4j6wx68A2PVGA2x7Qxt1r4zj17Tks4L4AdJfvNPg/Aaq61Onf",
+	"JToJptC1JddVqhQkzS39SVFhfTGY3HYO7TODmIsmMnB50Y8uEd2UKqByf5KJ2DbW0U/cX5VFkCPQAqFk",
+	"JQ+wcgfuqlOJue7KLxJ26xrMJ3fZP4VKzPVX8hW4dLdKdblKy6ZX8q0vqVjnnN7gkn7LI5MmwsjZiLtW",
+	"t1SER/leW67N1gopvePanOJEVgiopK81oDHPJNxQwENl0CLY+TYvu+p1lF0e8ScESsqNWTEgdq69+4C/",
+	"AdCfC5tBJDySwY0msCDQxGEkMmO0au35Rrj1KDbXz7cETQUbqC5ipo9cpy4wXLSVIVDDwT7HEajOVrRX",
+	"zMmuOz+dtDH0Wk6yQ1/br34FQJgz/NJBb7V9dOmss1bMVvYeQXmrkRPs6IBBzAT65kKn6dJj9R22622k",
+	"7/ldOR+PlQ4tdbiYHBKK4HLdJfzXblYtVew22fX9Z8ju7m4V9edWVTPTVCzWztvp/BB0sneGly5lo6ed",
+	"imtjJLpa9Frju1aSFWNnn9Yb3HW1rYXlcw5meo0HoaFbnQfhdv1WI21wMlVtl84Fwybf27jdqAqmuchV",
+	"dewMr7O9L67q6esdL7a0FeTYykZIhliQgMdTpgz7bErDrrArzRWh29o6UEoK9362VQ4FdrsdgAhLI/Au",
+	"q51aeRLWP9k9Red3PN1hSA11bRhnzFD3K9z2rC9c78TRwmCbWcy1OSLDiNExZN9c/Xy8c/DiJZG3TPVF",
+	"73Ov1yXJswMSYTNJaJZuFKOzLklePieK3UKqVJfsv/SvDZe/0Rf2YuuSZP8lwcPoEg5fxlD/sXnPAyX1",
+	"ykh29vk/9gU2BcV1ke8dXJomIz7ZYSLkVPyAnVbFQgrs4mYHmcWJYdg9upK8L+n8m6fwSzpfS+S44VtC",
+	"QIP2QiRPUdWU7nrJ6b0JE0zxYA+iOvHm6L/74i75zQMfujwuLPjSfCK4mHgHitXg/Ju7vic3ZrNBT1ga",
+	"aQnelwWh5MpQEVIVkt/YaColqKMTQU2iWF98P5zjX3cg6yr9zaqh2tBZnP9j+r3hD5CMIPoi/3XXztU3",
+	"WAfH9HLT6l1y6eYNT6NGiuROleK3DPH0F+hW3yXHgiQCUrtSzQnAGolU8ZQK151dYIv68oprSwp+0E02",
+	"yrFG4xpSQo7ImtVxU4lIWFxybW1m2T4uQWlcOcl0T8Kq2WQraD+RuyGneAb4/UvHTRcORs/0uijSj/Yk",
+	"A4i/h8dmpePo/ovD3sE/EOL7lodMvc+9+ur9/sEzH1KN7ZenVISamTwKRMgifotlzp8axFhxNY28Ywfb",
+	"k3tu+DXJ3vSGbbHTxryYreebZ+YEoJd4mQwsdNff6OTynUyLdQ0VcA8x9HQkN2zhbr++yI8G2ZwGXMGH",
+	"zqVywxaI4m9/yT+7S54fHPTFEF8J/eN98ilJsD2db6UN379AbUGR0/DgxYv91y7f1prT3ED+KVscRxOp",
+	"uJnO1mI/nOVm8agIEDSOO4cdPrpRg5kcYVYkjeOsBdyPu/sH+7u9tAfcBxQpF/wzi8jrTtezFSxvqnde",
+	"vOh0O/l9sCYgbpfdDct1VIRKcuz9ZjfeLuKw8/5Ezn/6+/9888vBr/Pjxenx30avT09+m53+a/zy7d9H",
+	"6qd/vJ6/ivT079M/5Nyo0bs3b+fP1X8df/5HctocbyK//4/k5c5P4b6xJ7Y5o3vChhAFzvT+M0uemZwp",
+	"SpVyYbP3Jf/royTu3o25C7P/Vl0LhS2oUNB54ZktxLaLFIQJuxIr9MBfb38KuwiXVK2+r6empW6Ga7DR",
+	"/aXmcy/yL3L9+aE1yS45dpifGhsbUjLlwhxiaxkax9jgMLIXLKH6BglRJLMRlvtZc9Mj/zlQQt/tFLux",
+	"aWh+S0OImKbXaNaBreyeesd1gYxPslXfP0HnvwF1bU+KtC+s7S0mlX6zmAmSI5K7E/Zvxdok8KHyooi5",
+	"k4CsxtarW2znQ5PDUAbJjAmEwjep3WzYZ+PFORielg0p+R9X5x/6QoKnm+RH7mJJE6bVnYVF9/kZxEJx",
+	"Yt2+mGG22gfghy7i63VJcusDptd8xr4eOTxPZ7oCq4HPBypf0Sm5Z5lw73a/3xfDFN6SjJyCZ5fQxd+Y",
+	"L7NaUjxzd/T3p1cHL14ekuOrD7v75M3p5ZFXGQ/Jy+foQICCpoga1hdSOVBQv678FUOMlBnW7ipmoBcw",
+	"feFkghUEsCuAWoYQNlRjZ2TM/yrjeKx/vEgAfvu+OfyhUTxrcnaip49cDpmfwvpq3i0mhcXY+jarioyT",
+	"Agj7lqWKjJlgYU2ZUuHLsft0ju/5Bqn128gnu2a+l0kquqcgEwto/nenE8WgdxGNtqdRAb5r9l779Eyz",
+	"6Jb5HIcoglZAIBRH0Et6d7MOlJvooyhB99p9JF1clWKTqSFb8qln6NjFo3LDoDLL9ZINWIIXUJ/A9r44",
+	"j98CExyBDJooOEBfoN0M+0mv9yxIBP9MZhp+Ybv4Nww0JSrKOdnh82GJ1uEm4RWPbH5kCH9wA3jVo0jz",
+	"fXHDFkfkZY9owjgmRdCFVSyyRdvJ5gk+YKgNuUQQOSY0ixy4/pTIR/YzKAGfozXlSyK5cTA5mMjCDWGf",
+	"Y66YLk+lhKEz+noA3nmTbuIT0i5WNuKx0E49LeSOpAoUPPfE3bMApnJewMTPk6go8fY053Ro81uPk+3y",
+	"Ls4+EAHpxRGjty5HGXJ5jrIrDxHveTC1GpdVy/rC+aagAbOMeAAw/HAgYNcIB3owvOUS5zZEqSYkfAeL",
+	"R0xfjBj0VrHfBgxjHB/f6GJn2M6MMGHUgoR8PLbmhbcG+iKfx9zFrOb3Z1fvj69Pfi51Px8bw7Rp0/a5",
+	"xQW2RS91bI17uy+pX3q/PgSfX/PTheCDGXqS+04v9VRup1bFXOyMIrm5EVKeI5YDKfACZiV/2M2XunUJ",
+	"xDuK3QRBtUq7xB55Z5a1YyFXGXoXl+clYKTpgoufcMBvjDzBeD8VRnFLPvu9Jj3GYcVPljSLNoCXXtC1",
+	"wbksjJREjg27uxvKWp07Rt6wRkIcvmBp9YbFhsjEaB6yXK4ZinLIOgIYN6vdvD8+Qd1mtzJAZw3Ma5jL",
+	"t0WKmimoNz3sjIOZPRLcz064/183O+45t8n1qdTvxdMmU4TwyDvNRwxcGeBDuzN5Albk3hfMJ/7aAuPU",
+	"U+056OkIPZmFuUB6JsLIJJhmV3xp7+kqkNSPmqm3Ss4eOP7kU6b/gzwj9Ia5fq7faXL2E/mFLYgcj9v4",
+	"5qE44IFjlNbEfwfjbkiFOs8l3993fv2ZIGOpAoYNITdVa3Dx1j58bLZSIjJJhI+MPWhpih13dP8FKn9m",
+	"u1O9Zwn+AZLdkQNdVoMck8jxWUW0Oc2mulMqdCmHv88StdYy+bV8UCaHsVwGXgV/+Q/rjebWeYXfKhnU",
+	"qS1ZEtkD8ng29p98/jB87sjhEVi9JDNyhdsNxUqIHSjHq+T6U6zulRFbU215Da+47yISO0rVZoIBBrPY",
+	"UkjAvgsgIbFoDGWFAzNVvJh2bzdzaWuxcG0HutW23tusnO1eNzcbZt3u4lK2Ratp4Z/O8AzNlC18MWrF",
+	"1vKJ8lZR+vNdQD+8yqwNeldT6MWqRu7v/aiNzZn32Xz/47BA+BIASHaOdc72bugfMgrRlQ4dNLWLHXEx",
+	"8b5+6LGnDYt3+6I2XAjJo4V0CdXWWKCiL1LIk03AH+/P/naJGEkXl+fnb73X3PnQsQhlsx/dQ2U8Ibr8",
+	"j0EHSXduPTjIGyjJ3ipKwzuGblDB5o62HdGCWinkvNj7oRG7QcC1Ba/lgGzxT7kobaHLs9CG0XDbiGEX",
+	"St5+m1zwLUKFZRv94Ehh2ADeJw9fvb9qS+itcW9OXVtmVF+KfZm3DIqTEzEtMHGemspx/6R3v4g4SzA4",
+	"ZdQmXYOne/CinMfmPDFPzVO6dScKLvNPH8qfPpSMGh7BhZIycqULBRQvvfcF/q0diMv3zFpvIDSIt13Y",
+	"KTS+Hi5w4g+t76RY5Nj8bqC8CtMM5ecJo/QaDr3aYncqnn6QYNYSUApificiKiMTePM3RSeCzf3Ih514",
+	"KraE8pzfiqffA9pFdr1DN98BGuEfWdiczvLAkboxpRWVWafcXh5fnzoAnIufzz+cDj6cXw/en/909u50",
+	"2C1ReJ2vbU65VZvJlEVxic/tylBl4KR+LWJdPiIB368OnO+P2aDffrczg1Z617Jz2Pnrjy8OyP/7X/87",
+	"/Y88f/Hyld21uux0kLaMOEHjNH/k8Fl6kp3DH1/lcCxc36767Fg42JIr/oNEi88DnXex95fBmrIpFRMc",
+	"bZvl55vmdIxTgjJZ8G7M6WJ7lkYgxZir2bK10Yyr977kf8UqKObyOxpxO7hnWvpkTuyQD8q+vxYW/Uie",
+	"nN7zHw/2n30Tfpz8fsFpPYY/517IvY53J0/udZw6VKdQUmOutIGHq1w33zzdPwVnzyZJfN/+nnqkCQUB",
+	"e3wW08DcEUkQQ8KAlDCfSrhioMWmTAymo7G+cN4OgCSy7/C9wrMWyUpaQz4kKokAwgzS2QBvAmiXBhDR",
+	"Zn3h+rdhOrKQ813yGzdTO9iQ6vPxEDsWpuMJOe/6gpARm3ABMHByjAgRMNocEeOoIRFnmtApo2EFACA0",
+	"q8JN25QYtLyoKrhYbH+1LEFrmwb49RLHz3W2DUa6bSe0yudjt+5RXT5P0ZOTO+2qjorYA9/pFkYaGm0H",
+	"tUJq5v05WFGY4465TKKQ2Ksix+DA0CsMnifRrXt3L7KXN+5QbsmtxlH/IuRcHJsng5uZLnld2kluK7bj",
+	"5ENsCp0iXICnHKL3jsMhmo8gjxDTB2u7CXXsfbFy4GuTxuC/0ihhDpqaEi0TFSD2JGI8UhWSrL9xJKVm",
+	"AIzPFlKEpdUjVyyjqOaKh/8RINYeWIlm4zELDL9lb5WcpUiLz3d6+/k+hpidoQCHCJSyMbNaZS7x7dZu",
+	"aedw/8f6RVD5TXuyriFIqKEZX2T+ILtgDIpQ1z5ObCZbKwTv2rXhfAwgqegE8OV2cIbEakruvqzIcYPx",
+	"/1NEnl3tOmmHp7GlaIZ9V6r9tZJw3doCDAaUc/tibsicR5HvxA7cyW5dz4QpKoyYZNcXLORWu42oAXjd",
+	"pbsZ6SZt5gqqAZSTuBbpIwYldowG077w8ny30Kwd++Lh6xygg0bgTqjGwjBemX56gc9corL5eLCYI6q5",
+	"Ph+/ocYqi6GiY6t1BoGV8X/rdCvE5WsUl/ghzhl/BqhZsRjI2AxkYmBuEZvQ6Cc7Tuew8/74yu43wJv4",
+	"0ZTvKnv1t52Dt8c7+3nkWn9kln6YhsEs/1gxATFXAH7mYjIIgs6nbsf8C4CNOd274mJCY6nsQ7fNq6lz",
+	"B/RkZbWboyPAmsJ47wvu99c9OmMinPm2Ok1Y0e2nD1NDwbOvSuSIwAX2m94lJzKBmn7Qu/mMkX9hriRd",
+	"EIOaMyY82kmVNMmzU2zFJN7Y6j4iO0EOHRD7tnmKa50UOpe+wm9X8BpxD+UZC2/Q7bDVQX2QAn+gT5ap",
+	"ANcQsx8/m5TS5bgtl1mlO1R0vjlyn+eyD3Ikw0XRQTNaEG6O8DYjjkQRjMA7aubOu1LNUL+52XxDPJWy",
+	"S0bu+70lfR1aGtvrBC5gv+UNsn7z+/JkSfMUXIegbNTXw5UMmNZse6W3v02pATAZQ2+YduXBZIb5SlQQ",
+	"lO8s7malF4jsDKE7qxJyAzldyjSp471IF/KEMtT8WDdcVPXlch/V1Dpwkb/Y75T6CakhAbiUJpJIUa+E",
+	"WMZM/Fk//GdOXDMafISkuDjH4hVZcQ5kh8MN6wB3HrRC69IN2vzyTGf7Z31WSWZz5cG2L886TmGdLs4+",
+	"OCOFmynhpoDxBJdQX9ylLivrRL3bF2UZc2tKq54MQf3HFFb5jXvwuirouewEDsZUN7dbbsIr33Jt1TfI",
+	"Bt9iZVW6zU++sKqKyL+FuqpMwrQoq3piisK9k92jF1VZe8Be6nrvizXWvu594XduyHoJoYlcDxIrSlk0",
+	"7hL2OWAxdjVEuFWfl1AEpQQwCF3adufazXeTIfybhzPkIbGmUVpBFVMzXTFQ2+W0+LlUWaxnRuf69RUH",
+	"5u2HzTWB/tNme8AOx5A/htEyCHdNaQzNCYiR4PeBj7pERiHTBrMYq225XO+T7XmnPrB5OnQT99J1fjJb",
+	"9DC1o+9qj9Ol75byGOWJbug/PTEPw9U5mnwgb0yxs7/GsAeYJ1aXn8o5ougA8HE1Yycinzqd++2OBv1w",
+	"SkVo9Yi07RKmL0UAUQGI0rluv/ZBku9A4L/tWxAgj7r2A9bSKSKhug+w49BSQ80z17qzAAydOpHAxU24",
+	"Pso1KesL71mwI+U9Cz7n245B47i85G6NA+GjaJ8D/lE8Yj2DP4/OYef96ceTs7+/+Zwi96bnWN+q+tm9",
+	"7pEsq9xWPrhjAer5PDxrkjqrityxQQtey7QhG9tzasyxbyiPFq4FH3IHZvCU+Vff2DGeGDF/G07WiwQE",
+	"jhyPN52xdtnFNY/Ra11r+xRDSwf1ne4LZU+QpVkicG9YTYAAhgO0lGciUAuIaCciZCpfhCrngtywheuP",
+	"DkKThURIcMqv6zH8UbdIQt2qIwgqzWFOQbS2krLbiWRA7bc6/5ru/PwLKIhu0zqHnY87z1/tY2Dbp2Ic",
+	"dvApCV+ScwFrtVvmdKxgSsWumTVvDWy37bFkpWbqvlsBty51daq71eHVuke/drey2ntqM+yNEy8OoCpn",
+	"SRKkIO+brK9VibDRDhti6OWjtQCGfcF1xtJGolOEWjtNJgoyeo+8HjRzTZuWjLbyGp9WrF8fx/3BNH1Y",
+	"x5q6lW34Y50eD0q9kPO6tLFHA3CT7tAgYLrV7bF6cooKc4zvPcbX3t8hPpakL8lb6j3b6e3XFxyFHXqy",
+	"WUkeLRDJKzCQl+KKBnC/vtPEEZFuSXV7it1KpxZugwAv2a28Yf+JFPji35ACTyHOSA2h/iRr0lihrdM9",
+	"XIJvnWmfXXWldxs5F5FPh0ZDySTal7hAU3S4Ossdl8fFRfwbXIaFFa0rZ1k6v+24wJw1stTyC4s7mIKE",
+	"bqJAfIRdoo2SYlLm62ZplkM1/QWR1Ilim/KCMysMvJnW1EvlraWOUPoSliPnNEKDm6dJlyXJTJHU7J61",
+	"p3tB9XL3wsDuXRMgmCeO6gXn4X2tVhOeSFnwsE7WU5IM2U5AVdgAgQXQqwVkM9lvku+HUgfB8AfXG3VY",
+	"9AWfhcMuNrljwvQFUpjT5GOpDI2OHDgAF77h8PdDfCHXZEZDhpV78ymPfPfHvqBRJOfQLQ97GbMowpT2",
+	"1FqQImBdFy6VkHcMQ2Cv4/rpVmdaJ+xEhuyEqvAbIfrlE+gcdszntchKLzpdjOceduxhNktJsTvzaL1a",
+	"3cGUGsgp5tM2UZjWDQmkCJ/d3TWLLbQg+yVA0lvT93WZrdPOsTuuXzJnuu514XDRqCCgmXCzKOSYpaWb",
+	"u2QI0mVwK3nAhocY8YA/gaoCDluZmF0y5GJA43h4CEWYFEMmaV+39E7ShkcRmVJ9hB2XNTMkplrPpQpd",
+	"4EaQCb9lMIdhtkhEeLthselmjsIudl9GDBBoeId9fVForMO47Ivh9en7i8HZh8HxxcXg44fjX4/P3h3/",
+	"9O60FOveNVO+QwPnR5cSEh1XNFlnGAz2DzpdcBsKFtmns8PvdDvzKYRnLW0OIHemvghJN863pX4sYbIy",
+	"kYcUK7UGP98msBvG5cmattOK0WDqkpqX/IKbhZCvfL5jRhS0vZnLHfqZawJ0waU4dGXkVIR9gcBBXBC0",
+	"Wwn1MEFdDGhZDcllnUCnaHQmpg1QyWjRF8MbLMkfrnEYvvELuj/+/lYBBArbU3ExpvSwDewcmhUraqLp",
+	"gtARwOiIFFEnl4LQHkRlhaRvecB2fA1lM5354uyDvdzQng/5xDKygw648Zl9wGgCDDWKUASaCeNa9P6R",
+	"2LuYa2APqlzdJqISTRXTUxmFOWAFEYLNiQG0I3cPhqFiWpcF1mrnDzjp/Ab24hu563DvPurwPRdSdQ4P",
+	"XvTwf93OTIZwnYU6GMQRIMJDm/yOC6npKY8Bv3Sf/EzVyB7epaRhl/wsxYT8IsWk/lWHe/ZI11th8HVx",
+	"pXu532qOfq7CLYW04E0Ad10oUcgxO/5Bb+J2PaWKi0ltbu8CQpJYyokiIyyCdEweo1TuCxxk4AbJAuCa",
+	"jFiE/cOzdlDoxM2w7tIIeqqp64U2bGZlDNZQcOW0+FR9D6mh7m8BjdyAwgGfAFrvIegYik+mxjfwMZIM",
+	"03qOIZko6ixpX09upzSl2MCeGNkX+Su8jWC5wg35ti3u/fUWd2MN/FWn22G3GOG/hMWdvXm/Y1/lCeA9",
+	"NcE0lSVNWNNt+KMKJ3/oZdlPTPD7kkprhs1xBwHm2EZEVd8gYHpW6OLjXs6JbEdsIKjyPuPaKskH8Nat",
+	"yqk56Mup3T2nOoV0B7s8BQG1ugwlMVOz/z97V9fbOG5F/woxL91FlaCZDooiefIk7o7RmTiNnRSLemHT",
+	"Eu2wlklBlOzqYf97wXtJipZlje1R4vFgH+fDIkXxkvfrnEP1e1d6Gpe50g73ysvIGRClPjZSNhI/TQbD",
+	"7sP46WH82P3XU++xezf52eFq50x7R5j+mBZk8GVwQyazWK6hhXNCo2isJzIhUoyEfglIJNDM4B82FtT2",
+	"gFySDrnTfheNyYCFeaoPzFuaRn8uzz5CXYyhPUQpQnZtv5R3AiJHwdYxOeUiUuhphTTd36UCQvkS3/hD",
+	"pxk322FBqVw1lyNNYpJPF6zY39eqrOmJzjXvo76dr9U8aB1NvHMpIKPf4ln3kc1tqi/M+AqPGDlzTaei",
+	"CmCCmUDsVm+qB5bK7L14cZC4RFk56ydM6INozUUk19qzQ/AVvBGkOpcUWAXL8E3VVVyBMbromdmci4HP",
+	"wXBmNtl3ARnAJcteJPQR0Die0nAxpiIa21NT7W+hdjV8Nu2DzLQ9i6mbSr3BYum9vewb9h8Is5mceAra",
+	"YhyDO8DLbbNnXc9r4j0C8FqCtRCnpSxFtxP2NDHOSNQGOSXjt/UiKmEPcfMzJAqAQIdzBw8nWyAEEVFL",
+	"/+OfIGlgCoJlgGdjKXgM9EAEBHMsNSHMJYEOQyQSt5MBN8DiTJC2wan0LhjzVXoPu9qPFwD9kW/2w65y",
+	"t4at3+RHd/xuaNGU+kL9x94vvfvO53ffIkDTqCf5Sn5D45iNbkOVB6J9D0KSpQdW8fSmqjJTO/EL5eko",
+	"k+yCHyMxBV/3Ydi9G/efhjUo/n6SfaThoncudj4tWmxX7ydZT3znvX6OcN/bMDLJQFGxabfIPDsi639n",
+	"6BWnBQwd0cxQCCuLtPpvnnIVcYQPG18gSeJiR4HaXazA10mANfRyVx4NNSrP5cYJF0KuoSDnIM90njJQ",
+	"HXy2fKGmF/XqnRuJRR9b3sP9/FSxIg6+OzfeMs8KZqGAYgI7slIaaZ8viWk2k+lSOVpQShQLpYhAokWm",
+	"B9iO0aQ5qE6GSgjYhUihoMVFxlIBS0pj7Usub8iH9+9HYgLPH3OxojGPJqbbixpRGD1x8zApsCFWMREZ",
+	"IpdMjsRPbMnSud7AAUlStuT5kqQ0YwFRL1BgC6XKAqJoxuKY49/LFAWW1M+XpDMS5Wz1gLmi05hZoDum",
+	"Da1PX+cddqLoOPHL01gpvqzV8vvb1fu/oobf/n3h5n1PZGEw9lcBZJCfPBw41soUOlE70WUniqzUq7GB",
+	"BqWoitGWDEpHBI9D022lF9IEBE4JyjiLxgTEfCRMuSpP5ik1He2E9wc+Yn9JC5KkEugAkTpMHwAsHQk/",
+	"3viTIgtWBFhJNxmnBSvCF8pFAOh+NRJ7g/pxhHpcv2DrzaF7etp6z6y5ci17c4mqqE1R7M1IbJUnbVir",
+	"f+HHscafxrC7ICFVrq42EnvFoEcTpZ1TCBrSXIHiFnN779UDU7uw32lc+ti97T93H38df+rc3w26w2+K",
+	"Spv4uF4pKG0aEgh+b8gEzodoYlXe7BGhTwCw/XYD0Wmq3SQTiU5puLDpMTR0jrfIV9kYt05dB90+Amff",
+	"KRufyr4ood07MYcKWCzX6FIBAmWDx7QmgAhlGj16tP5n0eOzCzdZrZnf9W8vrq7+XoHL9+4PMQNlH/jd",
+	"qr1DdtmKa5gO65ivmNrNAd+MelOMLuPDkLzWKejPZmTJqA1xLZWpIQudFh5XKBURsS9Xqx82sNM4k10p",
+	"dEQQvbue0VixAzS/8C2/2w02WPMsfCFJrl60v5fKFY0JZOYrfCL7VOn0hcRa6BOeyTiyqRXTSqGylFHt",
+	"YULAV+qGBjYrA+Iy0F+p71iFYD0LsbzRZyiEodAmCAUCLlYyXmln9d+oi4fCGq6D2AiZAtzMw//ZRxru",
+	"Xl8yVe95BcI22NZakBcWQ7qqBCUAhsqcOjcOocGQm3QkkETPNlvok94JKOgbixH2v4SFWSMhwgC+wjeY",
+	"1S5xUr2Ka7yc6VTtpn07WqC0hr9yZ683LOsN0WPtMSXzUV+Di+7NGrPxu+5IKKHptdSSDdstzVl983UD",
+	"8dvmceCwBRcJVQqSLe2Dl2B7cqUgDt3sXeKKqFwlwFZnItptknc7tcAWNy32af0iK/inJrARQazRbf9+",
+	"0L19Gvae60FGAEMc2nV5MGOfyR1olrlzeLvj3vfl1tKcKMO0/YneLlLaa+yht3Vb8TOTmIZM2zh+5Eob",
+	"oLYNJZeMRLRQB8GHfF6541xO7VtW6oaOfGyT4i7wUt0gnv8Vk73vDz/17n8ZD/vjp/veP36d1LHSZSzM",
+	"vomW7jQ8IRQSKPorjqWIi6M69srV7dX99qoNcixxXM/QqxA3Nhi56WebHc1H1spk+jiBNvx+WpgWuE0T",
+	"Uj4XKeIPDst/5CKW4WL/zjzXv1x/0SOYuLzubQm/d/dc9hsHWNL/3L/9Z/euxoifYE4np7s4DzZJVJnT",
+	"CwZhSVO3GoCGL0Iax+0ReO9P2f2sR7+Fwb9C2D2UbycJZ8ey/Sx1g8G/HTDag/n/dQT7AoczueAdDOD2",
+	"H/fEMNM4HuBPamnATcX+JBTkduw/OMjfhozJGdkJ9ODgeCGhsfCtmFP/1vSUg83ThOuD9/o/v+kVMf99",
+	"pygGgu4ARKyuDSJPBYjZC8oczWW5kzCtur0pH7zqrBM94puKTpcV4697ju9juc4ifQs7HU37F6glgivj",
+	"Pdl38OoG+MhFhELnFe8+kybM9x7m5/u2H/VZzrnwX9Zlfv0JVejka57zRa7KIsz1Vj9gYOsyPnoS+bN3",
+	"0Vx7w3veSn1aK+YzzHFUF4Qaoi0FUCAu5vUvhaxj2/vBlIJzwTN99SEWNiAKLruUZXkq4M/QnOI92gLE",
+	"tp95a/ljVOBRPLi0yiY9P9A9bIAYzPPLaK1+PfzONv3E8sDxxFyp/tZibpW7lySSGx/dYO9rxFKTDOT5",
+	"vS/ntyPhEPC9uW8vtjdpR4KQEpUniUwzD8cRSf97zXfs4UcWMp5kYGqDLwPoTuARS/2XmdOMrXXIW/dz",
+	"7LNC9Kx2VEzLvZe8NYbqcsYoS+LvpcjcIZvP/sRoDOmviKxkSKd5TNPC39kso3UrjARbTKC8rsXqXVxE",
+	"bClvyIe/fCDSdjhsbrt3v//2+/8DAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
