@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/authledger/authledger/api/gen"
 	"github.com/authledger/authledger/api/pskc"
 )
 
@@ -63,7 +64,7 @@ func TestCardCommands(t *testing.T) {
 	if info, err := os.Stat(batch); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the batch: %v", err)
 	}
-	key, err := transportKey(keyFile)
+	key, err := transportKey("--transport-key-file", keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +132,7 @@ func TestCardMistakesAreUsageErrors(t *testing.T) {
 
 func TestDeviceImport(t *testing.T) {
 	t.Parallel()
-	var got map[string]string
+	var got gen.DeviceImportRequest
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost || r.URL.Path != "/v1/devices/imports" || r.Header.Get("Authorization") != "Bearer key-1" ||
 			r.Header.Get("Idempotency-Key") == "" {
@@ -141,7 +142,7 @@ func TestDeviceImport(t *testing.T) {
 		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
 			t.Error(err)
 		}
-		_, _ = io.WriteString(w, `{"devices":[{"deviceId":"dev_1","serial":"SIM-1","status":"registered"}],"eventIds":["evt_1"]}`)
+		_, _ = io.WriteString(w, `{"items":[{"deviceId":"dev_1","manufacturer":"m","serial":"SIM-1","outcome":"registered","eventIds":["evt_1"]}]}`)
 	}))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
@@ -152,12 +153,12 @@ func TestDeviceImport(t *testing.T) {
 		}
 	}
 	out, err := command(t, "device", "import", "--server", server.URL, "--key-file", keyFile, batch)
-	if err != nil || strings.Join(strings.Fields(out), " ") != "dev_1 SIM-1 registered" || got["pskc"] != "<KeyContainer/>" {
-		t.Errorf("printed %q, %v; sent %d fields", out, err, len(got))
+	if err != nil || strings.Join(strings.Fields(out), " ") != "dev_1 SIM-1 registered" || string(got.Pskc) != "<KeyContainer/>" {
+		t.Errorf("printed %q, %v; sent %d bytes", out, err, len(got.Pskc))
 	}
 	asJSON, err := command(t, "device", "import", "--server", server.URL, "--key-file", keyFile, "--json", batch)
-	var answer importedDevices
-	if err != nil || json.Unmarshal([]byte(asJSON), &answer) != nil || len(answer.Devices) != 1 || answer.EventIDs[0] != "evt_1" {
+	var answer gen.DeviceImport
+	if err != nil || json.Unmarshal([]byte(asJSON), &answer) != nil || len(answer.Items) != 1 || answer.Items[0].EventIds[0] != "evt_1" {
 		t.Errorf("JSON %q, %v", asJSON, err)
 	}
 	if err := os.WriteFile(keyFile, []byte("key-2"), 0o600); err != nil {

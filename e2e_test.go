@@ -21,6 +21,7 @@ type person struct {
 	p       *product
 	ref     string
 	id      string
+	client  gen.ClientId
 	number  string
 	phoneID string
 	phone   string // the simulated phone's file
@@ -39,16 +40,22 @@ func newPerson(p *product, ref, cc, carrying string) *person {
 	p.post("frontend", "/v1/clients", gen.RegisterClientRequest{
 		Reference: "C-" + ref, Kind: "individual", CarryingEntity: "IB-" + carrying, CarryingCountry: carrying,
 	}, &c)
+	return newPersonOf(p, ref, cc, c.ClientId)
+}
+
+// newPersonOf registers a user of a client that is there.
+func newPersonOf(p *product, ref, cc string, client gen.ClientId) *person {
+	p.t.Helper()
 	var u gen.UserAnswer
 	p.post("frontend", "/v1/users", gen.RegisterUserRequest{
-		Reference: "U-" + ref, ClientId: c.ClientId, Role: "owner", Username: "user-" + ref, Locale: "en",
+		Reference: "U-" + ref, ClientId: client, Role: "owner", Username: "user-" + ref, Locale: "en",
 		Residence: cc, ResidentOn: "2010-01-01",
 	}, &u)
 	var ph gen.PhoneAnswer
 	number := fmt.Sprintf(numbers[cc], people.Add(1))
 	p.post("frontend", "/v1/users/"+string(u.UserId)+"/phones", gen.AddPhoneRequest{Number: number}, &ph)
 	return &person{
-		p: p, ref: ref, id: string(u.UserId), number: number, phoneID: string(ph.PhoneId),
+		p: p, ref: ref, id: string(u.UserId), client: client, number: number, phoneID: string(ph.PhoneId),
 		phone: filepath.Join(p.t.TempDir(), "phone-"+ref+".json"),
 	}
 }

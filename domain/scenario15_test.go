@@ -112,121 +112,31 @@ func TestS15WaivedLoginDoesNotResetTheFailureCount(t *testing.T) {
 	s.and(wrongPassword).then(AuthenticationStarted{}, PrimaryFactorRejected{FailureCount: 2}, AuthenticationFailed{})
 }
 
-// S-17, the parts that need no process of their own: moves, holders,
-// organisations and access (R-62, domain.md 9.3).
-
-func TestS17MoveToIndiaRecordedTenDaysLateShowsTheExposedTime(t *testing.T) {
+func TestS15NoOptOutDuringAMigrationOrRecovery(t *testing.T) {
 	t.Parallel()
-	s := given(t, at("2024-02-01T10:00:00Z"), alice, ibKey, optedOut)
-	s.at("2024-03-10T18:30:00Z").when(RecordResidence{UserID: aliceID, To: "IN", EffectiveOn: "2024-03-01"})
-	s.then(ResidenceChanged{From: "DE", To: "IN", EffectiveOn: "2024-03-01", DetectedAt: s.now})
-	s.when(ReevaluateRegime{UserID: aliceID, Cause: "residence_change"}).then(OptOutRevoked{
-		OptOutID: s.id(PrefixOptOut), Cause: "residence_change", EffectiveAt: moment(t, "2024-02-29T18:30:00Z"), DetectedAt: s.now,
-		ExposedS: 864_000, Decision: Decision{Outcome: "deny_opt_out", DecisiveRuleID: "IN-2FA-1", MatchedRuleIDs: []string{"DEFAULT-1", "IN-2FA-1", "IN-2FA-2"}},
-	})
-	s.and(login(TWS)).then(AuthenticationStarted{}, PrimaryFactorVerified{}, SecondFactorSelected{}, ChallengeIssued{})
-	s.when(RecordResidence{UserID: aliceID, To: "DE", EffectiveOn: "2024-03-11"}).then(ResidenceChanged{From: "IN", To: "DE"})
-	s.at("2024-03-11T00:00:00Z").when(ReevaluateRegime{UserID: aliceID, Cause: "residence_change"}).thenNothing()
-	s.and(optedOut)
+	s := given(t, alice, ibKey, newPhone, migration(pixelID)).when(optOut())
+	s.then(OptOutRequested{}, OptOutDenied{Reason: ReasonProcessOpen, Decision: Decision{Outcome: "permit_opt_out"}})
+	s.when(CancelMigration{MigrationID: s.id(PrefixMigration)}).and(optedOut)
+	expired := given(t, alice, ibKey, newPhone, migration(pixelID))
+	expired.after(10*time.Minute-time.Millisecond).when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonProcessOpen})
+	expired.after(time.Millisecond).and(optedOut)
+	recovering := given(t, reinstalled(IOS, UVFaceID), recovery(pixelID, "reinstalled", handedOver)).when(optOut())
+	recovering.then(OptOutRequested{}, OptOutDenied{Reason: ReasonProcessOpen})
+	recovering.when(CompleteRecovery{RecoveryID: recovering.id(PrefixRecovery), UV: UVFaceID}).and(optedOut)
 }
 
-func TestS17MoveInTheFutureChangesNothingUntilItsMoment(t *testing.T) {
+func TestS15TemporaryAccessIsNotEnough(t *testing.T) {
 	t.Parallel()
-	s := given(t, at("2024-02-01T10:00:00Z"), alice, ibKey, optedOut)
-	s.when(RecordResidence{UserID: aliceID, To: "IN", EffectiveOn: "2024-03-01"}).then(ResidenceChanged{})
-	s.at("2024-02-29T18:29:59.999Z").when(ReevaluateRegime{UserID: aliceID, Cause: "residence_change"}).thenNothing()
-	s.and(login(TWS)).then(AuthenticationStarted{}, PrimaryFactorVerified{}, SecondFactorWaived{}, AuthenticationSucceeded{Factors: 1})
-	s.at("2024-02-29T18:30:00.000Z").and(login(TWS)).then(
-		AuthenticationStarted{}, PrimaryFactorVerified{}, OptOutRevoked{Cause: "residence_change", EffectiveAt: s.now}, SecondFactorSelected{}, ChallengeIssued{},
-	)
+	s := germanLostCard(t)
+	s.when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonTemporaryAccess})
+	s.and(onlineCard).when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonTemporaryAccess})
+	s.when(ReactivateAuthenticator{AuthenticatorID: kindOf(s, KindDSCPlus).ID, Proof: "agent"}).and(identified)
+	s.when(ReactivateAuthenticator{AuthenticatorID: kindOf(s, KindDSCPlus).ID, Proof: "agent"}).and(optedOut)
 }
 
-func TestS17HolderLivingInHongKongDeniesForEveryUserOfAJointAccount(t *testing.T) {
+func TestS15SuspendedDeviceDoesNotServeThePortal(t *testing.T) {
 	t.Parallel()
-	s := given(t, client(Joint, "IE", ""), registered(RoleOwner, "DE"), sms)
-	s.when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonFactsIncomplete, Decision: Decision{Outcome: "incomplete"}})
-	s.when(AddHolder{ClientID: clientID, PersonRef: "p1", Residence: "DE", EffectiveOn: "2020-01-01"}).then(HolderAdded{})
-	s.and(optedOut)
-	s.when(AddHolder{ClientID: clientID, PersonRef: "p2", Residence: "HK", EffectiveOn: "2024-03-02"}).then(HolderAdded{})
-	s.at("2024-03-01T15:59:59.999Z").when(ReevaluateRegime{UserID: aliceID, Cause: "holder_added"}).thenNothing()
-	s.at("2024-03-01T17:00:00Z").and(login(TWS)).then(
-		AuthenticationStarted{}, PrimaryFactorVerified{},
-		OptOutRevoked{Cause: "holder_added", EffectiveAt: moment(t, "2024-03-01T16:00:00Z"), ExposedS: 3600, Decision: Decision{DecisiveRuleID: "HK-2FA-1"}},
-		SecondFactorSelected{}, ChallengeIssued{}, LoginCodeIssued{}, SMSRequested{},
-	)
-	s.when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonRegimeMandatory})
-	s.when(RemoveHolder{ClientID: clientID, PersonRef: "p2", EffectiveOn: "2024-03-05"}).then(HolderRemoved{})
-	s.at("2024-03-05T00:00:00Z").and(optedOut)
-}
-
-func TestS17OrganisationCarriedOrDomiciledInHongKongDeniesForEveryUser(t *testing.T) {
-	t.Parallel()
-	given(t, client(Organisation, "HK", "DE"), registered(RoleOwner, "DE"), sms).when(optOut()).then(
-		OptOutRequested{}, OptOutDenied{Reason: ReasonRegimeMandatory, Decision: Decision{DecisiveRuleID: "HK-2FA-1", Facts: DecisionFacts{CarryingCC: "HK"}}},
-	)
-	given(t, client(Organisation, "IE", "HK"), registered(RoleOwner, "DE"), sms).when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonRegimeMandatory})
-	given(t, client(Organisation, "IE", "DE"), registered(RoleOwner, "HK"), sms).when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonRegimeMandatory})
-	given(t, client(Organisation, "IE", "DE"), registered(RoleOwner, "DE"), sms, optedOut)
-	given(t, client(Organisation, "IE", ""), registered(RoleOwner, "DE"), sms).when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonFactsIncomplete})
-}
-
-func TestS17AccountsMovedToAHongKongEntityRevokeTheOptOut(t *testing.T) {
-	t.Parallel()
-	s := given(t, alice, sms, optedOut)
-	s.when(AssignCarryingEntity{ClientID: clientID, CarryingEntity: "hk", CarryingCC: "HK", EffectiveOn: "2024-03-03"}).then(CarryingEntityAssigned{})
-	s.at("2024-03-02T16:00:00Z").and(login(TWS)).then(
-		AuthenticationStarted{}, PrimaryFactorVerified{}, OptOutRevoked{Cause: "carrying_entity_change", EffectiveAt: s.now},
-		SecondFactorSelected{}, ChallengeIssued{}, LoginCodeIssued{}, SMSRequested{},
-	)
-}
-
-func TestS17AdviserGainingAccessToAHongKongAccountLosesTheOptOut(t *testing.T) {
-	t.Parallel()
-	s := given(t, client(Individual, "CH", ""), registered(RoleOwner, "CH"), foreignClient("HK"), sms, optedOut)
-	s.when(GrantAccountAccess{UserID: aliceID, ClientID: "acme", EffectiveOn: "2024-03-02"}).thenError(Invalid)
-	s.when(RevokeAccountAccess{UserID: aliceID, ClientID: otherID, EffectiveOn: "2024-03-02"}).thenError(Unknown)
-	s.when(GrantAccountAccess{UserID: aliceID, ClientID: otherID, EffectiveOn: "2024-03-02"}).then(AccountAccessGranted{})
-	s.at("2024-03-02T06:00:00Z").when(ReevaluateRegime{UserID: aliceID, Cause: "access_granted"}).then(OptOutRevoked{
-		Cause: "access_granted", EffectiveAt: moment(t, "2024-03-02T00:00:00Z"), ExposedS: 6 * 3600,
-		Decision: Decision{DecisiveRuleID: "HK-2FA-1", Facts: DecisionFacts{AccessibleCarryingCCs: []string{"HK"}}},
-	})
-	s.when(RevokeAccountAccess{UserID: aliceID, ClientID: otherID, EffectiveOn: "2024-03-03"}).then(AccountAccessRevoked{})
-	s.when(GrantAccountAccess{UserID: aliceID, ClientID: otherID, EffectiveOn: "2024-02-01"}).then(AccountAccessGranted{})
-	s.at("2024-03-03T00:00:00Z").and(optedOut)
-}
-
-func TestS17UnknownFactIsNeverGuessed(t *testing.T) {
-	t.Parallel()
-	incomplete := func(s *story) {
-		t.Helper()
-		s.when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonFactsIncomplete, Decision: Decision{Outcome: "incomplete"}})
-		if rule := the[OptOutDenied](s).Decision.DecisiveRuleID; rule != "" {
-			t.Errorf("decided by %s, want by no rule", rule)
-		}
-	}
-	incomplete(given(t, client(Individual, "IE", ""), registered(RoleOwner, ""), sms))
-	incomplete(given(t, registered(RoleOwner, "DE"), sms))
-	s := given(t, alice, sms)
-	s.when(GrantAccountAccess{UserID: aliceID, ClientID: otherID, EffectiveOn: "2024-01-01"}).then(AccountAccessGranted{})
-	incomplete(s)
-}
-
-func TestS17OptOutIsNotUsedWhileAFactIsUnknown(t *testing.T) {
-	t.Parallel()
-	s := given(t, alice, sms, optedOut, later(time.Hour))
-	s.when(GrantAccountAccess{UserID: aliceID, ClientID: otherID, EffectiveOn: "2024-03-01"}).then(AccountAccessGranted{})
-	s.and(login(TWS)).then(AuthenticationStarted{}, PrimaryFactorVerified{}, SecondFactorSelected{}, ChallengeIssued{}, LoginCodeIssued{}, SMSRequested{})
-	s.when(ReevaluateRegime{UserID: aliceID, Cause: "access_granted"}).thenNothing()
-}
-
-func TestS17CorrectedResidenceOfTheSameDayWinsOverTheOneItCorrects(t *testing.T) {
-	t.Parallel()
-	s := given(t, alice, sms)
-	s.when(RecordResidence{UserID: aliceID, To: "CH", EffectiveOn: "2024-02-01"}).then(ResidenceChanged{})
-	s.when(RecordResidence{UserID: aliceID, To: "HK", EffectiveOn: "2024-02-01"}).then(ResidenceChanged{})
-	s.when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonRegimeMandatory, Decision: Decision{Facts: DecisionFacts{Residence: "HK"}}})
-	s.when(RecordResidence{UserID: aliceID, To: "DE", EffectiveOn: "2023-01-01"}).then(ResidenceChanged{})
-	if got := s.user().ResidenceAt(s.now, s.policy); got != "HK" {
-		t.Errorf("residence %s after an earlier one was recorded late, want HK", got)
-	}
+	s := given(t, alice, ibKey)
+	s.when(ReportLost{AuthenticatorID: s.id(PrefixAuthenticator), By: "client"})
+	s.when(optOut()).then(OptOutRequested{}, OptOutDenied{Reason: ReasonNoPortalAuth})
 }

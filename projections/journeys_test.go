@@ -51,8 +51,8 @@ func (s *stories) call(p *person) {
 
 // lose is a lost phone: a temporary passcode bridges the time.
 func (s *stories) lose(p *person) {
+	s.in(p.id, domain.SuspensionRefused{AuthenticatorID: s.id("aut", p.id), Reason: domain.ReasonNotActive})
 	if p.authenticator == "" {
-		s.in(p.id, domain.SuspensionRefused{AuthenticatorID: s.id("aut", p.id), Reason: domain.ReasonNotActive})
 		return
 	}
 	s.in(p.id, domain.AuthenticatorReportedLost{AuthenticatorID: p.authenticator, By: "client"},

@@ -170,7 +170,9 @@ func (c *causes) noteProcess(e domain.Event, o Origin, u *domain.User) {
 	case domain.SecurityCodeCardIssued:
 		c.begin(e.AuthenticatorID, o, u)
 	case domain.ActivationCodeAccepted:
-		c.step(e.SubjectID, o)
+		if domain.IsID(e.SubjectID, domain.PrefixEnrollment) { // elsewhere the proof accepted is the step
+			c.step(e.SubjectID, o)
+		}
 	case domain.MigrationProofAccepted:
 		c.step(e.MigrationID, o)
 	case domain.RecoveryProofAccepted:

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +30,12 @@ func TestPartsNameTheEventsThatCount(t *testing.T) {
 	wrong := func(counted bool, n int) domain.Event {
 		return domain.ResponseRejected{ChallengeID: id("chl", "5"), TxnID: id("txn", "6"), Reason: domain.ReasonResponseWrong, Counted: counted, FailureCount: n}
 	}
+	suspended := domain.AuthenticatorSuspended{AuthenticatorID: id("aut", "4"), Reason: "reported_lost"}
+	lost := domain.AuthenticatorReportedLost{AuthenticatorID: id("aut", "4"), By: "client"}
+	reactivated := domain.AuthenticatorReactivated{AuthenticatorID: id("aut", "4"), Proof: "agent"}
+	ordered := domain.PhysicalDeviceRequested{RequestID: id("req", "9"), Model: domain.ModelDSCPlus}
+	shipped := domain.PhysicalDeviceShipped{RequestID: id("req", "9"), DeviceID: "dev_x", UserID: userID}
+	ends := noon.Add(24 * time.Hour)
 	for name, test := range map[string]struct {
 		history []domain.Event
 		want    []string // name: sequences, without the registration
@@ -53,6 +60,44 @@ func TestPartsNameTheEventsThatCount(t *testing.T) {
 		"failures and a success": {[]domain.Event{
 			wrong(true, 1), domain.AuthenticationSucceeded{TxnID: id("txn", "6"), Factors: 2}, domain.PrimaryFactorRejected{TxnID: id("txn", "8"), FailureCount: 1},
 		}, []string{"failures: 4"}},
+		"suspended, lost later": {[]domain.Event{enrolled, suspended, lost}, []string{"authenticator: 2 3 4"}},
+		"reactivated":           {[]domain.Event{enrolled, lost, suspended, reactivated}, []string{"authenticator: 2 3 4 5"}},
+		"suspended once more":   {[]domain.Event{enrolled, lost, suspended, reactivated, suspended}, []string{"authenticator: 2 6"}},
+		"reactivated twice":     {[]domain.Event{enrolled, suspended, reactivated, suspended, reactivated}, []string{"authenticator: 2 5 6"}},
+		"moved to another app": {[]domain.Event{
+			enrolled, domain.UnificationOffered{UnificationID: id("uni", "9"), AuthenticatorID: id("aut", "4")},
+			domain.UnificationCompleted{UnificationID: id("uni", "9"), AuthenticatorID: id("aut", "4"), NewInstallationID: "ins_x"},
+		}, []string{"authenticator: 2 4"}},
+		"an unification put off": {[]domain.Event{
+			domain.UnificationOffered{UnificationID: id("uni", "9")}, domain.UnificationDeferred{UnificationID: id("uni", "9")},
+		}, []string{"process: 2 3"}},
+		"a migration that was proved": {[]domain.Event{
+			domain.MigrationStarted{MigrationID: id("mig", "9"), ExpiresAt: ends}, domain.ActivationCodeAccepted{SubjectID: id("mig", "9")},
+			domain.MigrationProofAccepted{MigrationID: id("mig", "9"), CompleteBy: ends},
+		}, []string{"process: 2 4"}},
+		"a migration that was given up": {[]domain.Event{
+			domain.MigrationStarted{MigrationID: id("mig", "9"), ExpiresAt: ends}, domain.MigrationCancelled{MigrationID: id("mig", "9")},
+		}, nil},
+		"a recovery": {[]domain.Event{
+			domain.RecoveryStarted{RecoveryID: id("rec", "9"), ExpiresAt: ends}, domain.RecoveryProofAccepted{RecoveryID: id("rec", "9")},
+		}, []string{"process: 2 3"}},
+		"an enrolment whose code was right": {[]domain.Event{
+			domain.EnrollmentStarted{EnrollmentID: id("enr", "9"), Kind: domain.KindIBKey}, domain.ActivationCodeAccepted{SubjectID: id("enr", "9"), Seq: 1},
+		}, []string{"process: 2 3"}},
+		"a card on its way": {[]domain.Event{ordered, shipped}, []string{"process: 2 3"}},
+		"a card that arrived": {[]domain.Event{
+			ordered, shipped, domain.AuthenticatorEnrolled{AuthenticatorID: id("aut", "4"), Kind: domain.KindDSCPlus, DeviceID: "dev_x"},
+		}, []string{"authenticator: 4"}},
+		"a sharing that waits": {[]domain.Event{
+			domain.DeviceSharingRequested{SharingID: id("shr", "9")}, domain.DeviceSharingPending{SharingID: id("shr", "9")},
+		}, []string{"process: 2 3"}},
+		"a sharing that was denied": {[]domain.Event{
+			domain.DeviceSharingRequested{SharingID: id("shr", "9")}, domain.DeviceSharingDenied{SharingID: id("shr", "9")},
+		}, nil},
+		"a code card that waits": {[]domain.Event{domain.OnlineCodeCardIssued{AuthenticatorID: id("aut", "4"), Cells: 224}}, []string{"process: 2"}},
+		"a code card that answers": {[]domain.Event{
+			domain.SecurityCodeCardIssued{AuthenticatorID: id("aut", "4"), Cells: 224}, domain.AuthenticatorEnrolled{AuthenticatorID: id("aut", "4"), Kind: domain.KindSCC},
+		}, []string{"authenticator: 3"}},
 		"nothing that is part of a state": {[]domain.Event{domain.UnlockRefused{Reason: domain.ReasonNotLocked}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,6 +113,28 @@ func TestPartsNameTheEventsThatCount(t *testing.T) {
 				t.Errorf("parts (-want +got):\n%s", cmp.Diff(want, got))
 			}
 		})
+	}
+}
+
+// TestForgottenProcessesAreNotKept: a user who begins a hundred enrolments and
+// finishes none is explained by as many as the domain remembers.
+func TestForgottenProcessesAreNotKept(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	userID := codec.UserIDOf(reference)
+	l.append(domain.UserStream(userID), "RegisterUser", domain.UserRegistered{UserID: userID, ClientID: codec.ClientIDOf("acme"), Role: domain.RoleOwner, Username: domain.Clear("ada")})
+	for n := range 100 {
+		l.wait(time.Second)
+		l.append(domain.UserStream(userID), "Test",
+			domain.EnrollmentStarted{EnrollmentID: fmt.Sprintf("enr_%s_%d", userID[4:], n+1), Kind: domain.KindIBKey})
+	}
+	f, err := FoldUser(t.Context(), l.store, codec.New(nil), userID, AtSequence(l.head()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	remembered := len(f.User.Snapshot(f.At, l.base).Processes)
+	if kept := len(f.causes.started); remembered == 0 || remembered == 100 || kept != remembered || len(f.causes.events) != remembered+1 {
+		t.Errorf("%d processes kept, %d parts, %d remembered", kept, len(f.causes.events), remembered)
 	}
 }
 

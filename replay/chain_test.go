@@ -106,7 +106,7 @@ func TestBrokenChainIsNamed(t *testing.T) {
 				copied[i] = r
 			}
 			reader := forged{Reader: l.store, records: test.forge(copied)}
-			_, err := StateAt(t.Context(), reader, codec.New(nil), l.policy, userID, AtTime(l.now.Add(time.Hour)))
+			_, err := StateAt(t.Context(), reader, codec.New(nil), l.base, userID, AtTime(l.now.Add(time.Hour)))
 			checkBroken(t, err, whole[test.at], test.problem)
 			var last error
 			for _, err := range Timeline(t.Context(), reader, codec.New(nil), userID, Filter{From: AtTime(l.now)}) {
@@ -149,10 +149,10 @@ func TestLastRecordIsSealedByTheNext(t *testing.T) {
 	rs[4].Data = bytes.Replace(bytes.Clone(rs[4].Data), []byte(`"`), []byte(` "`), 1) // means the same, is not the same
 	reader := forged{Reader: l.store, records: rs}
 	var broken *BrokenChainError
-	if _, err := StateAt(t.Context(), reader, l.codec, l.policy, userID, AtSequence(rs[4].Sequence)); !errors.As(err, &broken) || broken.Revision != 5 {
+	if _, err := StateAt(t.Context(), reader, l.codec, l.base, userID, AtSequence(rs[4].Sequence)); !errors.As(err, &broken) || broken.Revision != 5 {
 		t.Errorf("error %v, want a chain broken at revision 5", err)
 	}
-	if _, err := StateAt(t.Context(), reader, l.codec, l.policy, userID, AtSequence(rs[2].Sequence)); err != nil {
+	if _, err := StateAt(t.Context(), reader, l.codec, l.base, userID, AtSequence(rs[2].Sequence)); err != nil {
 		t.Errorf("a state before the altered record: %v", err)
 	}
 }
@@ -169,7 +169,7 @@ func (s skipping) ReadAll(ctx context.Context, from eventstore.Sequence) iter.Se
 func TestMomentOfAMissingRecord(t *testing.T) {
 	t.Parallel()
 	l, userID := story(t)
-	if _, err := StateAt(t.Context(), skipping{l.store}, l.codec, l.policy, userID, AtSequence(1)); err == nil || !strings.Contains(err.Error(), "answered @2") {
+	if _, err := StateAt(t.Context(), skipping{l.store}, l.codec, l.base, userID, AtSequence(1)); err == nil || !strings.Contains(err.Error(), "answered @2") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -183,7 +183,7 @@ func TestUnknownTypeStops(t *testing.T) {
 	l.wait(time.Minute)
 	stream := domain.UserStream(userID)
 	l.raw(stream, []eventstore.Proposed{{ID: uuid.NewSHA1(uuid.Nil, []byte("new")), Type: "PasskeyEnrolled", Schema: 1, Data: []byte("{}"), Metadata: []byte("{}")}}, nil)
-	if _, err := StateAt(t.Context(), l.store, l.codec, l.policy, userID, AtTime(l.now.Add(time.Hour))); !errors.Is(err, codec.ErrUnknownType) {
+	if _, err := StateAt(t.Context(), l.store, l.codec, l.base, userID, AtTime(l.now.Add(time.Hour))); !errors.Is(err, codec.ErrUnknownType) {
 		t.Errorf("state: %v", err)
 	}
 	n := 0

@@ -53,7 +53,7 @@ func TestStateAtOutput(t *testing.T) {
 		"sequence.table.golden": {Args: args(l, userID, Table), At: "@12"},
 		"opted.table.golden":    {Args: args(l, userID, Table), At: "2026-03-02T11:30:00Z"},
 	} {
-		a.Policy = l.policy
+		a.Policy = l.base
 		var stdout, stderr bytes.Buffer
 		if err := RunStateAt(t.Context(), a, &stdout, &stderr); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -62,6 +62,35 @@ func TestStateAtOutput(t *testing.T) {
 		if want := map[bool]string{true: "user " + userID + "\n"}[a.User == reference]; stderr.String() != want {
 			t.Errorf("%s: messages %q, want %q", name, stderr.String(), want)
 		}
+	}
+}
+
+// TestGrownStateOutput: a user whose card is lost, who has a temporary passcode
+// and in whose name several things are under way.
+func TestGrownStateOutput(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	clientID := codec.ClientIDOf("acme")
+	l.must(domain.RegisterClient{ClientID: clientID, Kind: domain.Individual, CarryingEntity: "IB-IE", CarryingCC: "IE"}, domain.Facts{})
+	w := newWalker(l, reference, clientID)
+	for _, a := range []act{getIBKey, getDevice, passcode, orderDevice, deferUnification} {
+		l.wait(time.Minute)
+		w.step(a, true)
+	}
+	l.wait(time.Minute)
+	w.step(func(w *walker, _ bool) []func() domain.Command {
+		return append(list(w.start(domain.PurposeMigration, domain.IBKRMobileIOS, true)), func() domain.Command {
+			return domain.StartMigration{UserID: w.id, InstallationID: w.installations[1], TxnID: w.txn}
+		})
+	}, true)
+	for name, f := range map[string]Format{"grown.table.golden": Table, "grown.json.golden": JSON} {
+		a := args(l, w.id, f)
+		a.Now = l.now.Add(time.Minute)
+		var stdout, stderr bytes.Buffer
+		if err := RunStateAt(t.Context(), StateArgs{Args: a, Policy: l.base}, &stdout, &stderr); err != nil {
+			t.Error(err)
+		}
+		golden(t, name, stdout.Bytes())
 	}
 }
 
@@ -168,7 +197,7 @@ func TestCommandErrorsSayWhatToDo(t *testing.T) {
 		test.change(&a)
 		var out, messages bytes.Buffer
 		for _, err := range []error{
-			RunStateAt(t.Context(), StateArgs{Args: a, Policy: l.policy, At: test.at}, &out, &messages),
+			RunStateAt(t.Context(), StateArgs{Args: a, Policy: l.base, At: test.at}, &out, &messages),
 			RunTimeline(t.Context(), TimelineArgs{Args: a, From: test.at}, &out, &messages),
 			RunTimeline(t.Context(), TimelineArgs{Args: a, To: test.at}, &out, &messages),
 		} {
@@ -198,7 +227,7 @@ func TestHintFitsTheError(t *testing.T) {
 	if err := RunTimeline(t.Context(), TimelineArgs{Args: args(l, nobody, Table)}, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "reference") {
 		t.Errorf("an id that was given: %v", err)
 	}
-	err := RunStateAt(t.Context(), StateArgs{Args: args(l, reference, Table), Policy: l.policy, At: "@100000"}, &bytes.Buffer{}, &bytes.Buffer{})
+	err := RunStateAt(t.Context(), StateArgs{Args: args(l, reference, Table), Policy: l.base, At: "@100000"}, &bytes.Buffer{}, &bytes.Buffer{})
 	if !errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "reference") || !strings.Contains(err.Error(), "the log ends at @") {
 		t.Errorf("error %v", err)
 	}
@@ -233,7 +262,7 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 			if room > 1000 {
 				continue // the state may fit
 			}
-			if err := RunStateAt(t.Context(), StateArgs{Args: args(l, userID, f), Policy: l.policy}, &full{room: room}, &bytes.Buffer{}); !errors.Is(err, errFull) {
+			if err := RunStateAt(t.Context(), StateArgs{Args: args(l, userID, f), Policy: l.base}, &full{room: room}, &bytes.Buffer{}); !errors.Is(err, errFull) {
 				t.Errorf("state %q with room for %d bytes: %v", f, room, err)
 			}
 		}

@@ -37,9 +37,10 @@ type ledger struct {
 	t       fataler
 	store   *memstore.Store
 	codec   *codec.Codec
-	policy  *domain.Policy
-	now     time.Time     // when commands are decided
-	delay   time.Duration // from decision to record
+	base    *domain.Policy // built into the program
+	policy  *domain.Policy // in force: the base with what the rule book's stream changed
+	now     time.Time      // when commands are decided
+	delay   time.Duration  // from decision to record
 	states  map[string]domain.State
 	last    map[string]eventstore.Expected
 	count   byte
@@ -53,7 +54,7 @@ func newLedger(t fataler) *ledger {
 		t.Fatal(err)
 	}
 	l := &ledger{
-		t: t, codec: codec.New(boxer{}), policy: policy, now: time.Date(2026, 3, 2, 9, 0, 0, 250_000_000, time.UTC), delay: 3210 * time.Microsecond,
+		t: t, codec: codec.New(boxer{}), base: policy, policy: policy, now: time.Date(2026, 3, 2, 9, 0, 0, 250_000_000, time.UTC), delay: 3210 * time.Microsecond,
 		states: map[string]domain.State{}, last: map[string]eventstore.Expected{},
 		written: func(eventstore.Record, time.Time, domain.State) {},
 	}
@@ -81,6 +82,12 @@ func (l *ledger) do(c domain.Command, f domain.Facts) []domain.Event {
 	}
 	l.append(c.Stream(), c.Name(), events...)
 	return events
+}
+
+// comply changes the rule book as compliance.
+func (l *ledger) comply(c domain.Command) {
+	l.t.Helper()
+	l.must(c, domain.Facts{Actor: domain.Actor{Kind: domain.ActorCompliance, Ref: "officer-1"}})
 }
 
 // must is do for a command that has to lead to events.
@@ -123,6 +130,11 @@ func (l *ledger) raw(stream string, proposed []eventstore.Proposed, events []dom
 	l.last[stream] = eventstore.At(stamp.Revision, stamp.Leaf)
 	for i, e := range events {
 		l.state(stream).Apply(e, l.now)
+		if b, ok := l.state(stream).(*domain.PolicyBook); ok {
+			if l.policy, err = b.Policy(l.base, time.Time{}); err != nil {
+				l.t.Fatal(err)
+			}
+		}
 		r, err := l.store.ByID(context.Background(), proposed[i].ID)
 		if err != nil {
 			l.t.Fatal(err)

@@ -38,8 +38,12 @@ func writePoint(row func(...string), at time.Time, point, known string) {
 		moment += " (when " + point + " occurred)"
 	}
 	row("At", moment)
-	if known != "" {
-		row("Known", "by "+known)
+	switch known {
+	case "":
+	case "newest":
+		row("Known", "everything recorded")
+	default:
+		row("Known", "what was recorded by "+known)
 	}
 }
 

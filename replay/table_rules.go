@@ -51,12 +51,12 @@ func writeDecision(row func(...string), d domain.Decision) {
 	row("Client", string(f.ClientKind))
 	row("Carried in", f.CarryingCC)
 	row("Domicile", f.Domicile)
-	row("Holders in", list(f.HolderResidences))
-	row("Access to", list(f.AccessibleCarryingCCs))
+	row("Holders in", countries(f.HolderResidences))
+	row("Access to", countries(f.AccessibleCarryingCCs))
 }
 
-// list shows an unknown country as a question mark.
-func list(ccs []string) string {
+// countries shows an unknown country as a question mark.
+func countries(ccs []string) string {
 	out := make([]string, len(ccs))
 	for i, cc := range ccs {
 		if out[i] = cc; cc == "" {

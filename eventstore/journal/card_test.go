@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -176,6 +177,59 @@ func TestPrintedCard(t *testing.T) {
 	}))
 	out := w.do(domain.SubmitResponse{ChallengeID: c.ChallengeID, Response: domain.Secret(typed(cells, c))})
 	event[domain.AuthenticatorReactivated](t, out)
+}
+
+// Every command that can ask a card picks its cells at random.
+func TestEveryQuestionToACardIsRandom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.register()
+	w.bind()
+	w.compliance(domain.SetParameter{Parameter: "scc.issue", Value: 1, EffectiveFrom: "2026-01-01", Reason: "a pilot"})
+	id := event[domain.SecurityCodeCardIssued](t, w.do(domain.IssueCodeCard{UserID: w.user, Kind: domain.KindSCC})).AuthenticatorID
+	cells := w.cells(id)
+	stepped := func() string {
+		t.Helper()
+		txn := w.begin(w.user, domain.PurposeActivation)
+		push := event[domain.ChallengeIssued](t, w.do(domain.IssueChallenge{TxnID: txn, AuthenticatorID: w.ibkey}))
+		w.do(w.decision(push, nil))
+		return txn
+	}
+	random := func(name string, ask func() domain.Command) (last domain.ChallengeIssued) {
+		t.Helper()
+		asked := map[string]bool{}
+		for range 3 {
+			w.clock.advance(time.Hour) // past what is allowed of pushes
+			last = event[domain.ChallengeIssued](t, w.do(ask()))
+			asked[fmt.Sprint(last.GridIndices)] = true
+		}
+		if len(asked) < 2 {
+			t.Errorf("%s asks the same cells three times", name)
+		}
+		return last
+	}
+	c := random("activation", func() domain.Command { return domain.ActivateCodeCard{AuthenticatorID: id, TxnID: stepped()} })
+	if got := w.submit(c.ChallengeID, domain.Secret(typed(cells, c))); got != "" {
+		t.Fatal(got)
+	}
+	other := w.app(domain.AppIBKRMobile, domain.IOS, "handset-2")
+	again := w.app(domain.AppIBKRMobile, domain.IOS, "handset-1")
+	random("migration", func() domain.Command {
+		return domain.StartMigration{UserID: w.user, InstallationID: other.id, TxnID: w.begin(w.user, domain.PurposeMigration)}
+	})
+	random("recovery", func() domain.Command {
+		return domain.StartRecovery{
+			UserID: w.user, InstallationID: again.id, TxnID: w.begin(w.user, domain.PurposeRecovery), Cause: "reinstalled",
+		}
+	})
+	w.do(domain.RevokeAuthenticator{AuthenticatorID: w.ibkey, Reason: "client_request"})
+	random("login", func() domain.Command {
+		return domain.StartAuthentication{UserID: w.user, Purpose: domain.PurposeLogin, Platform: domain.TWS, PrimaryVerified: true}
+	})
+	w.do(domain.ReportLost{AuthenticatorID: id, By: "client"})
+	random("reactivation", func() domain.Command {
+		return domain.ReactivateAuthenticator{AuthenticatorID: id, Proof: "own_response", TxnID: w.begin(w.user, domain.PurposeActivation)}
+	})
 }
 
 // temporary gives the user a passcode for the IB Key they miss.

@@ -1,8 +1,11 @@
 package journal
 
 import (
+	"context"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/authledger/authledger/domain"
 )
@@ -317,4 +320,80 @@ func TestUnitProvesAMigration(t *testing.T) {
 	}
 	out = w.do(domain.SubmitResponse{ChallengeID: challenge, Response: c.respond(challenge, "")})
 	event[domain.MigrationProofAccepted](t, out)
+}
+
+// What the shell notes beside the state is what a fresh journal reads.
+func TestNotesEqualThoseOfAFreshFold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *Config) { c.CacheSize = 1 })
+	w.register()
+	other := w.person("u-2", "+491700000002")
+	c := w.unit("1", suiteCard)
+	c.ship(w.user, "1234")
+	owners := c.activate(w.user, "")
+	c.share(other, owners)
+	w.do(w.order(w.user, "4321"))
+	w.do(domain.ChangeDevicePIN{AuthenticatorID: owners, TxnID: w.begin(w.user, domain.PurposePINChange), PIN: "5678"})
+	for stream, want := range map[string]int{
+		domain.UserStream(w.user): 1, domain.UserStream(other): 1, domain.DeviceStream(c.id): 2,
+	} {
+		cached, release, err := w.j.view(t.Context(), stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh := newSlot(stream)
+		if err := w.journal().fold(t.Context(), fresh); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, stream, cached.notes, fresh.notes)
+		if got := len(fresh.counters) + len(fresh.holders); got != want {
+			t.Errorf("%s: %d counters or holders, want %d", stream, got, want)
+		}
+		if stream == domain.UserStream(w.user) && len(fresh.secrets) != 2 {
+			t.Errorf("%d secrets wait, want the PINs of an order and a change", len(fresh.secrets))
+		}
+		release()
+	}
+}
+
+// Users of one unit read each other's states, and the unit's commands run
+// beside: none of them may wait for another in a circle, and no two answers
+// are right with one counter.
+func TestUsersOfOneUnitDoNotDeadlock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *Config) { c.CacheSize = 1 })
+	w.register()
+	c := w.unit("1", suiteCard)
+	c.ship(w.user, "1234")
+	owners := c.activate(w.user, "")
+	users := []string{w.user}
+	for _, n := range []string{"2", "3", "4"} {
+		users = append(users, w.person("u-"+n, "+49170000000"+n))
+		c.share(users[len(users)-1], owners)
+	}
+	var commands []domain.Command
+	for _, user := range users {
+		challenge := w.ask(user, domain.TWS).ChallengeID
+		commands = append(commands, domain.SubmitResponse{ChallengeID: challenge, Response: c.respond(challenge, "")})
+		commands = append(commands, domain.NoteSharingRequested{DeviceID: c.id, OwnerUserID: w.user, RequestingUserID: user})
+		commands = append(commands, domain.BindToDevice{DeviceID: c.id, UserID: user, AuthenticatorID: owners})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for range 20 {
+		for _, command := range commands {
+			wg.Go(func() {
+				if _, err := w.j.Execute(ctx, w.request(command)); err != nil {
+					t.Errorf("%s: %v", command.Name(), err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for _, user := range users {
+		if n := count(w.types(domain.UserStream(user)), "AuthenticationSucceeded"); n > 1 {
+			t.Errorf("%s got in %d times with one response", user, n)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -88,6 +89,12 @@ func TestFingerprintCoversWhatIsPublic(t *testing.T) {
 	if of(domain.SubmitResponse{ChallengeID: "c", Response: "1"}) != of(domain.SubmitResponse{ChallengeID: "c", Response: "2"}) {
 		t.Error("the fingerprint depends on a response")
 	}
+	order := domain.RequestPhysicalDevice{UserID: "usr_1", Model: "dsc_plus", EquityUSDMinor: 1}
+	rich := order
+	rich.EquityUSDMinor = 100_000_000
+	if of(order) != of(rich) {
+		t.Error("the fingerprint depends on a client's equity, which could be found from it by trying")
+	}
 	at := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	sent := domain.RecordSMSSent{SMSID: "s", Segments: 1, AcceptedAt: at}
 	if of(sent) != of(domain.RecordSMSSent{SMSID: "s", Segments: 1, AcceptedAt: at.In(time.FixedZone("x", 7200))}) {
@@ -114,3 +121,27 @@ func TestFingerprintCoversWhatIsPublic(t *testing.T) {
 }
 
 const frozenDigest = "1d86c40ed2fcf25fa91558e85fad5f5450c7cda9ff01b778e34bea1b727da3b2"
+
+// Whatever is secret or personal leaves no trace in a fingerprint.
+func TestFingerprintOfSecretsIsThatOfNone(t *testing.T) {
+	t.Parallel()
+	for _, c := range commands() {
+		told := reflect.New(reflect.TypeOf(c)).Elem()
+		hidden := 0
+		for i := range told.NumField() {
+			switch told.Field(i).Type() {
+			case reflect.TypeFor[domain.Secret]():
+				told.Field(i).SetString("314159")
+				hidden++
+			case reflect.TypeFor[domain.Personal]():
+				told.Field(i).Set(reflect.ValueOf(domain.Clear("314159")))
+				hidden++
+			}
+		}
+		with, err := fingerprint(told.Interface().(domain.Command))
+		without, err2 := fingerprint(c)
+		if err != nil || err2 != nil || hidden > 0 && with != without {
+			t.Errorf("%s: %v, %v, equal %t", c.Name(), err, err2, with == without)
+		}
+	}
+}

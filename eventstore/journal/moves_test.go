@@ -307,7 +307,9 @@ func TestCredentialIsCollectedOnceAndSigned(t *testing.T) {
 		"signed for another delivery": {swapped, domain.ReasonSignatureInvalid},
 		"signed at another time":      {moved, domain.ReasonSignatureInvalid},
 		"no proof":                    {domain.CollectTemporaryCredential{DeliveryID: id, InstallationID: mine.id}, domain.ReasonSignatureInvalid},
-		"no number":                   {domain.CollectTemporaryCredential{DeliveryID: id, InstallationID: mine.id, Proof: "now." + "AAAA"}, domain.ReasonSignatureInvalid},
+		"no number": {
+			domain.CollectTemporaryCredential{DeliveryID: id, InstallationID: mine.id, Proof: "now.AAAA"}, domain.ReasonSignatureInvalid,
+		},
 		"a time out of range": {
 			domain.CollectTemporaryCredential{DeliveryID: id, InstallationID: mine.id, Proof: "9223372036854775807.AAAA"}, domain.ReasonSignatureInvalid,
 		},

@@ -50,7 +50,10 @@ func (j *Journal) PolicyAt(ctx context.Context, least eventstore.Revision) (*dom
 	if err := j.reach(ctx, domain.PolicyStream(), least); err != nil {
 		return nil, fmt.Errorf("read the rule book: %w", err)
 	}
-	return j.PolicyKnownAt(ctx, time.Time{})
+	if _, err := j.PolicyKnownAt(ctx, time.Time{}); err != nil {
+		return nil, err
+	}
+	return j.Policy(), nil
 }
 
 // PolicyKnownAt is the policy with every change recorded by a moment; a zero
@@ -88,15 +91,24 @@ func (j *Journal) book(ctx context.Context, read func(*domain.PolicyBook) error)
 // changed tells those who wait for a stream, and takes over what happened to
 // the rule book. The caller holds the turn, and not mu.
 func (j *Journal) changed(s *slot) {
-	if b, ok := s.state.(*domain.PolicyBook); ok {
-		p, err := b.Policy(j.rules.base, time.Time{})
-		if err != nil {
-			// The rules checked the change before it was recorded, so this is a
-			// rule book of another program; the last good one stays in force.
-			j.log.Error("the rule book cannot be read; the policy before stays in force", "error", err)
-		} else {
-			j.rules.advance(p)
-		}
-	}
+	j.obey(s)
 	j.watches.notify(s.stream)
+}
+
+// obey takes over the rule book when the slot is its: whoever decides on a
+// state of the book must decide by the policy of that state. The caller holds
+// the turn or mu.
+func (j *Journal) obey(s *slot) {
+	b, ok := s.state.(*domain.PolicyBook)
+	if !ok {
+		return
+	}
+	p, err := b.Policy(j.rules.base, time.Time{})
+	if err != nil {
+		// The rules checked the change before it was recorded, so this is a
+		// rule book of another program; the last good one stays in force.
+		j.log.Error("the rule book cannot be read; the policy before stays in force", "error", err)
+		return
+	}
+	j.rules.advance(p)
 }

@@ -140,6 +140,9 @@ func (j *Journal) catchUp(ctx context.Context, s *slot) error {
 		s.doubtful = true // so that the next command tries again
 	}
 	moved := loaded && s.last != before
+	if !loaded && err == nil {
+		j.obey(s)
+	}
 	s.mu.Unlock()
 	if moved {
 		j.changed(s)
@@ -204,5 +207,9 @@ func (j *Journal) load(ctx context.Context, s *slot) error {
 	if s.loaded {
 		return nil
 	}
-	return j.fold(ctx, s)
+	if err := j.fold(ctx, s); err != nil {
+		return err
+	}
+	j.obey(s)
+	return nil
 }
