@@ -15,6 +15,9 @@ import (
 
 // PublishRule implements gen.StrictServerInterface, as do all methods here.
 func (s *Server) PublishRule(ctx context.Context, r gen.PublishRuleRequestObject) (gen.PublishRuleResponseObject, error) {
+	if err := checkCountries(country{"/cc", r.Body.Cc}); err != nil {
+		return nil, err
+	}
 	b := r.Body
 	a, err := s.act(ctx, domain.PublishRule{Rule: domain.RuleRow{
 		ID: b.RuleId, Version: max(1, b.Version), CC: b.Cc, Zone: b.Tz, Status: string(b.Status), Effects: ruleEffects(b.Effects),
