@@ -209,8 +209,7 @@ func decisionFacts(f domain.DecisionFacts) gen.DecisionFacts {
 }
 
 // GetRuleImpact decides every opt-out in force again, with and without a
-// proposed rule. It is a question of minutes for a large ledger; the write
-// deadline bounds it.
+// proposed rule. The work grows with the number of opt-outs in force.
 func (s *Server) GetRuleImpact(ctx context.Context, r gen.GetRuleImpactRequestObject) (gen.GetRuleImpactResponseObject, error) {
 	if err := s.readViews(ctx, r.Params.AuthledgerMinPosition); err != nil {
 		return nil, err

@@ -88,3 +88,41 @@ func TestCallForAnExpiredChallengeIsRefused(t *testing.T) {
 		t.Fatalf("challenge of nobody: %d", a.status)
 	}
 }
+
+// TestProvidersReportWhatBecameOfACall: in any order and more than once.
+func TestProvidersReportWhatBecameOfACall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.register()
+	w.enrollSMS()
+	c := w.login("platform", "client_portal").Challenge
+	call := want[gen.VoiceCall](t, w.post(access.Frontend, "/v1/challenges/"+c.Id+"/voice-calls", nil), 201)
+	w.system(domain.RecordVoiceDispatch{CallID: call.CallId, Gateway: "sim"})
+	report := func(id, status string) gen.ReceiptResult {
+		t.Helper()
+		a := want[gen.ReceiptsAnswer](t, w.post(access.Gateway, routeReceipts, map[string]any{"receipts": []map[string]any{
+			{"messageId": id, "status": status, "providerMessageId": "v-1", "durationS": 21},
+		}}), 202)
+		return a.Results[0]
+	}
+	for _, row := range []struct {
+		id, status string
+		outcome    gen.ReceiptResultOutcome
+	}{
+		{call.CallId, "queued", gen.ReceiptResultOutcomeIgnored},
+		{call.CallId, "read", gen.ReceiptResultOutcomeIgnored},
+		{call.CallId, "placed", gen.ReceiptResultOutcomeRecorded},
+		{call.CallId, "placed", gen.ReceiptResultOutcomeIgnored},
+		{call.CallId, "busy", gen.ReceiptResultOutcomeRecorded},
+		{call.CallId, "answered", gen.ReceiptResultOutcomeRecorded},
+		{c.Delivery.MessageId, "answered", gen.ReceiptResultOutcomeIgnored},
+		{"cal" + w.user[3:] + "_999", "placed", gen.ReceiptResultOutcomeOrphan},
+	} {
+		if got := report(row.id, row.status); got.Outcome != row.outcome {
+			t.Errorf("%s %s: %+v, want %s", row.id, row.status, got, row.outcome)
+		}
+	}
+	if got := want[gen.Challenge](t, w.get(access.Frontend, "/v1/challenges/"+c.Id), 200); got.Delivery.Status != gen.DeliveryStatusAnswered {
+		t.Errorf("delivery: %+v", got.Delivery)
+	}
+}
