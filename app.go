@@ -165,8 +165,12 @@ func (a *App) console(c Config) (http.Handler, error) {
 }
 
 // stateAt answers what the API asks of package replay.
-func (a *App) stateAt(ctx context.Context, userID string, asOf time.Time) (api.PastUser, error) {
-	fold, err := replay.FoldUser(ctx, a.stores.log, a.stores.codec, userID, replay.AtTime(asOf))
+func (a *App) stateAt(ctx context.Context, userID string, asOf, knownAt time.Time) (api.PastUser, error) {
+	at := replay.AtTime(asOf)
+	if !knownAt.IsZero() {
+		at = at.KnownBy(replay.AtTime(knownAt))
+	}
+	fold, err := replay.FoldUser(ctx, a.stores.log, a.stores.codec, userID, at)
 	if errors.Is(err, replay.ErrNotFound) {
 		return api.PastUser{}, nil
 	}

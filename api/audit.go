@@ -250,24 +250,33 @@ func (s *Server) GetUserState(ctx context.Context, r gen.GetUserStateRequestObje
 	if err := s.readLog(ctx); err != nil {
 		return nil, err
 	}
-	past, err := s.stateAt(ctx, r.UserId, asOf)
+	past, err := s.stateAt(ctx, r.UserId, asOf, r.Params.KnownAt)
 	if err != nil {
 		return nil, fmt.Errorf("fold %s as of %s: %w", r.UserId, asOf.Format(time.RFC3339Nano), err)
 	}
 	state := gen.UserState{UserId: r.UserId, AsOf: asOf.UTC()}
 	if past.Found && past.User.Registered() {
-		if state, err = s.pastState(ctx, past, asOf); err != nil {
+		known := r.Params.KnownAt
+		if known.IsZero() {
+			known = asOf
+		}
+		p, err := s.journal.PolicyKnownAt(ctx, known)
+		if err != nil {
+			return nil, err
+		}
+		if state, err = s.pastState(ctx, past, asOf, p); err != nil {
 			return nil, err
 		}
 	}
+	state.KnownAt = r.Params.KnownAt.UTC()
 	if err := s.recordRead(ctx, "getUserState", r.Params.Purpose, 1); err != nil {
 		return nil, err
 	}
 	return gen.GetUserState200JSONResponse(state), nil
 }
 
-func (s *Server) pastState(ctx context.Context, past PastUser, asOf time.Time) (gen.UserState, error) {
-	snap := past.User.Snapshot(asOf, s.journal.Policy())
+func (s *Server) pastState(ctx context.Context, past PastUser, asOf time.Time, p *domain.Policy) (gen.UserState, error) {
+	snap := past.User.Snapshot(asOf, p)
 	revision, failures := int64(past.Revision), snap.FailureCount
 	state := gen.UserState{
 		UserId: snap.UserID, AsOf: snap.AsOf, Known: true, LastEventId: codec.EventIDText(past.LastEvent), Revision: &revision,
@@ -291,8 +300,12 @@ func (s *Server) pastState(ctx context.Context, past PastUser, asOf time.Time) (
 		})
 	}
 	for _, p := range snap.Processes {
+		kind := gen.ProcessKind(p.Process)
+		if p.Process == "device" {
+			kind = gen.ProcessKindDeviceRequest
+		}
 		state.Processes = append(state.Processes, gen.OpenProcess{
-			Id: p.ID, Process: gen.ProcessKind(p.Process), Step: p.Step, Proof: p.Proof, InstallationId: p.InstallationID,
+			Id: p.ID, Process: kind, Step: p.Step, Proof: p.Proof, InstallationId: p.InstallationID,
 			DeviceId: p.DeviceID, ExpiresAt: p.ExpiresAt,
 		})
 	}

@@ -13,6 +13,9 @@ import (
 
 // RegisterClient implements gen.StrictServerInterface, as do all methods here.
 func (s *Server) RegisterClient(ctx context.Context, r gen.RegisterClientRequestObject) (gen.RegisterClientResponseObject, error) {
+	if err := checkCountries(country{"/carryingCountry", r.Body.CarryingCountry}, country{"/domicile", r.Body.Domicile}); err != nil {
+		return nil, err
+	}
 	id := codec.ClientIDOf(r.Body.Reference)
 	out, err := s.execute(ctx, domain.RegisterClient{
 		ClientID: id, Kind: domain.ClientKind(r.Body.Kind), CarryingEntity: r.Body.CarryingEntity,
@@ -29,6 +32,9 @@ func (s *Server) RegisterClient(ctx context.Context, r gen.RegisterClientRequest
 }
 
 func (s *Server) AddHolder(ctx context.Context, r gen.AddHolderRequestObject) (gen.AddHolderResponseObject, error) {
+	if err := checkCountries(country{"/residence", r.Body.Residence}); err != nil {
+		return nil, err
+	}
 	a, err := s.act(ctx, domain.AddHolder{
 		ClientID: r.ClientId, PersonRef: r.Body.PersonRef, Residence: r.Body.Residence, EffectiveOn: r.Body.EffectiveOn,
 	}, "")
@@ -41,6 +47,9 @@ func (s *Server) RemoveHolder(ctx context.Context, r gen.RemoveHolderRequestObje
 }
 
 func (s *Server) AssignCarryingEntity(ctx context.Context, r gen.AssignCarryingEntityRequestObject) (gen.AssignCarryingEntityResponseObject, error) {
+	if err := checkCountries(country{"/carryingCountry", r.Body.CarryingCountry}); err != nil {
+		return nil, err
+	}
 	a, err := s.act(ctx, domain.AssignCarryingEntity{
 		ClientID: r.ClientId, CarryingEntity: r.Body.CarryingEntity, CarryingCC: r.Body.CarryingCountry, EffectiveOn: r.Body.EffectiveOn,
 	}, "")
@@ -48,6 +57,9 @@ func (s *Server) AssignCarryingEntity(ctx context.Context, r gen.AssignCarryingE
 }
 
 func (s *Server) RecordHolderResidence(ctx context.Context, r gen.RecordHolderResidenceRequestObject) (gen.RecordHolderResidenceResponseObject, error) {
+	if err := checkCountries(country{"/residence", r.Body.Residence}); err != nil {
+		return nil, err
+	}
 	a, err := s.act(ctx, domain.RecordHolderResidence{
 		ClientID: r.ClientId, PersonRef: r.Body.PersonRef, To: r.Body.Residence, EffectiveOn: r.Body.EffectiveOn, EvidenceRef: r.Body.EvidenceRef,
 	}, "")
@@ -55,6 +67,9 @@ func (s *Server) RecordHolderResidence(ctx context.Context, r gen.RecordHolderRe
 }
 
 func (s *Server) RecordDomicile(ctx context.Context, r gen.RecordDomicileRequestObject) (gen.RecordDomicileResponseObject, error) {
+	if err := checkCountries(country{"/domicile", r.Body.Domicile}); err != nil {
+		return nil, err
+	}
 	a, err := s.act(ctx, domain.RecordDomicile{
 		ClientID: r.ClientId, To: r.Body.Domicile, EffectiveOn: r.Body.EffectiveOn, EvidenceRef: r.Body.EvidenceRef,
 	}, "")
@@ -62,6 +77,9 @@ func (s *Server) RecordDomicile(ctx context.Context, r gen.RecordDomicileRequest
 }
 
 func (s *Server) RegisterUser(ctx context.Context, r gen.RegisterUserRequestObject) (gen.RegisterUserResponseObject, error) {
+	if err := checkCountries(country{"/residence", r.Body.Residence}); err != nil {
+		return nil, err
+	}
 	id := codec.UserIDOf(r.Body.Reference)
 	out, err := s.execute(ctx, domain.RegisterUser{
 		UserID: id, ClientID: r.Body.ClientId, Role: domain.Role(r.Body.Role), Username: domain.Clear(r.Body.Username),
@@ -78,6 +96,9 @@ func (s *Server) RegisterUser(ctx context.Context, r gen.RegisterUserRequestObje
 }
 
 func (s *Server) RecordResidence(ctx context.Context, r gen.RecordResidenceRequestObject) (gen.RecordResidenceResponseObject, error) {
+	if err := checkCountries(country{"/residence", r.Body.Residence}); err != nil {
+		return nil, err
+	}
 	a, err := s.act(ctx, domain.RecordResidence{
 		UserID: r.UserId, To: r.Body.Residence, EffectiveOn: r.Body.EffectiveOn, EvidenceRef: r.Body.EvidenceRef,
 	}, "")

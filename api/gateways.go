@@ -18,7 +18,8 @@ import (
 	"github.com/authledger/authledger/eventstore/journal"
 )
 
-// Receipts of SMS providers, in the normalised words of the specification.
+// Receipts of providers of messages and calls, in the normalised words of the
+// specification.
 
 const routeReceipts = "/v1/gateways/generic/receipts"
 
@@ -59,12 +60,18 @@ func (s *Server) RecordReceipts(ctx context.Context, r gen.RecordReceiptsRequest
 
 func (s *Server) recordReceipt(ctx context.Context, i int, r gen.Receipt) (gen.ReceiptResult, error) {
 	result := gen.ReceiptResult{MessageId: r.MessageId, Outcome: gen.ReceiptResultOutcomeOrphan, EventIds: gen.EventIds{}}
-	if !domain.IsID(r.MessageId, domain.PrefixSMS) {
+	var cmd domain.Command
+	var err error
+	switch {
+	case domain.IsID(r.MessageId, domain.PrefixSMS):
+		cmd, err = s.receiptCommand(ctx, r)
+	case domain.IsID(r.MessageId, domain.PrefixCall):
+		cmd = s.callCommand(r)
+	default:
 		return result, s.orphan(ctx)
 	}
-	cmd, err := s.receiptCommand(ctx, r)
 	var out journal.Outcome
-	if err == nil {
+	if err == nil && cmd != nil {
 		k := callOf(ctx)
 		out, err = s.journal.Execute(ctx, journal.Request{
 			Command: cmd, Actor: k.actor(), RequestID: k.requestID,
@@ -107,7 +114,8 @@ var failures = map[gen.ReceiptStatus]string{
 	gen.ReceiptStatusUnknown:     "unknown",
 }
 
-// receiptCommand says what a receipt records. A provider that refuses a
+// receiptCommand says what a receipt of a message records; nothing when it
+// speaks of a call. A provider that refuses a
 // message before accepting it failed to send; later it failed to deliver.
 func (s *Server) receiptCommand(ctx context.Context, r gen.Receipt) (domain.Command, error) {
 	at := r.OccurredAt
@@ -132,6 +140,8 @@ func (s *Server) receiptCommand(ctx context.Context, r gen.Receipt) (domain.Comm
 		return domain.RecordSMSDelivered{
 			SMSID: r.MessageId, ProviderRef: r.ProviderMessageId, DeliveredAt: at, Receipt: or(string(r.Receipt), "network"),
 		}, nil
+	case gen.ReceiptStatusPlaced, gen.ReceiptStatusAnswered, gen.ReceiptStatusBusy, gen.ReceiptStatusNoAnswer:
+		return nil, nil
 	case gen.ReceiptStatusFailed, gen.ReceiptStatusRejected:
 		if m.ID != "" && !m.Sent {
 			return domain.RecordSMSSendFailed{SMSID: r.MessageId, ProviderCode: r.ProviderCode}, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/authledger/authledger/api/gen"
+	"github.com/authledger/authledger/api/pskc"
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore/journal"
 )
@@ -46,7 +47,7 @@ type ImportedToken struct {
 	Model        string
 	Suite        string
 	Counter      uint64
-	Seed         []byte
+	Seed         pskc.Secret
 }
 
 // namespaceImport is the UUIDv5 name space of the command ids of one import's
@@ -62,7 +63,7 @@ func (s *Server) ImportDevices(ctx context.Context, r gen.ImportDevicesRequestOb
 	}
 	tokens, err := s.readPSKC(bytes.NewReader(r.Body.Pskc), s.transportKey)
 	if err != nil {
-		return nil, &problem{code: "pskc_invalid", cause: err}
+		return nil, &problem{code: "pskc_invalid", detail: err.Error()}
 	}
 	defer func() {
 		for _, t := range tokens {

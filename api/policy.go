@@ -15,6 +15,9 @@ import (
 
 // PublishRule implements gen.StrictServerInterface, as do all methods here.
 func (s *Server) PublishRule(ctx context.Context, r gen.PublishRuleRequestObject) (gen.PublishRuleResponseObject, error) {
+	if err := checkCountries(country{"/cc", r.Body.Cc}); err != nil {
+		return nil, err
+	}
 	b := r.Body
 	a, err := s.act(ctx, domain.PublishRule{Rule: domain.RuleRow{
 		ID: b.RuleId, Version: max(1, b.Version), CC: b.Cc, Zone: b.Tz, Status: string(b.Status), Effects: ruleEffects(b.Effects),
@@ -165,6 +168,9 @@ func (s *Server) GetUserDecision(ctx context.Context, r gen.GetUserDecisionReque
 	if err := s.readLog(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.journal.User(ctx, r.UserId, func(*domain.User, time.Time) error { return nil }); err != nil {
+		return nil, err
+	}
 	p, err := s.journal.PolicyKnownAt(ctx, knownAt)
 	if err != nil {
 		return nil, err
@@ -181,11 +187,18 @@ func (s *Server) GetUserDecision(ctx context.Context, r gen.GetUserDecisionReque
 	}, nil
 }
 
-func (s *Server) decide(ctx context.Context, userID string, asOf, knownAt time.Time, p *domain.Policy) (domain.Decision, error) {
+// decide evaluates the rules for a user; it says not_evaluated about one who
+// was not registered by then.
+func (s *Server) decide(ctx context.Context, userID string, asOf, knownAt time.Time, p *domain.Policy) (d domain.Decision, err error) {
 	if s.decision != nil {
-		return s.decision(ctx, userID, asOf, knownAt)
+		d, err = s.decision(ctx, userID, asOf, knownAt)
+	} else {
+		d, err = s.journal.Decision(ctx, userID, asOf, p)
 	}
-	return s.journal.Decision(ctx, userID, asOf, p)
+	if d.Outcome == "" {
+		d = domain.Decision{Outcome: string(gen.NotEvaluated), MatchedRuleIDs: []string{}, PolicyVersion: p.Version, AsOf: asOf}
+	}
+	return d, err
 }
 
 func decisionFacts(f domain.DecisionFacts) gen.DecisionFacts {
@@ -196,8 +209,7 @@ func decisionFacts(f domain.DecisionFacts) gen.DecisionFacts {
 }
 
 // GetRuleImpact decides every opt-out in force again, with and without a
-// proposed rule. It is a question of minutes for a large ledger; the write
-// deadline bounds it.
+// proposed rule. The work grows with the number of opt-outs in force.
 func (s *Server) GetRuleImpact(ctx context.Context, r gen.GetRuleImpactRequestObject) (gen.GetRuleImpactResponseObject, error) {
 	if err := s.readViews(ctx, r.Params.AuthledgerMinPosition); err != nil {
 		return nil, err

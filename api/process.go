@@ -83,6 +83,8 @@ func authenticatorStep(u *domain.User, c domain.Challenge, t domain.Transaction)
 		kind = gen.ProcessStepKindPinChange
 	case waits, bound && a.Kind.Grid() && !a.EnrolledAt.Before(c.IssuedAt):
 		kind = gen.ProcessStepKindCodeCard
+	default:
+		bound = a.Suspended != "" // one that answers again has nothing to prove
 	}
 	switch {
 	case c.Verified:

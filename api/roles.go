@@ -27,6 +27,7 @@ var (
 	facts    = []access.Role{access.Frontend, access.Operator}
 	app      = []access.Role{access.Frontend, access.Device}
 	readers  = []access.Role{access.Auditor, access.Incident, access.Compliance}
+	watchers = []access.Role{access.Operator, access.Auditor, access.Incident, access.Compliance}
 	viewers  = []access.Role{access.Frontend, access.Operator, access.Auditor, access.Incident, access.Compliance}
 	demo     = []access.Role{access.Frontend, access.Device, access.Operator, access.Auditor}
 )
@@ -133,6 +134,13 @@ var rules = map[string]rule{
 	"GET /v1/policy/parameters":                {roles: readers},
 	"GET /v1/policy/impact":                    {roles: readers},
 	"GET /v1/users/:userId/decision":           {roles: readers},
+
+	"GET /v1/installations/:installationId": {roles: watchers},
+	"GET /v1/devices/:deviceId":             {roles: watchers},
+	"GET /v1/locks":                         {roles: watchers},
+	"GET /v1/processes":                     {roles: watchers},
+	"GET /v1/voice-calls":                   {roles: watchers},
+	"GET /v1/transactions":                  {roles: watchers},
 
 	"GET /v1/events":              {roles: readers},
 	"GET /v1/events/:eventId":     {roles: readers},

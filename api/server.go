@@ -54,6 +54,11 @@ type Views interface {
 	OptOuts(ctx context.Context, f projections.OptOutFilter) (projections.Page[projections.OptOut], error)
 	Messages(ctx context.Context, f projections.SMSFilter) (projections.Page[projections.SMS], error)
 	Installation(ctx context.Context, id string) (projections.Installation, error)
+	Device(ctx context.Context, id string) (projections.Device, error)
+	Locks(ctx context.Context, f projections.LockFilter) (projections.Page[projections.Lock], error)
+	Processes(ctx context.Context, f projections.ProcessFilter) (projections.Page[projections.Process], error)
+	VoiceCalls(ctx context.Context, f projections.VoiceFilter) (projections.Page[projections.VoiceCall], error)
+	Transactions(ctx context.Context, f projections.TransactionFilter) (projections.Page[projections.Transaction], error)
 }
 
 // Tokens keeps push tokens outside the ledger and gives the MAC of one.
@@ -98,15 +103,18 @@ type Config struct {
 	Codec   *codec.Codec
 	Tokens  Tokens
 	Access  *access.Store
-	// StateAt folds a user's stream up to a moment of recording.
-	StateAt func(ctx context.Context, userID string, asOf time.Time) (PastUser, error)
+	// StateAt folds a user's stream up to a moment of recording, as known at
+	// another; a zero knownAt is the moment itself.
+	StateAt func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
 
 	// DecisionAt is what the rules and facts known at a moment say, as of
-	// another, about a user's opt-out. Without it the facts are those known now.
+	// another, about a user's opt-out; zero for a user who was not registered by
+	// then. Without it the facts are those known now.
 	DecisionAt func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
 
 	// TransportKey opens the seeds of a manufacturer's file, and ReadPSKC reads
-	// one, all units or none. Without them no physical device can be imported.
+	// one, all units or none; its errors are shown and quote nothing of the
+	// file. Without them no physical device can be imported.
 	TransportKey []byte
 	ReadPSKC     func(r io.Reader, transportKey []byte) ([]ImportedToken, error)
 
@@ -137,7 +145,7 @@ type Server struct {
 	codec    *codec.Codec
 	tokens   Tokens
 	access   *access.Store
-	stateAt  func(ctx context.Context, userID string, asOf time.Time) (PastUser, error)
+	stateAt  func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
 	decision func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
 	demo     bool
 	inbox    Inbox

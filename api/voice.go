@@ -37,3 +37,34 @@ func (s *Server) RequestVoiceCall(ctx context.Context, r gen.RequestVoiceCallReq
 	}
 	return gen.RequestVoiceCall201JSONResponse(a), nil
 }
+
+// callFailures translates the statuses that mean that nobody heard the code.
+var callFailures = map[gen.ReceiptStatus]string{
+	gen.ReceiptStatusBusy:        "busy",
+	gen.ReceiptStatusNoAnswer:    "no_answer",
+	gen.ReceiptStatusExpired:     "no_answer",
+	gen.ReceiptStatusUndelivered: "unreachable",
+	gen.ReceiptStatusBlocked:     "rejected",
+	gen.ReceiptStatusRejected:    "rejected",
+	gen.ReceiptStatusFailed:      "unknown",
+	gen.ReceiptStatusUnknown:     "unknown",
+}
+
+// callCommand says what a receipt of a call records; nothing when it says only
+// that the provider took the order.
+func (s *Server) callCommand(r gen.Receipt) domain.Command {
+	at := r.OccurredAt
+	if at.IsZero() {
+		at = s.journal.Now()
+	}
+	switch r.Status {
+	case gen.ReceiptStatusPlaced, gen.ReceiptStatusSent:
+		return domain.RecordVoicePlaced{CallID: r.MessageId, Provider: or(r.Provider, "generic"), ProviderRef: r.ProviderMessageId, PlacedAt: at}
+	case gen.ReceiptStatusAnswered, gen.ReceiptStatusDelivered:
+		return domain.RecordVoiceAnswered{CallID: r.MessageId, DurationS: r.DurationS}
+	}
+	if failure, ok := callFailures[r.Status]; ok {
+		return domain.RecordVoiceFailed{CallID: r.MessageId, Failure: failure, ProviderCode: r.ProviderCode}
+	}
+	return nil
+}

@@ -4,11 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
 	"github.com/authledger/authledger/api/access"
@@ -98,6 +92,7 @@ type world struct {
 	codec   *codec.Codec
 	journal *journal.Journal
 	views   *projections.Views
+	policy  *domain.Policy // what is built into the program
 	access  *access.Store
 	api     map[access.Role]string // a key for each role
 	ids     map[access.Role]string
@@ -128,9 +123,9 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	w.store = memstore.New(w.clock.Now)
 	w.keys = must[*keyring.Keyring](t)(keyring.Open(ctx, keyring.Options{Dir: t.TempDir(), Clock: w.clock.Now}))
 	w.codec = codec.New(w.keys)
-	policy := must[*domain.Policy](t)(domain.LoadPolicy())
+	w.policy = must[*domain.Policy](t)(domain.LoadPolicy())
 	w.journal = must[*journal.Journal](t)(journal.New(journal.Config{
-		Store: w.store, Codec: w.codec, Keyring: w.keys, Policy: policy, Clock: w.clock.Now,
+		Store: w.store, Codec: w.codec, Keyring: w.keys, Policy: w.policy, Clock: w.clock.Now,
 	}))
 	w.views = must[*projections.Views](t)(projections.Open(ctx, projections.Options{
 		Dir: t.TempDir(), Codec: w.codec, Clock: w.clock.Now,
@@ -146,7 +141,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	}
 	c := Config{
 		Journal: w.journal, Views: w.views, Store: w.store, Codec: w.codec, Tokens: w.keys, Access: w.access,
-		StateAt: w.stateAt, Demo: true, Inbox: inbox{{ID: "m1", Channel: "sms", To: "+852 •••• 4567", Text: "123456", At: w.clock.Now()}},
+		StateAt: w.stateAt, DecisionAt: w.decisionAt, Demo: true, Inbox: inbox{{ID: "m1", Channel: "sms", To: "+852 •••• 4567", Text: "123456", At: w.clock.Now()}},
 		Clock: w.clock, Logger: slog.New(slog.NewJSONHandler(w.log, nil)),
 	}
 	for _, f := range change {
@@ -167,8 +162,25 @@ func (w *world) close() {
 	}
 }
 
-func (w *world) stateAt(ctx context.Context, userID string, asOf time.Time) (PastUser, error) {
-	fold, err := replay.FoldUser(ctx, w.store, w.codec, userID, replay.AtTime(asOf))
+// point is a moment as known at another.
+func point(asOf, knownAt time.Time) replay.Point {
+	p := replay.AtTime(asOf)
+	if !knownAt.IsZero() {
+		p = p.KnownBy(replay.AtTime(knownAt))
+	}
+	return p
+}
+
+func (w *world) decisionAt(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error) {
+	v, err := replay.DecisionAt(ctx, w.store, w.codec, w.policy, userID, point(asOf, knownAt))
+	if err != nil || v.Decision == nil {
+		return domain.Decision{}, err
+	}
+	return *v.Decision, nil
+}
+
+func (w *world) stateAt(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error) {
+	fold, err := replay.FoldUser(ctx, w.store, w.codec, userID, point(asOf, knownAt))
 	if errors.Is(err, replay.ErrNotFound) || err == nil && fold.Last == nil {
 		return PastUser{}, nil
 	}
@@ -276,91 +288,16 @@ func want[T any](t testing.TB, a answer, status int) T {
 	return v
 }
 
-const mobileHK = "+852 6123 4567"
-
-// code is the newest code of a subject, as the delivery worker would render it.
-func (w *world) codeFor(purpose domain.Purpose, subject string) string {
-	w.t.Helper()
-	var issued []domain.Issued
-	err := w.journal.User(w.t.Context(), domain.UserOf(subject), func(u *domain.User, _ time.Time) error {
-		switch purpose {
-		case domain.PurposePhoneVerification:
-			v, _ := u.Verification(subject)
-			issued = v.Codes
-		case domain.PurposeActivation:
-			e, _ := u.Enrollment(subject)
-			issued = e.Codes
-		default:
-			c, _ := u.Challenge(subject)
-			issued = c.Codes
-		}
-		return nil
-	})
-	if err != nil || len(issued) == 0 {
-		w.t.Fatalf("codes of %s: %v, %v", subject, issued, err)
-	}
-	return must[string](w.t)(w.journal.CodeText(w.t.Context(), purpose, subject, issued[len(issued)-1]))
-}
-
-// register brings a user in Hong Kong with one verified phone into being.
-func (w *world) register() {
-	w.t.Helper()
-	w.client = want[gen.ClientAnswer](w.t, w.post(access.Frontend, "/v1/clients", map[string]any{
-		"reference": "C-1", "kind": "individual", "carryingEntity": "IB-HK", "carryingCountry": "HK",
-	}), 201).ClientId
-	w.user = want[gen.UserAnswer](w.t, w.post(access.Frontend, "/v1/users", map[string]any{
-		"reference": "U-1", "clientId": w.client, "role": "owner", "username": "chan.tai.man", "locale": "zh-HK", "residence": "HK",
-	}), 201).UserId
-	w.phone = want[gen.PhoneAnswer](w.t, w.post(access.Frontend, "/v1/users/"+w.user+"/phones", map[string]any{"number": mobileHK}), 201).PhoneId
-	v := want[gen.Verification](w.t, w.post(access.Frontend, "/v1/phones/"+w.phone+"/verifications", nil), 201)
-	check := want[gen.VerificationCheck](w.t, w.post(access.Frontend, "/v1/phones/"+w.phone+"/verifications/"+v.VerificationId+"/checks",
-		map[string]any{"code": w.codeFor(domain.PurposePhoneVerification, v.VerificationId)}), 200)
-	if check.Status != gen.VerificationCheckStatusVerified {
-		w.t.Fatalf("phone not verified: %+v", check)
-	}
-}
-
-// enrollSMS does what the reaction to a verified phone does.
-func (w *world) enrollSMS() {
-	w.t.Helper()
-	must[journal.Outcome](w.t)(w.journal.Execute(w.t.Context(), journal.Request{
-		Command: domain.EvaluateAutoSMS{UserID: w.user, PhoneID: w.phone}, CommandID: uuid.New(),
-		Actor: domain.Actor{Kind: domain.ActorSystem, Ref: "auto-sms"},
-	}))
-}
-
-// enrollIBKey binds IB Key on a simulated iPhone and returns the completion.
-func (w *world) enrollIBKey() gen.EnrollmentCompletion {
-	w.t.Helper()
-	w.key = must[*ecdsa.PrivateKey](w.t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	der := must[[]byte](w.t)(x509.MarshalPKIXPublicKey(&w.key.PublicKey))
-	w.installation = want[gen.InstallationAnswer](w.t, w.post(access.Device, "/v1/installations", map[string]any{
-		"app": "ibkr_mobile", "os": "ios", "appVersion": "8.1", "handsetId": "hs-1", "deviceName": "Tai Man's phone",
-		"keyAlgorithm": "ES256", "publicKey": base64.RawURLEncoding.EncodeToString(der),
-	}), 201).InstallationId
-	txn := want[gen.Authentication](w.t, w.post(access.Frontend, "/v1/authentications", map[string]any{
-		"userId": w.user, "purpose": "activation", "platform": "ibkr_mobile_ios", "primaryFactor": "verified",
-	}), 201)
-	if txn.Decision != gen.AuthenticationDecisionEnroll {
-		w.t.Fatalf("decision %s, want enroll", txn.Decision)
-	}
-	e := want[gen.Enrollment](w.t, w.post(access.Frontend, "/v1/users/"+w.user+"/enrollments", map[string]any{
-		"kind": "ibkey", "installationId": w.installation, "authenticationId": txn.AuthenticationId,
-	}), 201)
-	path := "/v1/enrollments/" + e.EnrollmentId
-	accepted := want[gen.Enrollment](w.t, w.post(access.Device, path+"/activation", map[string]any{
-		"code": w.codeFor(domain.PurposeActivation, e.EnrollmentId),
-	}), 200)
-	if accepted.Status != gen.EnrollmentStatusCodeAccepted {
-		w.t.Fatalf("activation: %+v", accepted)
-	}
-	return want[gen.EnrollmentCompletion](w.t, w.post(access.Device, path+"/complete", map[string]any{"uv": "face_id"}), 200)
-}
-
-// login starts a login and wants a challenge at once.
+// login starts a login and wants a challenge at once; no cooldown stands
+// against it.
 func (w *world) login(extra ...string) gen.Authentication {
 	w.t.Helper()
 	w.clock.advance(3 * time.Minute)
+	return w.loginNow(extra...)
+}
+
+func (w *world) loginNow(extra ...string) gen.Authentication {
+	w.t.Helper()
 	body := map[string]any{"userId": w.user, "purpose": "login", "platform": "tws", "ip": "203.0.113.9", "primaryFactor": "verified"}
 	for i := 0; i+1 < len(extra); i += 2 {
 		body[extra[i]] = extra[i+1]
@@ -370,8 +307,7 @@ func (w *world) login(extra ...string) gen.Authentication {
 
 func (w *world) sign(text string) string {
 	w.t.Helper()
-	digest := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(must[[]byte](w.t)(ecdsa.SignASN1(rand.Reader, w.key, digest[:])))
+	return handset{w.installation, w.key}.sign(w.t, text)
 }
 
 // decide answers a push as the app would.

@@ -161,6 +161,63 @@ func (e AuthenticatorStatus) Valid() bool {
 	}
 }
 
+// Defines values for AuthenticatorRowStatus.
+const (
+	AuthenticatorRowStatusActive    AuthenticatorRowStatus = "active"
+	AuthenticatorRowStatusExpired   AuthenticatorRowStatus = "expired"
+	AuthenticatorRowStatusRevoked   AuthenticatorRowStatus = "revoked"
+	AuthenticatorRowStatusSuspended AuthenticatorRowStatus = "suspended"
+)
+
+// Valid indicates whether the value is a known member of the AuthenticatorRowStatus enum.
+func (e AuthenticatorRowStatus) Valid() bool {
+	switch e {
+	case AuthenticatorRowStatusActive:
+		return true
+	case AuthenticatorRowStatusExpired:
+		return true
+	case AuthenticatorRowStatusRevoked:
+		return true
+	case AuthenticatorRowStatusSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallStatus.
+const (
+	CallStatusAnswered   CallStatus = "answered"
+	CallStatusDispatched CallStatus = "dispatched"
+	CallStatusFailed     CallStatus = "failed"
+	CallStatusPlaced     CallStatus = "placed"
+	CallStatusRefused    CallStatus = "refused"
+	CallStatusRequested  CallStatus = "requested"
+	CallStatusUncertain  CallStatus = "uncertain"
+)
+
+// Valid indicates whether the value is a known member of the CallStatus enum.
+func (e CallStatus) Valid() bool {
+	switch e {
+	case CallStatusAnswered:
+		return true
+	case CallStatusDispatched:
+		return true
+	case CallStatusFailed:
+		return true
+	case CallStatusPlaced:
+		return true
+	case CallStatusRefused:
+		return true
+	case CallStatusRequested:
+		return true
+	case CallStatusUncertain:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ChallengeActions.
 const (
 	ChallengeActionsCancel   ChallengeActions = "cancel"
@@ -242,6 +299,27 @@ func (e ChallengeStatus) Valid() bool {
 	case ChallengeStatusSuperseded:
 		return true
 	case ChallengeStatusUndeliverable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ChargeKind.
+const (
+	DepositHeld     ChargeKind = "deposit_held"
+	DepositReleased ChargeKind = "deposit_released"
+	ReplacementFee  ChargeKind = "replacement_fee"
+)
+
+// Valid indicates whether the value is a known member of the ChargeKind enum.
+func (e ChargeKind) Valid() bool {
+	switch e {
+	case DepositHeld:
+		return true
+	case DepositReleased:
+		return true
+	case ReplacementFee:
 		return true
 	default:
 		return false
@@ -746,6 +824,24 @@ func (e Line) Valid() bool {
 	}
 }
 
+// Defines values for LockRowEndedBy.
+const (
+	LockRowEndedByAgent   LockRowEndedBy = "agent"
+	LockRowEndedByElapsed LockRowEndedBy = "elapsed"
+)
+
+// Valid indicates whether the value is a known member of the LockRowEndedBy enum.
+func (e LockRowEndedBy) Valid() bool {
+	switch e {
+	case LockRowEndedByAgent:
+		return true
+	case LockRowEndedByElapsed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LossRequestBy.
 const (
 	LossRequestByAgent  LossRequestBy = "agent"
@@ -1132,13 +1228,15 @@ func (e Platform) Valid() bool {
 
 // Defines values for ProcessKind.
 const (
-	ProcessKindCodeCard      ProcessKind = "code_card"
-	ProcessKindDevice        ProcessKind = "device"
-	ProcessKindDeviceSharing ProcessKind = "device_sharing"
-	ProcessKindEnrollment    ProcessKind = "enrollment"
-	ProcessKindMigration     ProcessKind = "migration"
-	ProcessKindRecovery      ProcessKind = "recovery"
-	ProcessKindUnification   ProcessKind = "unification"
+	ProcessKindCodeCard           ProcessKind = "code_card"
+	ProcessKindCredentialDelivery ProcessKind = "credential_delivery"
+	ProcessKindDeviceRequest      ProcessKind = "device_request"
+	ProcessKindDeviceSharing      ProcessKind = "device_sharing"
+	ProcessKindEnrollment         ProcessKind = "enrollment"
+	ProcessKindMigration          ProcessKind = "migration"
+	ProcessKindRecovery           ProcessKind = "recovery"
+	ProcessKindTemporaryPasscode  ProcessKind = "temporary_passcode"
+	ProcessKindUnification        ProcessKind = "unification"
 )
 
 // Valid indicates whether the value is a known member of the ProcessKind enum.
@@ -1146,7 +1244,9 @@ func (e ProcessKind) Valid() bool {
 	switch e {
 	case ProcessKindCodeCard:
 		return true
-	case ProcessKindDevice:
+	case ProcessKindCredentialDelivery:
+		return true
+	case ProcessKindDeviceRequest:
 		return true
 	case ProcessKindDeviceSharing:
 		return true
@@ -1156,7 +1256,33 @@ func (e ProcessKind) Valid() bool {
 		return true
 	case ProcessKindRecovery:
 		return true
+	case ProcessKindTemporaryPasscode:
+		return true
 	case ProcessKindUnification:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProcessRowOutcome.
+const (
+	ProcessRowOutcomeCancelled ProcessRowOutcome = "cancelled"
+	ProcessRowOutcomeDone      ProcessRowOutcome = "done"
+	ProcessRowOutcomeExpired   ProcessRowOutcome = "expired"
+	ProcessRowOutcomeRefused   ProcessRowOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ProcessRowOutcome enum.
+func (e ProcessRowOutcome) Valid() bool {
+	switch e {
+	case ProcessRowOutcomeCancelled:
+		return true
+	case ProcessRowOutcomeDone:
+		return true
+	case ProcessRowOutcomeExpired:
+		return true
+	case ProcessRowOutcomeRefused:
 		return true
 	default:
 		return false
@@ -1313,10 +1439,14 @@ func (e ReceiptReceipt) Valid() bool {
 // Defines values for ReceiptStatus.
 const (
 	ReceiptStatusAccepted    ReceiptStatus = "accepted"
+	ReceiptStatusAnswered    ReceiptStatus = "answered"
 	ReceiptStatusBlocked     ReceiptStatus = "blocked"
+	ReceiptStatusBusy        ReceiptStatus = "busy"
 	ReceiptStatusDelivered   ReceiptStatus = "delivered"
 	ReceiptStatusExpired     ReceiptStatus = "expired"
 	ReceiptStatusFailed      ReceiptStatus = "failed"
+	ReceiptStatusNoAnswer    ReceiptStatus = "no_answer"
+	ReceiptStatusPlaced      ReceiptStatus = "placed"
 	ReceiptStatusQueued      ReceiptStatus = "queued"
 	ReceiptStatusRead        ReceiptStatus = "read"
 	ReceiptStatusRejected    ReceiptStatus = "rejected"
@@ -1330,13 +1460,21 @@ func (e ReceiptStatus) Valid() bool {
 	switch e {
 	case ReceiptStatusAccepted:
 		return true
+	case ReceiptStatusAnswered:
+		return true
 	case ReceiptStatusBlocked:
+		return true
+	case ReceiptStatusBusy:
 		return true
 	case ReceiptStatusDelivered:
 		return true
 	case ReceiptStatusExpired:
 		return true
 	case ReceiptStatusFailed:
+		return true
+	case ReceiptStatusNoAnswer:
+		return true
+	case ReceiptStatusPlaced:
 		return true
 	case ReceiptStatusQueued:
 		return true
@@ -1877,6 +2015,27 @@ func (e TimelineKind) Valid() bool {
 	}
 }
 
+// Defines values for TransactionRowOutcome.
+const (
+	TransactionRowOutcomeAbandoned TransactionRowOutcome = "abandoned"
+	TransactionRowOutcomeFailed    TransactionRowOutcome = "failed"
+	TransactionRowOutcomeSucceeded TransactionRowOutcome = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the TransactionRowOutcome enum.
+func (e TransactionRowOutcome) Valid() bool {
+	switch e {
+	case TransactionRowOutcomeAbandoned:
+		return true
+	case TransactionRowOutcomeFailed:
+		return true
+	case TransactionRowOutcomeSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UV.
 const (
 	UVAppPin         UV = "app_pin"
@@ -2322,8 +2481,52 @@ type AuthenticatorList struct {
 	Items []Authenticator `json:"items"`
 }
 
+// AuthenticatorRow defines model for AuthenticatorRow.
+type AuthenticatorRow struct {
+	AuthenticatorId        AuthenticatorId `json:"authenticatorId"`
+	DeviceId               string          `json:"deviceId,omitempty,omitzero"`
+	EnrolledAt             time.Time       `json:"enrolledAt"`
+	ExpiresAt              time.Time       `json:"expiresAt,omitempty,omitzero"`
+	FirstUsedAt            time.Time       `json:"firstUsedAt,omitempty,omitzero"`
+	FullUntil              time.Time       `json:"fullUntil,omitempty,omitzero"`
+	IdentityVerificationId string          `json:"identityVerificationId,omitempty,omitzero"`
+	InstallationId         string          `json:"installationId,omitempty,omitzero"`
+	Kind                   Kind            `json:"kind"`
+	LastUsedAt             time.Time       `json:"lastUsedAt,omitempty,omitzero"`
+
+	// ProcessId That bound it; absent when a reaction did
+	ProcessId string `json:"processId,omitempty,omitzero"`
+
+	// Proof Of that process
+	Proof          string    `json:"proof,omitempty,omitzero"`
+	ReportedLostAt time.Time `json:"reportedLostAt,omitempty,omitzero"`
+	Restricted     bool      `json:"restricted"`
+
+	// Revoked Why
+	Revoked   string    `json:"revoked,omitempty,omitzero"`
+	RevokedAt time.Time `json:"revokedAt,omitempty,omitzero"`
+
+	// SharingId By which it answers with another user's unit
+	SharingId   string                 `json:"sharingId,omitempty,omitzero"`
+	Status      AuthenticatorRowStatus `json:"status"`
+	SuccessorId string                 `json:"successorId,omitempty,omitzero"`
+
+	// Suspended Why
+	Suspended   string    `json:"suspended,omitempty,omitzero"`
+	SuspendedAt time.Time `json:"suspendedAt,omitempty,omitzero"`
+	Trigger     string    `json:"trigger,omitempty,omitzero"`
+	UserId      UserId    `json:"userId"`
+	Uv          string    `json:"uv,omitempty,omitzero"`
+}
+
+// AuthenticatorRowStatus defines model for AuthenticatorRow.Status.
+type AuthenticatorRowStatus string
+
 // CallId defines model for CallId.
 type CallId = string
+
+// CallStatus The furthest it got
+type CallStatus string
 
 // CarryingEntityRequest defines model for CarryingEntityRequest.
 type CarryingEntityRequest struct {
@@ -2418,6 +2621,20 @@ type ChallengeId = string
 // the app shows it · undeliverable: the provider refused it; resend or
 // fall back · the rest are final.
 type ChallengeStatus string
+
+// Charge defines model for Charge.
+type Charge struct {
+	Amount    Money      `json:"amount"`
+	FeeRuleId string     `json:"feeRuleId,omitempty,omitzero"`
+	Kind      ChargeKind `json:"kind"`
+
+	// Reason Of a fee
+	Reason     string    `json:"reason,omitempty,omitzero"`
+	RecordedAt time.Time `json:"recordedAt"`
+}
+
+// ChargeKind defines model for Charge.Kind.
+type ChargeKind string
 
 // ClientAnswer defines model for ClientAnswer.
 type ClientAnswer struct {
@@ -2601,6 +2818,42 @@ type DeliveryId = string
 type DepositRequest struct {
 	Amount   Money `json:"amount"`
 	Released bool  `json:"released"`
+}
+
+// Device defines model for Device.
+type Device struct {
+	ActivatedAt time.Time `json:"activatedAt,omitempty,omitzero"`
+
+	// ActivationDueOn It is activated by itself from this date on, 00:00 UTC
+	ActivationDueOn string `json:"activationDueOn,omitempty,omitzero"`
+
+	// Authenticators Of all users, oldest first, with those revoked
+	Authenticators []AuthenticatorRow `json:"authenticators"`
+
+	// Bindings As its own stream tells them, oldest first
+	Bindings []HostBinding `json:"bindings"`
+
+	// Charges Oldest first
+	Charges []Charge `json:"charges"`
+
+	// Condition On return
+	Condition    string    `json:"condition,omitempty,omitzero"`
+	DeviceId     DeviceId  `json:"deviceId"`
+	DispatchedOn string    `json:"dispatchedOn,omitempty,omitzero"`
+	Manufacturer string    `json:"manufacturer"`
+	Model        string    `json:"model"`
+	OcraSuite    string    `json:"ocraSuite"`
+	RegisteredAt time.Time `json:"registeredAt"`
+
+	// RequestId The order that the last shipment answered
+	RequestId  string    `json:"requestId,omitempty,omitzero"`
+	ReturnedAt time.Time `json:"returnedAt,omitempty,omitzero"`
+	ReturnedOn string    `json:"returnedOn,omitempty,omitzero"`
+	Serial     string    `json:"serial"`
+	ShippedAt  time.Time `json:"shippedAt,omitempty,omitzero"`
+
+	// UserId It was sent to last
+	UserId string `json:"userId,omitempty,omitzero"`
 }
 
 // DeviceId defines model for DeviceId.
@@ -2867,6 +3120,14 @@ type HolderResidenceRequest struct {
 	Residence Country `json:"residence"`
 }
 
+// HostBinding defines model for HostBinding.
+type HostBinding struct {
+	AuthenticatorId AuthenticatorId `json:"authenticatorId"`
+	BoundAt         time.Time       `json:"boundAt"`
+	UnboundAt       time.Time       `json:"unboundAt,omitempty,omitzero"`
+	UserId          UserId          `json:"userId"`
+}
+
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
@@ -2931,6 +3192,39 @@ type InboxMessage struct {
 	To      string    `json:"to"`
 }
 
+// Installation defines model for Installation.
+type Installation struct {
+	// App The last two are the former standalone apps
+	App        App    `json:"app"`
+	AppVersion string `json:"appVersion"`
+
+	// Authenticators Of all users, oldest first, with those revoked or moved
+	Authenticators []AuthenticatorRow `json:"authenticators"`
+
+	// Bindings As its own stream tells them, oldest first
+	Bindings       []HostBinding  `json:"bindings"`
+	HandsetId      string         `json:"handsetId"`
+	InstallationId InstallationId `json:"installationId"`
+	KeyAlgorithm   KeyAlgorithm   `json:"keyAlgorithm"`
+	Os             OS             `json:"os"`
+
+	// PinBlockedAt While the PIN is blocked
+	PinBlockedAt time.Time `json:"pinBlockedAt,omitempty,omitzero"`
+	PinChangedAt time.Time `json:"pinChangedAt,omitempty,omitzero"`
+
+	// PinPolicyVersion Attested last
+	PinPolicyVersion int       `json:"pinPolicyVersion,omitempty,omitzero"`
+	PublicKeyId      string    `json:"publicKeyId"`
+	PushChangedAt    time.Time `json:"pushChangedAt,omitempty,omitzero"`
+	PushService      string    `json:"pushService,omitempty,omitzero"`
+	RegisteredAt     time.Time `json:"registeredAt"`
+
+	// RetiredAt When another app took its place
+	RetiredAt     time.Time `json:"retiredAt,omitempty,omitzero"`
+	RetiredReason string    `json:"retiredReason,omitempty,omitzero"`
+	SuccessorId   string    `json:"successorId,omitempty,omitzero"`
+}
+
 // InstallationAnswer defines model for InstallationAnswer.
 type InstallationAnswer struct {
 	// EventIds Ids of the events that record the outcome
@@ -2973,6 +3267,42 @@ type LegalBasisOutcome string
 
 // Line defines model for Line.
 type Line string
+
+// LockList defines model for LockList.
+type LockList struct {
+	Count Count     `json:"count"`
+	Items []LockRow `json:"items"`
+	Page  Page      `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// LockRow defines model for LockRow.
+type LockRow struct {
+	// EndedAt When an agent ended it, or the ledger noted that it had elapsed
+	EndedAt time.Time      `json:"endedAt,omitempty,omitzero"`
+	EndedBy LockRowEndedBy `json:"endedBy,omitempty,omitzero"`
+
+	// Failures Consecutive counted failures that led to it
+	Failures       int       `json:"failures"`
+	FirstFailureAt time.Time `json:"firstFailureAt"`
+
+	// IdentityVerificationId By which an agent ended it
+	IdentityVerificationId string `json:"identityVerificationId,omitempty,omitzero"`
+
+	// InForce Whether it locks the user now
+	InForce       bool      `json:"inForce"`
+	LastFailureAt time.Time `json:"lastFailureAt"`
+	LockedAt      time.Time `json:"lockedAt"`
+
+	// Until When it ends by itself
+	Until  time.Time `json:"until"`
+	UserId UserId    `json:"userId"`
+}
+
+// LockRowEndedBy defines model for LockRow.EndedBy.
+type LockRowEndedBy string
 
 // LossRequest defines model for LossRequest.
 type LossRequest struct {
@@ -3395,6 +3725,59 @@ type ProblemItem struct {
 // ProcessKind defines model for ProcessKind.
 type ProcessKind string
 
+// ProcessList defines model for ProcessList.
+type ProcessList struct {
+	Count Count        `json:"count"`
+	Items []ProcessRow `json:"items"`
+	Page  Page         `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// ProcessRow defines model for ProcessRow.
+type ProcessRow struct {
+	// AuthenticatorId That came of it
+	AuthenticatorId string    `json:"authenticatorId,omitempty,omitzero"`
+	DeviceId        string    `json:"deviceId,omitempty,omitzero"`
+	EndedAt         time.Time `json:"endedAt,omitempty,omitzero"`
+	ExpiresAt       time.Time `json:"expiresAt,omitempty,omitzero"`
+
+	// Id Absent when it was refused at its start
+	Id                     string      `json:"id,omitempty,omitzero"`
+	IdentityVerificationId string      `json:"identityVerificationId,omitempty,omitzero"`
+	InstallationId         string      `json:"installationId,omitempty,omitzero"`
+	Kind                   ProcessKind `json:"kind"`
+
+	// Open Whether it can go on now
+	Open    bool              `json:"open"`
+	Outcome ProcessRowOutcome `json:"outcome,omitempty,omitzero"`
+
+	// OwnerUserId Whose unit is to be shared
+	OwnerUserId string    `json:"ownerUserId,omitempty,omitzero"`
+	PhoneId     string    `json:"phoneId,omitempty,omitzero"`
+	Proof       string    `json:"proof,omitempty,omitzero"`
+	ProvedAt    time.Time `json:"provedAt,omitempty,omitzero"`
+
+	// ReasonCode Of a refusal or cancellation, or of the newest refusal on the way
+	ReasonCode string `json:"reasonCode,omitempty,omitzero"`
+
+	// SourceAuthenticatorId That is to be moved, brought back or replaced
+	SourceAuthenticatorId string    `json:"sourceAuthenticatorId,omitempty,omitzero"`
+	StartedAt             time.Time `json:"startedAt"`
+
+	// Step The furthest it got
+	Step   string `json:"step"`
+	UserId UserId `json:"userId"`
+	Uv     string `json:"uv,omitempty,omitzero"`
+
+	// Variant Flow, cause, case, model, kind of card or what is delivered
+	Variant string `json:"variant,omitempty,omitzero"`
+}
+
+// ProcessRowOutcome defines model for ProcessRow.Outcome.
+type ProcessRowOutcome string
+
 // ProcessStep The process a challenge belongs to, and where it is
 type ProcessStep struct {
 	// AuthenticatorId Of the authenticator that was bound, resumed or changed
@@ -3571,6 +3954,9 @@ type ReasonRequest struct {
 
 // Receipt defines model for Receipt.
 type Receipt struct {
+	// DurationS Of an answered call
+	DurationS int64 `json:"durationS,omitempty,omitzero"`
+
 	// MessageId The id the message was handed over with
 	MessageId         string         `json:"messageId"`
 	OccurredAt        time.Time      `json:"occurredAt,omitempty,omitzero"`
@@ -3580,13 +3966,15 @@ type Receipt struct {
 	Receipt           ReceiptReceipt `json:"receipt,omitempty,omitzero"`
 	Segments          int            `json:"segments,omitempty,omitzero"`
 	SenderId          string         `json:"senderId,omitempty,omitzero"`
-	Status            ReceiptStatus  `json:"status"`
+
+	// Status The last four are of calls. What does not fit the message is ignored
+	Status ReceiptStatus `json:"status"`
 }
 
 // ReceiptReceipt defines model for Receipt.Receipt.
 type ReceiptReceipt string
 
-// ReceiptStatus defines model for Receipt.Status.
+// ReceiptStatus The last four are of calls. What does not fit the message is ignored
 type ReceiptStatus string
 
 // ReceiptResult defines model for ReceiptResult.
@@ -4059,6 +4447,48 @@ type TimeZone = string
 // TimelineKind defines model for TimelineKind.
 type TimelineKind string
 
+// TransactionList defines model for TransactionList.
+type TransactionList struct {
+	Count Count            `json:"count"`
+	Items []TransactionRow `json:"items"`
+	Page  Page             `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// TransactionRow defines model for TransactionRow.
+type TransactionRow struct {
+	AuthenticationId AuthenticationId `json:"authenticationId"`
+
+	// AuthenticatorKind Of a success by a second factor
+	AuthenticatorKind string    `json:"authenticatorKind,omitempty,omitzero"`
+	ClientVersion     string    `json:"clientVersion,omitempty,omitzero"`
+	DeviceRef         string    `json:"deviceRef,omitempty,omitzero"`
+	EndedAt           time.Time `json:"endedAt,omitempty,omitzero"`
+	EndedEventId      string    `json:"endedEventId,omitempty,omitzero"`
+
+	// Factors Of a success
+	Factors int `json:"factors,omitempty,omitzero"`
+
+	// Outcome Absent while it goes on, for a process, and when it was left alone
+	Outcome        TransactionRowOutcome `json:"outcome,omitempty,omitzero"`
+	Platform       Platform              `json:"platform"`
+	ProtectionRank *int                  `json:"protectionRank,omitempty"`
+	Purpose        string                `json:"purpose"`
+
+	// ReasonCode Of a failure
+	ReasonCode     string    `json:"reasonCode,omitempty,omitzero"`
+	ReleaseChannel string    `json:"releaseChannel,omitempty,omitzero"`
+	Scope          string    `json:"scope,omitempty,omitzero"`
+	StartedAt      time.Time `json:"startedAt"`
+	StartedEventId EventId   `json:"startedEventId"`
+	UserId         UserId    `json:"userId"`
+}
+
+// TransactionRowOutcome Absent while it goes on, for a process, and when it was left alone
+type TransactionRowOutcome string
+
 // UV defines model for UV.
 type UV string
 
@@ -4177,7 +4607,10 @@ type UserState struct {
 	FailureCount    *int                 `json:"failureCount,omitempty"`
 
 	// Known Whether the user was registered by then
-	Known       bool          `json:"known"`
+	Known bool `json:"known"`
+
+	// KnownAt As asked
+	KnownAt     time.Time     `json:"knownAt,omitempty,omitzero"`
 	LastEventId EventId       `json:"lastEventId,omitempty,omitzero"`
 	Locale      string        `json:"locale,omitempty,omitzero"`
 	LockedUntil time.Time     `json:"lockedUntil,omitempty,omitzero"`
@@ -4264,6 +4697,58 @@ type VoiceCall struct {
 
 // VoiceCallStatus defines model for VoiceCall.Status.
 type VoiceCallStatus string
+
+// VoiceCallList defines model for VoiceCallList.
+type VoiceCallList struct {
+	Count Count          `json:"count"`
+	Items []VoiceCallRow `json:"items"`
+	Page  Page           `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// VoiceCallRow defines model for VoiceCallRow.
+type VoiceCallRow struct {
+	AnsweredAt time.Time `json:"answeredAt,omitempty,omitzero"`
+
+	// CallId Absent for a refused call
+	CallId       string      `json:"callId,omitempty,omitzero"`
+	ChallengeId  ChallengeId `json:"challengeId"`
+	CodeSeq      int         `json:"codeSeq,omitempty,omitzero"`
+	DispatchedAt time.Time   `json:"dispatchedAt,omitempty,omitzero"`
+	DurationS    *int64      `json:"durationS,omitempty"`
+	FailedAt     time.Time   `json:"failedAt,omitempty,omitzero"`
+	Failure      string      `json:"failure,omitempty,omitzero"`
+	Gateway      string      `json:"gateway,omitempty,omitzero"`
+	Locale       string      `json:"locale,omitempty,omitzero"`
+
+	// PhoneId Absent for a refused call
+	PhoneId      string    `json:"phoneId,omitempty,omitzero"`
+	PlacedAt     time.Time `json:"placedAt,omitempty,omitzero"`
+	Platform     string    `json:"platform,omitempty,omitzero"`
+	Provider     string    `json:"provider,omitempty,omitzero"`
+	ProviderCode string    `json:"providerCode,omitempty,omitzero"`
+	ProviderRef  string    `json:"providerRef,omitempty,omitzero"`
+
+	// ReasonCode Of a refused call
+	ReasonCode     string    `json:"reasonCode,omitempty,omitzero"`
+	ReleaseChannel string    `json:"releaseChannel,omitempty,omitzero"`
+	RequestedAt    time.Time `json:"requestedAt"`
+	RetryAfterS    int64     `json:"retryAfterS,omitempty,omitzero"`
+
+	// SlaMissed It was placed later than promised
+	SlaMissed bool `json:"slaMissed,omitempty,omitzero"`
+
+	// Status The furthest it got
+	Status      CallStatus `json:"status"`
+	TemplateId  string     `json:"templateId,omitempty,omitzero"`
+	UncertainAt time.Time  `json:"uncertainAt,omitempty,omitzero"`
+	UserId      UserId     `json:"userId"`
+
+	// WaitMs From request to placement
+	WaitMs *int64 `json:"waitMs,omitempty"`
+}
 
 // WaitingCredential defines model for WaitingCredential.
 type WaitingCredential struct {
@@ -4473,6 +4958,15 @@ type ImportDevicesParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// GetDeviceParams defines parameters for GetDevice.
+type GetDeviceParams struct {
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
 // RecordDepositParams defines parameters for RecordDeposit.
 type RecordDepositParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
@@ -4593,6 +5087,15 @@ type RegisterInstallationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// GetInstallationParams defines parameters for GetInstallation.
+type GetInstallationParams struct {
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
 // ListInstallationChallengesParams defines parameters for ListInstallationChallenges.
 type ListInstallationChallengesParams struct {
 	// AuthledgerInstallationProof `<unix ms>.<base64url signature>` over `authledger/request/v1\n` METHOD `\n` path `\n` unix ms; 60 s either way
@@ -4648,6 +5151,33 @@ type RegisterPushTokenParams struct {
 type RemoveUserFromInstallationParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListLocksParams defines parameters for ListLocks.
+type ListLocksParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// InForceAt In force at this moment
+	InForceAt time.Time `form:"inForceAt,omitempty" json:"inForceAt,omitempty,omitzero"`
+
+	// Since Begun from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Begun before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
 }
 
 // ListMessagesParams defines parameters for ListMessages.
@@ -4824,6 +5354,36 @@ type WithdrawRuleParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListProcessesParams defines parameters for ListProcesses.
+type ListProcessesParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// Kind Of this kind
+	Kind ProcessKind `form:"kind,omitempty" json:"kind,omitempty,omitzero"`
+
+	// OpenAt That could go on at this moment
+	OpenAt time.Time `form:"openAt,omitempty" json:"openAt,omitempty,omitzero"`
+
+	// Since Begun from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Begun before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
 // CancelRecoveryParams defines parameters for CancelRecovery.
 type CancelRecoveryParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
@@ -4850,6 +5410,30 @@ type ResendRecoveryCodeParams struct {
 
 // GetTimelineParams defines parameters for GetTimeline.
 type GetTimelineParams struct {
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
+// ListTransactionsParams defines parameters for ListTransactions.
+type ListTransactionsParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId" json:"userId"`
+
+	// Since Recorded from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Recorded before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
 	// Limit Rows of a page
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
@@ -5006,6 +5590,9 @@ type GetUserStateParams struct {
 	// AsOf The moment; now when absent
 	AsOf time.Time `form:"asOf,omitempty" json:"asOf,omitempty,omitzero"`
 
+	// KnownAt What had entered the ledger by then; asOf when absent
+	KnownAt time.Time `form:"knownAt,omitempty" json:"knownAt,omitempty,omitzero"`
+
 	// Purpose Why the reader looks; recorded with the read
 	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
 }
@@ -5026,6 +5613,36 @@ type DetectUnificationParams struct {
 type UnlockUserParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListVoiceCallsParams defines parameters for ListVoiceCalls.
+type ListVoiceCallsParams struct {
+	// UserId To this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// PhoneId To this phone
+	PhoneId PhoneId `form:"phoneId,omitempty" json:"phoneId,omitempty,omitzero"`
+
+	// Status In this status
+	Status CallStatus `form:"status,omitempty" json:"status,omitempty,omitzero"`
+
+	// Since Requested from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Requested before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
 }
 
 // SetClockJSONRequestBody defines body for SetClock for application/json ContentType.
@@ -5345,6 +5962,9 @@ type ServerInterface interface {
 	// ImportDevices Register units from the manufacturer's file
 	// (POST /v1/devices/imports)
 	ImportDevices(ctx echo.Context, params ImportDevicesParams) error
+	// GetDevice A physical unit, where it is, who answers with it and what it cost
+	// (GET /v1/devices/{deviceId})
+	GetDevice(ctx echo.Context, deviceId DeviceId, params GetDeviceParams) error
 	// RecordDeposit Record that a deposit is held or was released
 	// (POST /v1/devices/{deviceId}/deposits)
 	RecordDeposit(ctx echo.Context, deviceId DeviceId, params RecordDepositParams) error
@@ -5378,12 +5998,15 @@ type ServerInterface interface {
 	// GetEventRaw The exact stored bytes
 	// (GET /v1/events/{eventId}/raw)
 	GetEventRaw(ctx echo.Context, eventId EventId, params GetEventRawParams) error
-	// RecordReceipts Report what became of messages
+	// RecordReceipts Report what became of messages and calls
 	// (POST /v1/gateways/generic/receipts)
 	RecordReceipts(ctx echo.Context, params RecordReceiptsParams) error
 	// RegisterInstallation Register an installation of the app
 	// (POST /v1/installations)
 	RegisterInstallation(ctx echo.Context, params RegisterInstallationParams) error
+	// GetInstallation An installation and who lives, or lived, on it
+	// (GET /v1/installations/{installationId})
+	GetInstallation(ctx echo.Context, installationId InstallationId, params GetInstallationParams) error
 	// ListInstallationChallenges What waits for this installation
 	// (GET /v1/installations/{installationId}/challenges)
 	ListInstallationChallenges(ctx echo.Context, installationId InstallationId, params ListInstallationChallengesParams) error
@@ -5411,6 +6034,9 @@ type ServerInterface interface {
 	// RemoveUserFromInstallation Take a user's IB Key off this installation
 	// (POST /v1/installations/{installationId}/users/{userId}/removal)
 	RemoveUserFromInstallation(ctx echo.Context, installationId InstallationId, userId UserId, params RemoveUserFromInstallationParams) error
+	// ListLocks The register of locks
+	// (GET /v1/locks)
+	ListLocks(ctx echo.Context, params ListLocksParams) error
 	// ListMessages The register of messages
 	// (GET /v1/messages)
 	ListMessages(ctx echo.Context, params ListMessagesParams) error
@@ -5471,6 +6097,9 @@ type ServerInterface interface {
 	// WithdrawRule End a rule from a date on
 	// (POST /v1/policy/rules/{ruleId}/withdrawal)
 	WithdrawRule(ctx echo.Context, ruleId RuleId, params WithdrawRuleParams) error
+	// ListProcesses The register of processes
+	// (GET /v1/processes)
+	ListProcesses(ctx echo.Context, params ListProcessesParams) error
 	// CancelRecovery Give it up
 	// (POST /v1/recoveries/{recoveryId}/cancel)
 	CancelRecovery(ctx echo.Context, recoveryId RecoveryId, params CancelRecoveryParams) error
@@ -5486,6 +6115,9 @@ type ServerInterface interface {
 	// GetTimeline Everything that happened to one thing, oldest first
 	// (GET /v1/timelines/{kind}/{id})
 	GetTimeline(ctx echo.Context, kind TimelineKind, id AnyId, params GetTimelineParams) error
+	// ListTransactions The authentications of a user and how they ended
+	// (GET /v1/transactions)
+	ListTransactions(ctx echo.Context, params ListTransactionsParams) error
 	// CompleteUnification Move IB Key out of the standalone app
 	// (POST /v1/unifications/{unificationId}/complete)
 	CompleteUnification(ctx echo.Context, unificationId UnificationId, params CompleteUnificationParams) error
@@ -5564,6 +6196,9 @@ type ServerInterface interface {
 	// UnlockUser End a lock early
 	// (POST /v1/users/{userId}/unlock)
 	UnlockUser(ctx echo.Context, userId UserId, params UnlockUserParams) error
+	// ListVoiceCalls The register of voice calls
+	// (GET /v1/voice-calls)
+	ListVoiceCalls(ctx echo.Context, params ListVoiceCallsParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -6450,6 +7085,48 @@ func (w *ServerInterfaceWrapper) ImportDevices(ctx echo.Context) error {
 	return err
 }
 
+// GetDevice converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDevice(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "deviceId" -------------
+	var deviceId DeviceId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "deviceId", ctx.Param("deviceId"), &deviceId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter deviceId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDeviceParams
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDevice(ctx, deviceId, params)
+	return err
+}
+
 // RecordDeposit converts echo context to params.
 func (w *ServerInterfaceWrapper) RecordDeposit(ctx echo.Context) error {
 	var err error
@@ -6991,6 +7668,48 @@ func (w *ServerInterfaceWrapper) RegisterInstallation(ctx echo.Context) error {
 	return err
 }
 
+// GetInstallation converts echo context to params.
+func (w *ServerInterfaceWrapper) GetInstallation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "installationId" -------------
+	var installationId InstallationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "installationId", ctx.Param("installationId"), &installationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter installationId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetInstallationParams
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetInstallation(ctx, installationId, params)
+	return err
+}
+
 // ListInstallationChallenges converts echo context to params.
 func (w *ServerInterfaceWrapper) ListInstallationChallenges(ctx echo.Context) error {
 	var err error
@@ -7377,6 +8096,83 @@ func (w *ServerInterfaceWrapper) RemoveUserFromInstallation(ctx echo.Context) er
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RemoveUserFromInstallation(ctx, installationId, userId, params)
+	return err
+}
+
+// ListLocks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListLocks(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLocksParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "inForceAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "inForceAt", ctx.QueryParams(), &params.InForceAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter inForceAt: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListLocks(ctx, params)
 	return err
 }
 
@@ -8175,6 +8971,90 @@ func (w *ServerInterfaceWrapper) WithdrawRule(ctx echo.Context) error {
 	return err
 }
 
+// ListProcesses converts echo context to params.
+func (w *ServerInterfaceWrapper) ListProcesses(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProcessesParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "openAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "openAt", ctx.QueryParams(), &params.OpenAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter openAt: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListProcesses(ctx, params)
+	return err
+}
+
 // CancelRecovery converts echo context to params.
 func (w *ServerInterfaceWrapper) CancelRecovery(ctx echo.Context) error {
 	var err error
@@ -8388,6 +9268,76 @@ func (w *ServerInterfaceWrapper) GetTimeline(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetTimeline(ctx, kind, id, params)
+	return err
+}
+
+// ListTransactions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTransactions(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTransactionsParams
+	// ------------- Required query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTransactions(ctx, params)
 	return err
 }
 
@@ -9237,6 +10187,13 @@ func (w *ServerInterfaceWrapper) GetUserState(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter asOf: %s", err))
 	}
 
+	// ------------- Optional query parameter "knownAt" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "knownAt", ctx.QueryParams(), &params.KnownAt, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter knownAt: %s", err))
+	}
+
 	// ------------- Optional query parameter "purpose" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -9360,6 +10317,90 @@ func (w *ServerInterfaceWrapper) UnlockUser(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UnlockUser(ctx, userId, params)
+	return err
+}
+
+// ListVoiceCalls converts echo context to params.
+func (w *ServerInterfaceWrapper) ListVoiceCalls(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListVoiceCallsParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "phoneId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "phoneId", ctx.QueryParams(), &params.PhoneId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter phoneId: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListVoiceCalls(ctx, params)
 	return err
 }
 
@@ -9505,6 +10546,12 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/users/:userId/state", wrapper.GetUserState, options.OperationMiddlewares["getUserState"]...)
 	router.GET(options.BaseURL+"/v1/opt-outs", wrapper.ListOptOuts, options.OperationMiddlewares["listOptOuts"]...)
 	router.GET(options.BaseURL+"/v1/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
+	router.GET(options.BaseURL+"/v1/installations/:installationId", wrapper.GetInstallation, options.OperationMiddlewares["getInstallation"]...)
+	router.GET(options.BaseURL+"/v1/devices/:deviceId", wrapper.GetDevice, options.OperationMiddlewares["getDevice"]...)
+	router.GET(options.BaseURL+"/v1/locks", wrapper.ListLocks, options.OperationMiddlewares["listLocks"]...)
+	router.GET(options.BaseURL+"/v1/processes", wrapper.ListProcesses, options.OperationMiddlewares["listProcesses"]...)
+	router.GET(options.BaseURL+"/v1/voice-calls", wrapper.ListVoiceCalls, options.OperationMiddlewares["listVoiceCalls"]...)
+	router.GET(options.BaseURL+"/v1/transactions", wrapper.ListTransactions, options.OperationMiddlewares["listTransactions"]...)
 	router.GET(options.BaseURL+"/v1/meta/event-types", wrapper.ListEventTypes, options.OperationMiddlewares["listEventTypes"]...)
 	router.GET(options.BaseURL+"/v1/meta/reason-codes", wrapper.ListReasonCodes, options.OperationMiddlewares["listReasonCodes"]...)
 	router.GET(options.BaseURL+"/dev/inbox", wrapper.GetInbox, options.OperationMiddlewares["getInbox"]...)
@@ -10686,6 +11733,46 @@ func (response ImportDevicesdefaultApplicationProblemPlusJSONResponse) VisitImpo
 	return err
 }
 
+type GetDeviceRequestObject struct {
+	DeviceId DeviceId `json:"deviceId"`
+	Params   GetDeviceParams
+}
+
+type GetDeviceResponseObject interface {
+	VisitGetDeviceResponse(w http.ResponseWriter) error
+}
+
+type GetDevice200JSONResponse Device
+
+func (response GetDevice200JSONResponse) VisitGetDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDevicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDevicedefaultApplicationProblemPlusJSONResponse) VisitGetDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RecordDepositRequestObject struct {
 	DeviceId DeviceId `json:"deviceId"`
 	Params   RecordDepositParams
@@ -11227,6 +12314,46 @@ func (response RegisterInstallationdefaultApplicationProblemPlusJSONResponse) Vi
 	return err
 }
 
+type GetInstallationRequestObject struct {
+	InstallationId InstallationId `json:"installationId"`
+	Params         GetInstallationParams
+}
+
+type GetInstallationResponseObject interface {
+	VisitGetInstallationResponse(w http.ResponseWriter) error
+}
+
+type GetInstallation200JSONResponse Installation
+
+func (response GetInstallation200JSONResponse) VisitGetInstallationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetInstallationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetInstallationdefaultApplicationProblemPlusJSONResponse) VisitGetInstallationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInstallationChallengesRequestObject struct {
 	InstallationId InstallationId `json:"installationId"`
 	Params         ListInstallationChallengesParams
@@ -11587,6 +12714,45 @@ type RemoveUserFromInstallationdefaultApplicationProblemPlusJSONResponse struct 
 }
 
 func (response RemoveUserFromInstallationdefaultApplicationProblemPlusJSONResponse) VisitRemoveUserFromInstallationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLocksRequestObject struct {
+	Params ListLocksParams
+}
+
+type ListLocksResponseObject interface {
+	VisitListLocksResponse(w http.ResponseWriter) error
+}
+
+type ListLocks200JSONResponse LockList
+
+func (response ListLocks200JSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLocksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListLocksdefaultApplicationProblemPlusJSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12417,6 +13583,45 @@ func (response WithdrawRuledefaultApplicationProblemPlusJSONResponse) VisitWithd
 	return err
 }
 
+type ListProcessesRequestObject struct {
+	Params ListProcessesParams
+}
+
+type ListProcessesResponseObject interface {
+	VisitListProcessesResponse(w http.ResponseWriter) error
+}
+
+type ListProcesses200JSONResponse ProcessList
+
+func (response ListProcesses200JSONResponse) VisitListProcessesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProcessesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProcessesdefaultApplicationProblemPlusJSONResponse) VisitListProcessesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CancelRecoveryRequestObject struct {
 	RecoveryId RecoveryId `json:"recoveryId"`
 	Params     CancelRecoveryParams
@@ -12611,6 +13816,45 @@ type GetTimelinedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetTimelinedefaultApplicationProblemPlusJSONResponse) VisitGetTimelineResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTransactionsRequestObject struct {
+	Params ListTransactionsParams
+}
+
+type ListTransactionsResponseObject interface {
+	VisitListTransactionsResponse(w http.ResponseWriter) error
+}
+
+type ListTransactions200JSONResponse TransactionList
+
+func (response ListTransactions200JSONResponse) VisitListTransactionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTransactionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTransactionsdefaultApplicationProblemPlusJSONResponse) VisitListTransactionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13837,6 +15081,45 @@ func (response UnlockUserdefaultApplicationProblemPlusJSONResponse) VisitUnlockU
 	return err
 }
 
+type ListVoiceCallsRequestObject struct {
+	Params ListVoiceCallsParams
+}
+
+type ListVoiceCallsResponseObject interface {
+	VisitListVoiceCallsResponse(w http.ResponseWriter) error
+}
+
+type ListVoiceCalls200JSONResponse VoiceCallList
+
+func (response ListVoiceCalls200JSONResponse) VisitListVoiceCallsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVoiceCallsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListVoiceCallsdefaultApplicationProblemPlusJSONResponse) VisitListVoiceCallsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetClock The simulated time
@@ -13920,6 +15203,9 @@ type StrictServerInterface interface {
 	// ImportDevices Register units from the manufacturer's file
 	// (POST /v1/devices/imports)
 	ImportDevices(ctx context.Context, request ImportDevicesRequestObject) (ImportDevicesResponseObject, error)
+	// GetDevice A physical unit, where it is, who answers with it and what it cost
+	// (GET /v1/devices/{deviceId})
+	GetDevice(ctx context.Context, request GetDeviceRequestObject) (GetDeviceResponseObject, error)
 	// RecordDeposit Record that a deposit is held or was released
 	// (POST /v1/devices/{deviceId}/deposits)
 	RecordDeposit(ctx context.Context, request RecordDepositRequestObject) (RecordDepositResponseObject, error)
@@ -13953,12 +15239,15 @@ type StrictServerInterface interface {
 	// GetEventRaw The exact stored bytes
 	// (GET /v1/events/{eventId}/raw)
 	GetEventRaw(ctx context.Context, request GetEventRawRequestObject) (GetEventRawResponseObject, error)
-	// RecordReceipts Report what became of messages
+	// RecordReceipts Report what became of messages and calls
 	// (POST /v1/gateways/generic/receipts)
 	RecordReceipts(ctx context.Context, request RecordReceiptsRequestObject) (RecordReceiptsResponseObject, error)
 	// RegisterInstallation Register an installation of the app
 	// (POST /v1/installations)
 	RegisterInstallation(ctx context.Context, request RegisterInstallationRequestObject) (RegisterInstallationResponseObject, error)
+	// GetInstallation An installation and who lives, or lived, on it
+	// (GET /v1/installations/{installationId})
+	GetInstallation(ctx context.Context, request GetInstallationRequestObject) (GetInstallationResponseObject, error)
 	// ListInstallationChallenges What waits for this installation
 	// (GET /v1/installations/{installationId}/challenges)
 	ListInstallationChallenges(ctx context.Context, request ListInstallationChallengesRequestObject) (ListInstallationChallengesResponseObject, error)
@@ -13986,6 +15275,9 @@ type StrictServerInterface interface {
 	// RemoveUserFromInstallation Take a user's IB Key off this installation
 	// (POST /v1/installations/{installationId}/users/{userId}/removal)
 	RemoveUserFromInstallation(ctx context.Context, request RemoveUserFromInstallationRequestObject) (RemoveUserFromInstallationResponseObject, error)
+	// ListLocks The register of locks
+	// (GET /v1/locks)
+	ListLocks(ctx context.Context, request ListLocksRequestObject) (ListLocksResponseObject, error)
 	// ListMessages The register of messages
 	// (GET /v1/messages)
 	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
@@ -14046,6 +15338,9 @@ type StrictServerInterface interface {
 	// WithdrawRule End a rule from a date on
 	// (POST /v1/policy/rules/{ruleId}/withdrawal)
 	WithdrawRule(ctx context.Context, request WithdrawRuleRequestObject) (WithdrawRuleResponseObject, error)
+	// ListProcesses The register of processes
+	// (GET /v1/processes)
+	ListProcesses(ctx context.Context, request ListProcessesRequestObject) (ListProcessesResponseObject, error)
 	// CancelRecovery Give it up
 	// (POST /v1/recoveries/{recoveryId}/cancel)
 	CancelRecovery(ctx context.Context, request CancelRecoveryRequestObject) (CancelRecoveryResponseObject, error)
@@ -14061,6 +15356,9 @@ type StrictServerInterface interface {
 	// GetTimeline Everything that happened to one thing, oldest first
 	// (GET /v1/timelines/{kind}/{id})
 	GetTimeline(ctx context.Context, request GetTimelineRequestObject) (GetTimelineResponseObject, error)
+	// ListTransactions The authentications of a user and how they ended
+	// (GET /v1/transactions)
+	ListTransactions(ctx context.Context, request ListTransactionsRequestObject) (ListTransactionsResponseObject, error)
 	// CompleteUnification Move IB Key out of the standalone app
 	// (POST /v1/unifications/{unificationId}/complete)
 	CompleteUnification(ctx context.Context, request CompleteUnificationRequestObject) (CompleteUnificationResponseObject, error)
@@ -14139,6 +15437,9 @@ type StrictServerInterface interface {
 	// UnlockUser End a lock early
 	// (POST /v1/users/{userId}/unlock)
 	UnlockUser(ctx context.Context, request UnlockUserRequestObject) (UnlockUserResponseObject, error)
+	// ListVoiceCalls The register of voice calls
+	// (GET /v1/voice-calls)
+	ListVoiceCalls(ctx context.Context, request ListVoiceCallsRequestObject) (ListVoiceCallsResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -15352,6 +16653,32 @@ func (sh *strictHandler) ImportDevices(ctx echo.Context, params ImportDevicesPar
 	return nil
 }
 
+// GetDevice operation middleware
+func (sh *strictHandler) GetDevice(ctx echo.Context, deviceId DeviceId, params GetDeviceParams) error {
+	var request GetDeviceRequestObject
+
+	request.DeviceId = deviceId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDevice(ctx.Request().Context(), request.(GetDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDevice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDeviceResponseObject); ok {
+		return validResponse.VisitGetDeviceResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // RecordDeposit operation middleware
 func (sh *strictHandler) RecordDeposit(ctx echo.Context, deviceId DeviceId, params RecordDepositParams) error {
 	var request RecordDepositRequestObject
@@ -15923,6 +17250,32 @@ func (sh *strictHandler) RegisterInstallation(ctx echo.Context, params RegisterI
 	return nil
 }
 
+// GetInstallation operation middleware
+func (sh *strictHandler) GetInstallation(ctx echo.Context, installationId InstallationId, params GetInstallationParams) error {
+	var request GetInstallationRequestObject
+
+	request.InstallationId = installationId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetInstallation(ctx.Request().Context(), request.(GetInstallationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetInstallation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetInstallationResponseObject); ok {
+		return validResponse.VisitGetInstallationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListInstallationChallenges operation middleware
 func (sh *strictHandler) ListInstallationChallenges(ctx echo.Context, installationId InstallationId, params ListInstallationChallengesParams) error {
 	var request ListInstallationChallengesRequestObject
@@ -16322,6 +17675,31 @@ func (sh *strictHandler) RemoveUserFromInstallation(ctx echo.Context, installati
 		return err
 	} else if validResponse, ok := response.(RemoveUserFromInstallationResponseObject); ok {
 		return validResponse.VisitRemoveUserFromInstallationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListLocks operation middleware
+func (sh *strictHandler) ListLocks(ctx echo.Context, params ListLocksParams) error {
+	var request ListLocksRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLocks(ctx.Request().Context(), request.(ListLocksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLocks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListLocksResponseObject); ok {
+		return validResponse.VisitListLocksResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -17149,6 +18527,31 @@ func (sh *strictHandler) WithdrawRule(ctx echo.Context, ruleId RuleId, params Wi
 	return nil
 }
 
+// ListProcesses operation middleware
+func (sh *strictHandler) ListProcesses(ctx echo.Context, params ListProcessesParams) error {
+	var request ListProcessesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProcesses(ctx.Request().Context(), request.(ListProcessesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProcesses")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListProcessesResponseObject); ok {
+		return validResponse.VisitListProcessesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CancelRecovery operation middleware
 func (sh *strictHandler) CancelRecovery(ctx echo.Context, recoveryId RecoveryId, params CancelRecoveryParams) error {
 	var request CancelRecoveryRequestObject
@@ -17372,6 +18775,31 @@ func (sh *strictHandler) GetTimeline(ctx echo.Context, kind TimelineKind, id Any
 		return err
 	} else if validResponse, ok := response.(GetTimelineResponseObject); ok {
 		return validResponse.VisitGetTimelineResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListTransactions operation middleware
+func (sh *strictHandler) ListTransactions(ctx echo.Context, params ListTransactionsParams) error {
+	var request ListTransactionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTransactions(ctx.Request().Context(), request.(ListTransactionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTransactions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTransactionsResponseObject); ok {
+		return validResponse.VisitListTransactionsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -18565,436 +19993,498 @@ func (sh *strictHandler) UnlockUser(ctx echo.Context, userId UserId, params Unlo
 	return nil
 }
 
+// ListVoiceCalls operation middleware
+func (sh *strictHandler) ListVoiceCalls(ctx echo.Context, params ListVoiceCallsParams) error {
+	var request ListVoiceCallsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListVoiceCalls(ctx.Request().Context(), request.(ListVoiceCallsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListVoiceCalls")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListVoiceCallsResponseObject); ok {
+		return validResponse.VisitListVoiceCallsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37cttI0if6KhXcjejuGerqW1v644Qsy2Nt25ZGkru/maYPWQSKZI3AKjSqIJrj44h9ln2J/X8fZZ/k",
-	"RGVWAQUSIAGIus3MF19MWySIumVm5fWX3zqBnMZSMKFV5+BbJ6YJnTLNEvjraKRZYv4RMhUkPNZcis5B",
-	"ZxDTMdsW7KseEDkiesKI+YQM2Ugm7BA+kHrCEpK/jkxTpcmQwZeKTlmn2+HmZX+kLJl3uh1hPjvoUBiy",
-	"21HBhE2pGXtKv35gYqwnnYPnu7vdTky1Zon56f/7+9HW3+nWP3e3Xve3vnzb6z7f3f3+3zvdjp7H5l1K",
-	"J1yMO9+/dztH6my0vJCrCSNTOWVCEz2hmnBFqLpmIaFDmepDIuSMzCZMEDpUTOiqKZt3+zMeyWRKdeeg",
-	"E1LNtjSHxZbMKdUTJjQPqJnOaWh+Cu+PqZ54r198rNtJ2B8pT1jYOdBJyvyh/3vCRp2Dzn/byY91B79V",
-	"O0vjLUxCJnXmAE9tYArwHjOD4wmNIibGrHL0wHui7cj+KDBqxJnQ1UO6r1uP515gBnvLIn7DknnlcGH+",
-	"QNsBvTFwyBsesBUD2q/bD2dfYAY7EYmMoumqDWX+I20HLYwDA9+sHPPmlsPd5COdhmwaS81EMP+FzZdF",
-	"yWfB/0gZiVlCAkNpCaEiJIlMtRWIRuaRazYnVKiZEYjmwxFPlCYy1YEEIcG+0mkcmbm/CPZG+/TV7lYk",
-	"x1xs7TnZM2E0BAFp1+jNa8tMrO1aF9YHSxZK0yhaLZ148aHWwxdfszj8eSJlifwe9NLd3WdBKvhXMlXw",
-	"B9vGz4ZUsZfP0yQiio8F1WnC8PsBkTcsIQMj0iIWjlmyY6bMlN652ev1xIB8PLl6f/aWDOAPs1r7TzvM",
-	"IXm5SxRhHG64GZ1XHc1RNsKWv5YtXMyqnfKuvP39hStvd+v1l297z773etuL199+5fX3i5AzcaSXd/A3",
-	"c+1NaEiY0CxhIVAlTpoM5+YvUfcavLZjtLgJP/ApL5nchZwpo2BQUC8qho3gt/6gIRvRNNKdgz2jLkzp",
-	"Vz5Np52DF/AXF/jXXjYPLjQbswQm8pGPk9X0PvWeaEvs/ig4qjiXiuOqFzfBoyL3EO7JLOGaod6iJ1yR",
-	"hNEQtSzFWA2a/MhF9sYqhauc+Lr7VXR2loRlCuNbnrDAjlN2hjIJF5S+7AzhTUYyCnNqv3co/AUffimb",
-	"wbnTOD/Bq0vPUKD62e7wigPAkBMpqm/a2H7bejz7exgpTWKpWBkbA68CDbCERFJeq0OSsMDsbEhmXE+y",
-	"7yvOILbvrqQE5B73917Z5l+wQK7Uc5L8gbb74Y0BQ6ZR9d4n+GXrofDnZpjLCTWrrBxJZd+3HSwfwYz3",
-	"WfDROsMgLTzTdtziSDC2YtWWQIpfth4Nf26G+ZUl69d4U3yo7bALY30349tb/40MOQNr92Qaa9DsAim0",
-	"uecOvnVoHEf2dzv/UCifayqP8DYYqcirn6SecDEmWhJF54eECsLMs0QO/8ECNEKDgMXa3MZSbndwsiqW",
-	"QuFEjwJ3VayZaaZOfnO6sDIylN3o/i7dG+4Hz8Ln7MXo5fjV5Gf++h+713vR/tTIVaWpTpVlWCNCOt9r",
-	"m3gwuQumjPguWT5oHEMWGHVYjgjXB5mc6pJUBBMqxiwkMiEJG6UKhz5P5DBi0xVLjvGJP5csPZAhkBKN",
-	"eAgP90eUR8xQE0sSmZg9yZ7KRZ6ZuKY8MiqCMidBIinGnW4nlkZlSDoHnR340fcvGTEZOu48G+0Fu+GL",
-	"ffpq+Po52wXfgN1PcGBorkHFvwKBDL8zhz6lkVGXYF5WtLpVqZ3lydc+ELd3JWdxROCWzZw4idQykFGX",
-	"XLw7Jq+fv3jVAaE+ShWN7pLcEkaVFMd4ApcfL/vHZ2cf3p799gkYXqEiMKNccziAhOlkDr6py87By+cF",
-	"cs1Ipu5tgosr2ZwLfJdRg8090kWDLuOHbAjLkoFMhT4KAqbUBR4qbFMYgoJFo/NExizRIGtGNFKs24m9",
-	"j77lLofanoVuh41GRrG6YWdircFONes4uYcS9HffzeG/KtesUCaZoQp83WxlOTHUsrdV53uRJNYdYfbk",
-	"9wXa8AwQLvTL5x3PANhdNgByQvqW6ZvZgXc7mXACEkRCK9VB/R22b+zmm1CxuTJpuKvXXIT+TPEsO90O",
-	"HeN/1VxpNu3A7244ath8GssEPaxmKyNORcBKVgErNG9fvTqYAz5buqwwfC+jkCXtOKIxdXc7MUuUodJR",
-	"DcZnCTOLx9uVh/DHOt4zTJ7Ml/YhH9Z/WQ2mCkPQ79vtj0inwzJz69RcT4LiW4hhgS4ZsjEXwugdYAz8",
-	"udMtOtbXK/f+eu3IpUuaMhEazbndmoZUcXU2gvNcpzEzcxvhCQbBor1SMFx//P1o6+9fvu1///96vT/9",
-	"VGK7ekf1LpHTuuSW/ehKNvsJrJVrNlV1jJAT+I359ZR+PcVf7eOR2b/yE6NJQufmUa5UysL6rBOxMY3e",
-	"mO1vsvG5xFy3iEt88nu3o5lquAFXhpAKy3+xZvX6n+vee8Wn7O9SwCpuWKJKvS9GRxPsqybmQc+ZtLcL",
-	"/+fdJ/ulDiWfadwgQK0ww653PViyKJzDIlW6rSvlO2HNbo8JXiy4b+jWP798e/a9//vu1mu6dfPl2/7L",
-	"7z/2f9/bev0FXTu73b2fv//0/5QyyFEcl+9PRJUmeiYJTTC8B2psQpSmIqSRFIzQOFaeE4cPr5P+VA55",
-	"BI6q4TWb9/On4aO+nqnSe+lImz0456KdfIm5OJcRD+a/5ke+4lT3yrSEGy7RlVvuiBGSnJ9+IjOqiGLa",
-	"W/b56af++dmH0+O/dbrwx8fTy49HV8fv16sRS9MuJYFCgK/hxtCSaGSzaGI3D9TVjsZ1QO0OuDuKTJnJ",
-	"Huh2aBTJGWxjIqMI9ZmAgRoWMjEvpZI2Kif7GvOEqXI3ORNA2qliiQtlj7kgdEzN/2obBFdqJhMzsTqO",
-	"725Hwvvri8Linp/h7L4vC7/2yrPT7lf/Bm37WyvbgYzXX/LwkHmaKcUz1a54PGdov9pH0B0OcTMiYyZY",
-	"eEikiOao+eAaiSOqpTOZUX6DStWqaf2GTy2yaUbK2V6uU/xLuK5agOuvoiC7l0R3ueAuo5rWwsFlCTQK",
-	"83cza2XVz34xz8Atr65ZiCrVsl1CxbX3RdVlu5yx4GwV8/s1R9HYFrv9/oRevL5e3N0JRBaixKoncgpC",
-	"rt5PRmkUfRaaR6WMR4lmxqikyRwEYCBDdgDsyESIHj5FzCsI8ntd2ciXos9N4scbJDi5ViyfXYLpmYeB",
-	"asVzqkkZhIdOeKBZ6H0/lDJiFAS+mtAEv1tWx1LB0YksMAfLXFk/qHyL/dcsuTsoKJtGMU1VzAQ6PpBm",
-	"wtKLNn+uTBc6IAkDh0PYj6TSXRJz0R9GMrhmYRcIp2/opY+2CpEJMTuWyClXrA+vhj1YNW4TStYJH4/L",
-	"LGZwSnMNOttQpiIkw/kB7FyX0FTLvpqqLsliv13iAln2673n/ZDOVZfYOJBZScYWnXXK3WpZ5RkJHlkU",
-	"uH+tOFt3sdBU3+5ikckH3lgXz3SepsqPTJa1noU9xVeWbcwxjaJ1+xHQqMV+HNMkmXMxPhGa63lLL7B9",
-	"h/M01XVIdbNf4ugL63u55OApTaP8kv+TbPe3vvxptaukrde5ONPu0qLXO86OfUujyUUdZBp3iQQIqCBD",
-	"RkJjsgpQDzPKzP3BKpbW6akY/ONGcnD2jWgUDWlwDQsSAYtKBeairm6OYRqjP2S1vuye/MBGusbTG7Dn",
-	"StQaGkVnIwiYNVJwvnSXNQezy1na7VCmmmhpth8EcNeIY/aVK60I5ARj/gIfT7TNoOt0O1+3xnLLLr1E",
-	"pwoSRnWzG8IlYtbNttyIrVlvauOEh6ci5AErIV9jwZGAJiGqXuifVS6wp2eSBCyKlNlhqq7JSCZ+tuHv",
-	"e6+6+7vPvnj0vkxQnuvR973tl3gew0bZuM10tYgqfYScUHAYyCQxssEoju7fZew3pTqYfKpwnJ+nauJv",
-	"IMToJ3J2mNv+5oXK0CYXWsLHNI4LmZvPf372en+v7ASnNQzyj9YUl6NRxAUryLmFI3df2cAkJgjg9EM+",
-	"Nmp31fT1hE0LCwDNiyZhzYWAA0apGpFn89ilZvF/vBK380rUc7NnJJH72lUKd2Yj4Q2e5GWR/dvE+rlQ",
-	"/hqxPZJJF1ND0eYQ0j5RuEwOCCWWZLqG0qgghZtlUZLj+GbuMUsUC1n4Zt5QomQ/VQ1/mGbJTzXTmApK",
-	"p2GgknqNLGmqUtMH0VDU9NF7lN9h/qXhqQ0LekE3U3FWqk1rFeBJKwV4gf6WWMKu5oBYg+///G8SchUb",
-	"mWw+BTKBUDXRUl6jUzVVE0M0lx8vzePIOgc94SSXEXAgkP/P/yapsPc3HUZWEmYvtBF7wvUhQdWNyKQn",
-	"jNJGjNZmfo8pkkpDJGPEBY22e8Jz4Nvpd7qdfNadbgfnBBkC3vjmKGIzvPNUc/jHlH7te4fnbGunM8I/",
-	"c8IvvcMwA+QItaB7SDJprN+syDJZ5Qz1a3I80ny2QJpR0VYtp0R41S8LKRJchPyGhymNOt3OPySHNAmZ",
-	"jKngitr8ZJ2kCtgovOFKJhUHIIPrpsF6OWuQEV8ItstZ+XbJkB2bS/u+fZWgSpYoJCyKyB7WtBiVI2GM",
-	"BBOa0AAKABkNJp1lDdNXzZyCuQdBuEW1so2evZgkoyD0Ks1/ypNe2qkoy440FHCtMoXslbCaVezZHxkj",
-	"mWJmVht3w+2txO8rZvdQc2p47mVJTVWb3tKrYynKl2r7zVJu4BXls4oiFujjhIVmF2jUMjDuSqw2XnxU",
-	"iGPDKCuWwcJ8IU03ufDDStO+TowlL6VsJ3ZmE1qwTjNPt/Ub6X4WK15LjoXaUHjxWtlgDDjN8mrJdhSR",
-	"3qxVg39dmm16UzGnVDQdP2E6TUQhBFIV7cserRw7KanZPL08I8/2Xr7c2iM0iid0a79g/77/pbPkJv3y",
-	"bb9C4ciI763nQmqw2vskzxWZDhDoQ5POadiQ7hAgexKotWsbwatnfy7G8pYM0VNBZhOpcHYQteGgS/tG",
-	"5HJAcHN3uz2qu0gEXiajW9+hd+C5BZ/iUtT3kLj1kpGNfzmZt85RO6FCsKgQiBwzofvOtc5Fn8ZxqcpW",
-	"lPrL4VAQt1lqTu6tGEsGDjJL5YdkzG/MN4IIadErAqpYMU92/8XLNbe2le/WIVRvz71c5KrdLq5iYacX",
-	"bpTidhcSnTd5L9mryJ3damq+8+jgb1gd4ikP7SOELvl4+bb4+eXuHjFCr3BR7O/uv9zafba1u7coG4vU",
-	"s1emTT3/voX/2M//sXzDFM80J7a3NuHoHbU5xY1iYQFTig8jdlyIvy3u/9oQVknMcplNCwb5snImpzzg",
-	"WDu09OXE1hDYvPqGsysk968m6aWBuis3qZR22t3+QRaUXumVwaeKErNIpW/mZDbhAZb7CjZjcHeHjMyw",
-	"KCQziKbKC13GqZpUhEtWZMZMmVJ0XCPn5XKqrFu2pL4GrreCUw0JPhUBSzTlUJyOk48jGsCT6IGGf9py",
-	"uLXiyu1YNolVp7fOPRpGNy3co29ZLBVvqY3TqVOhV4ePBLNUHzGqyvOHFtNP8M3eb8q3Jk9Qq3bOhexm",
-	"vXPOvgpKke70UsAhWIgD3uZG8Gbc0rxW18EytyJKiQvTjjAfPrtBhvPFG+Tli93dhqU6MHD1mlpWZv2R",
-	"cj3/rMKPXMiSQOrnSxIApFi3JPzmsu1f7+6+2nv9ev/F81fPd1+/3lsXmZvKsKgjhirox1FaXicQc9HU",
-	"49LtqAmPUdgVeL/hluNEcQrdxb3KBll7Jq0c/Pdba5kVPddJWr3IHl97E1RbVd2OniRMmZu6voJtpeKS",
-	"cm3sAzwei/s2WgpG2p+2MuYWl73ySknYH62uFDOExY64/0BAq3qP+yRR5eN21ITf8ImzSC8xEyEX4wOS",
-	"186idyRkAQcjaql+xVCz/Vmn2xknVOhiPDCvKq7vQvDRRmpQoF3bw3nj79AbYVhYzoRNcV7jZ2A3qNg3",
-	"rQ/mYFPq+UejnZa7GdwjBKuuyQiyiHX2jUMfMdYjtZ8FEIdcp50tpQwsnUjpyVuDqt2h++ZYzfTTFsXa",
-	"7Y5j0T3upro+aTQDeFm5EwsQGcLhssy4nshUkymD3LpO2QCZx70pk9VP7fSIfEtd83gLi8hotJXhksAQ",
-	"7cXzAphjfUDGe0uF3LBV+liwJqAUwpq6hQsEvnCgQO7vhP3DVUds2Amdn6oNJT1Ewdh9k6EMkrVoMWfH",
-	"F0e3I5gbeV1WKlNYv8JUQSkYSVjm8mheI4F7segOWyY7V0jSjpCKuK416WqdMsxE0kIZhuNsXhAgkxqY",
-	"VlhyApnFfkRrQRFIqFCYf0dk4nIeCddkyCIpxopoWZp1TjUtIQpFlJYJCw8J4ovQiIw4i0IF+WkBjycs",
-	"0eyrXrqKiorQP5QU2xd09hEFY70M7Qz71ghUTdfMsPkMZBCkSdIsOd/h5K7jUvvY924n9mA11yT7LII/",
-	"me8QaDNBjCiEJPtHBmRZ8j6ECmqypITdZLXvS/dHWXKyA7Uq+c5oetbNXedVOmF0usKDXoM+rsyDpUmw",
-	"9u3eAr0JeudiB8tWVthFyxgeBZZKlZsaSYPspkbS4Il3bSzEfsKslgIknMLCFZwr4t1nGM61BLXPXmvS",
-	"3uDRFvGzoI6/GPMyvncbOlZR0pbcLgDUuxZBFUXAjIsQkyJXBvbwqXJfrR0we1fXrrqSTq4saefBuzwl",
-	"2mXseVT0c2m/gS/f9ro/766gITPKqRjJpimiFrJ22Zdpxf87kP7Nwl8etM2aJBoLi5vD1CwMu3JT7zzA",
-	"W9zY9q78d7ZK75imiKTr1CAh+0Lmhnqn2/H/VH05GsFnfbCyBCC7xFIm/YhDlW4qVMwCPuIVfks3cNu6",
-	"UDvdVXtUXNty2aX5tHRPGLuXoNSIsRyvtwE6G1VFdJhIQoq20jJiAq6JKUVLSUjdL0kGqyq8ziNfMIQ/",
-	"w7J9ek9FKG/awtlN7K/X2qUOsH45Pu3eUDo5RiM9aTinEeWR9RzXS8yuY1BIZAd6Q3kElRB1zYnSZRVj",
-	"8veGJNjWV/jEEAiX+1oU0p1erCob7/W+7u9t9XpfX518+XPpbXhqvaI+/vI9BLRauJR4yUxPw/UpIxW/",
-	"KxZrrbSKy/aopTQeQ65vM8qbMj2RYQlcwCJw3O8229tY4C9e18j1zqaTDVK6/GlMA23kS+OE2YArfuPd",
-	"KMvINS4ranVw0k+hQlSus7SG1+nMPVc0TReKJjPo/TRihAsykklQSoG3qjzMKgyzyedzcvtQvftXUjfO",
-	"ti9IrOKawc+OiZapgLYgVetVtXK7c2mGv6lYiJ/q0ZSUWoAvtZBLUypScxZpglrAKg9HHhYfc6VtshNu",
-	"ZikOD0vKCx+Wqgmyxk+F2WRv8OlmtdwSQ/n1ztV+GMXzG7XU+guvaRqbqX+LeGl5JTdMub3GvuryL2Sd",
-	"28fLwIWf2Bd2zbTLNyLPi7+3BJPbYnnF6TDiwS9sXuZ0zTs9WQ/N5fujrf0XL92f12w9AtNSFyt/xLV8",
-	"sLi4ajcUF2q9GwocEZlbYmP5/0378i0t9Bc2P4rGMuF6MvUl1Mnl/ouXnW7nJNx/8WLvdal4WqrEHeKx",
-	"ZClcXb9Er2vTU/P09LJ3figAFjfZHNsMsiZPc00rQIOuXIG50R8UGbIJt0F/c9urldWui2ZUDXVmihXn",
-	"+ERDN1DJzRKzZMp1X8a6L1ONuoP5Vz8FsD9EV/W+5iKwlWXW0GY3NEqhIL40AW8RZreGU9ps26+1HVb5",
-	"RbWwM4uDd/HIy7j3AxeFTclQiUf8K7PoTjGYs9V37wfZtufDcL4CwX+t1Tycly7JXnOPzGVsZ3UhZ0/M",
-	"b+xNvHnR7yX7ozxak9WQNUKnylAnGuF3QoZ801+kSbkvekw1m9HyIo+IgiPho6rD7g0SWSIZ0IrakEK2",
-	"x0J0EroVQoUUzeA/7POlqEaNATyzxhqlTnv7pQswVj7w0V/C8lN5z7dGEcyzUb1VJyxgPNYV77cpuc1C",
-	"mquzYsoil+Opa0Bd9q0InWVcYvYI3WRy9XCU7IlUoCgV99l323QJpENAQ2mZEB/EvETvn8aGXyoWthlv",
-	"QN580Gvvl2MM5ae7QvBVYfkY5WeUJnoC/as0GUu/vshlknRLK3xc5utigY8567w7VwanYzNm3b/L7uCs",
-	"p+ZTzrzbbCm3LR2F6i+Z2IKwr5oozeLaRdwbTrWbFhus1u6S2s3xKYoVbPFkrnhAoz46NjaK6nJv+X0Z",
-	"StQdJ/ZlW/qQeX1t/GatqebfN6vP2WrtyKjY5rgeUa1L6pvycYukvo/2PDKrNVUTn3/6DvkSvQaumn2c",
-	"2DwkqnlQ7UPA0HRDvT5NEqPmlpeIP9/fe1VMInlWgiLyrHyx0/JyulNB4BvAdlddotJgQqjaeI3dYh2b",
-	"LVjLFlx2/MA9zTZQsSBhuoYnr9R1Z7QxrheyeMwstvYO3p9dnW9dvj/af/Fy6+eDv37afbl1tfdxrfsP",
-	"X9h1Eytd5mXBfSWhNlyEieTl+shZzMTj6cdz2hSRt01SfgN0W6P5mreutbXcc0VDKM8DGYP2SDMUNF90",
-	"2WTCG2xzbbSefhp3XKuNvi2iwjrNPhZh1UgZWUb3zFXrbFn+BpZSU8zEeQ6ie9ehqjbh8LX05lBab+3c",
-	"bwQm7GCgM3WwxMRjcc3IiRva/qj8pPSpuI1zr4X5VuHXw3hzq6DNsE5bP8+fXtGVa6l8sbT1lggbkVqr",
-	"Yo0WIfrWJaQOEDoDzUloyMW477hd1cFwy/pCeQH6oWvyt0q9OvOWWq1bybhNAw/7bvEOchIaxgEbHrOl",
-	"nUb5/m1OuSp8shg7yI8hn1n1/j8yZzpO6un50u2824U0g2shZxELx1Vdkeg4YWzKhPZCSA0y8Kyb6k1b",
-	"se2/oWQy3eIKVmxP40hDu61ZjnS6HONST/KNzBKjS7A1Ax427bSR3y/LjkX3LWRMpVFkrB2vFXfDYqMa",
-	"sdUsT7LMk3bJRcByUEQI7pKRTIY0ZE0QERs3rIIfvCkPtuQCuDjZd/wrC11LSpBt9ef31Siy4WXJDrBA",
-	"ilCRUSKnBPeKaElCprN6qA3Ge3h+Iy314QRkPgR9vMFWFkTB5MgIavls455lFvBvkxqBIswi72wqsF1Q",
-	"PjYVaClIrDIgwqoMvSydGvbvhiUhDzRRWsqQVBS3rY7M142soITLAyubCXPUDmkUhl/aFRlrFva5OCDA",
-	"d2Q4zxqnHFp66FvyOCBUEBnrLS6wgYeQesLF2DAFdoUqg7Upgf9wzsNuNjp86I9V7l9YzufgYiSheUBg",
-	"jRpbuNjJA7plbzpvnhI3oeqjLMSHPT4TNqFtWagHaaJkAnw2gJ5Og7WeGTdS2WGe04ROmW7eA0GKUSUi",
-	"YEkj+OonMCyykPz6NYhShU0Ul34JOSRwm1T0GOaaMAHZnkB6cKUnh4TmEkoKRoYpj7wORHEixwlUW9YT",
-	"HK7ObLWCaDf3E8VSWiXTpGLHUsHL48c3NErr1aNWlKLB7+0Ay83Q7ZS6/omuJJQWWnyzXLFmWnxOwCVa",
-	"PJBKk+tg6VpaZECK/S3hxYZu6lzaS+4vsx355JYTrapTcIsUVfDeqqnaDqSMQjkTfbUAebeiFGH7y7f9",
-	"ilqEbuccUZdadwp8UP9ri9Z1Lbx82OXso8PcLG8nm3U8Nz/3m6NZJz22tIoL6SXedfCEXL23VEf8017d",
-	"BsrzE+fO46pOTwuHVMpaSOp3noy/xFLtE/Ihi6qNR6VRT9TIZneudHuaZ7JMh6Jg+vPPL/bJ//2f/yv7",
-	"f/L8xctXm0keWw7ZpuIGkokw7zT/Z8J0Rf/lxSLALN3HLqab7Zndi5XotzC5dm2lGp9MG69vu9N88ke1",
-	"xkF8ni+n2j8cT0QL//A5F28i2bZkfZZI6PGb8LKOpafCGNtgq2fR6j2Hbmv/XKuOFIYo3RwujkHcPxz4",
-	"YQsg2hoxR15eznvu3bZZvGJmaAiTy/uxTDSYhDM21AkNwTHDh9dJHzPf+xja9j9ZFeY+T+Qwaly6GZRm",
-	"rF5q2zYvl783NOIhrDrPCizxJGrKo4qWzlqSUNr2wlyX6k1JIpMGdyCuGApWi11xS2rjITZaZWhGtETl",
-	"OnHwMowkjIYEsIQR8AnLS+oo7QvQvOtSdMtdfdh12YLJS6KTOaFjzNZc5f1Z/k5zXZG87YCGFtxxoEyi",
-	"eskVUSy5gfbPVBP2NY4oFypLbFzrQLDwQjgHT6RmTS/cPpVyk3fWm6DwK1cHrJ0xNkzkNRhiOc3ngmIl",
-	"rZfYf9aLujjq/7g8+0Tst7nTYCjDedflhcbONvtBEWt7t+xG5ofplzDmppj7WKG2p8IHX7H5nCU6PCRJ",
-	"QrfiComUNR1uBvVpq7kAso3mydsedlsXWi3PJixh2PC2c/99dwojeISETdMTptIpC232uU0vXYOK2yDX",
-	"w7XVK85sqdvvQn9fqJGDrtmKRSPCxcIT2B3ZLYSNU2F98Xl+RhM6WkEw4Ij3LUjPHlw02crLrC1ZZW2K",
-	"Zth3po/5KF4qb/ZNwm44M2pOKAXzXb9BJGslZXKvT3Blnsq5Gb+d7v74QbyruglnOdQHhh0nNI6ZUBin",
-	"y9mXK+LahZCEjyfFKoUspFhIyN5w3vV5Ooy4mlykbfGYIVPkbOQaE61MtWdCu5h2ELQBcHZ+71ooOUVX",
-	"eP2f1Fe4zK6dwG+W9a0pFw6ZqET5AkC3+og/UaGeuO4eJ/UArfCp2nEy83weJdNMNdywK0Njhe16sWa3",
-	"9D/XvfeKT9nfJZrXN76beUShP/+eb8k1MuPsHgLBwkx829eSS+F8lmMBuEXlzKcmDuOllYC84xKh5rm5",
-	"99riA/rQr/0NPFWbuhf7xK/2pC43xV8jbPPzbot+H6QOxL2kYchXGmii2VedKy2Kj8UiduTz3dfFZoH7",
-	"ZfpEhvVWnQ2/0IJwtxSTsmEf3myJ/hSqdvOSJQ5UJ9N7YgGFB4HhPeiWWK6Mp2pyZSycdgeh8oFXmuTe",
-	"HAE4xZhURZfL0mE0hDJbvPbtaG6wsp27oLM2gNQOaXmxC1SLFG0PZDZidFRi6lukFC7IhH2lIQv41O9J",
-	"4Vf65RjQa2e2BnXZ4ft+5EEiVe0EmqcPlNztpCkPa+amw6ObAVK2G70Mp2zpopR6PTtpc77TxrZwVQvg",
-	"C7//qZyJrAoMLHQLIlNh91aXlPovyrFoaqJxVLc2v1hRpn/JGNm52dsxZ7KDt/SWsVdVwSd0+fGyf3x2",
-	"9uHt2W+fVofHj7b+jiB9z7ovKyCK8+m0wCgOGqsQU0aFjS7X8Cnlz6/eyTuPdS7sUvtIJ76oHQ/l0LeL",
-	"LlKzWV0ipCaUKGeOdDeO4WgnUL6uDDiiwYpW4HVgGyVwctmnQLeaUEjGkzcsgVS7xZ66u7eDKG3TiMDH",
-	"/SgoGUs7jmpZ+ciLACErzm79MkrBRBb3qdkrPWSQzMbrCKZnMrn2fCjmfBSgYbvvyvEJc4yPzErcXxPt",
-	"K4J/FJTgCh34v/2ZVKxmOYbrNdT5I2WI/W6r84sd3ukyGEUWjRpGMri2z2Vl+5i+Ea6EjVqstc3ObWWI",
-	"3jLdRWaW3TFy33QlNk0pXGXmUeNjYXuDyCSe0IabUBOF0m6IamXZo0HZ5E7wd3/dleDevmraba8F/HXT",
-	"iS+1m1jpE1pajh20Yj2yRdvr/6Cv3Cv6yrLCm/AxFzTqpzcZ6OLdIqogmdTpAJA9+a+IxOKW98SAWO4H",
-	"TqUtjfzrwbB4e1GToNa3GQ5aJILllZKlWjtkMSQ/KGOJExnTP1Kzu/Ynh0Qwo7tTyCwgENjNM4ip7W1W",
-	"otWXKnhf8n9u9w+2zKRfv66cNJS/POYG2s2865sWg7UJMvO815VuiFl+DDlnbRveJMmci/Fx49RS98sT",
-	"aKtQ4cTHZr3gwDfPc1tKSIPAtoRZsMaqTcwy0iTb/a0vfyqlyhatdV3WxcrHYasdOkbi82u7vrr5K7Lk",
-	"g4WN7S6d0Spa8IE/WjoU43itiI5jqHaOY68OZoWFvrv12rb0yv+5/WeQKs8qpApqRa6GZaFX2Mqszq4z",
-	"lRv2P7pewN1e9cMCRre5sNdXZF4WENZroDK9PbkglwiIeZ7BpGPtYe041fPdmoEqc+iwjMKp+lu5sEH+",
-	"WlbR42fVto8TZtKe1mTJ23Uez5Fvi4fy5vicPF/EGXtR3qxuv/vs+49bnpz6tt/9+ftPf6pw+jSXHG3a",
-	"F2W/0fUTNBK5XmzCsZrnbDWPWGbUvf2fm+Vf+6IwO3w7HW+U7LTKyS5iVLHjvEFEhmPp0p4jqhn0NRuy",
-	"QqtLX6OZyhvmOmLdUyOsNg2tVjSnWteQ6gK1cqhqaLdGwWbnDUs8FstP8zeUT/GpNCO7dVuxJq3ELmzk",
-	"7OFKLbLY3YI3/XlTfrevqVil1dkXrMwoQnWSKyIYC1lItCQR04RiDSWHntBC6m3Mhw0PMB2xW0x2PSRc",
-	"m58pIuRQhnMCGfdOWNikUnMbRhEUz4RMzHPHRbnU0GnSUucKpAizWH6hv98Qbpq5133xS1UM4aZ+Fl6Z",
-	"zxF/3vXmUn4uDqDmtqG2yi6TzNJ/htBg03ihsMZWEsA8p3Eip1yxOoZVdXwtjdjt0kSXAX6CcszSZ3sv",
-	"X27tERrFE7q1D1UBfwKqNIb7nOSFafcKlnC7RNFV2aCPFJehmIBaCsFy/5mmazvLYOLosoltVkn+abaF",
-	"a0XMwiG5nwvCSxFm6jcqztJF81bFt00c7RZ4p4odLXU1TOhKc2D6FSHM3BQtj1+ybOw8LWShQc/q4D/G",
-	"/fcr00Kw609NhQSQOYqEstJhsqKn7HLd3MJx25VXHcrpQs32+1+29t8dbe0tZmOW5cl8sf/dAiupyo9o",
-	"BoE+iU1VGph4mUsag0NToidSMTKD/5Wx3pKpJjOZRiFhIjSaAJsqMpFRaLQBMpUJlI4JEvGpX8zoOfnu",
-	"Eq/Ea9VZ1mEq1iw8S0tUI2OTKbNKKGOE54hZqcUom0qbibq8mrY9pJqISS01jSr6W7gTJMPsFiRyRHyt",
-	"uMHOYZvNtWFjJ90s1soiwkq2z92cwLJVrAJgMUt+ZAg4oOP8O4DfeLfscvkcXEcEMRRV16gNAMNnLImE",
-	"YVtTMgSSA35x2IhdwgUuwfwcglrRnETcgo3laS5WZ3XvhVZu2Q/LTQZXQlLe9QUS4K2tY06VGr1o5ne6",
-	"/UF5WmMebsjZZgJOjL7/UeYZzx3LfUzABEAzPoygii/7omzilw6st6wUHKACFcBKTumchHKbuABb3+zd",
-	"AWptUCGPpZ4aSj1hX7UkY2PMLdY2uppot8hRGkVe5A5e7GHSlE6a0WnE2vaQY4IOo3Lcz8WL1D5ZRqBZ",
-	"SdMynqRMSMxkHLWK5L3YXa8LXDKdgUPd0qXSpHYtt/jq1npV45ltpuGCwztb1FFXWImXWOV6u4IXRAld",
-	"T0D43IpprIs+q0nSIvp8OeHxtHUgMe851cDT7MMnrIfZv8ger8AEPi02v6pwoF3eVzFQt4MpQavPaqra",
-	"nJWmiS765lp6nvwkrjz/lKbQ5Di73PDPkI0gRUxIUX6hoZPmNkHBfo2oYFP3LI9L/IhhmDClXLANZSoo",
-	"z5EcK8LFIVFamguXiSCZ2wRWfzkvFqvOlhb3jm6NDrarMonbALYlfEqT+TtA4PV9aAVoJJtMVdos9qEQ",
-	"35KluMzq0ys8vbk+fWUtRIqbWiowDLOdZJAID+d497uS1KvxyfuTrK7tcQ2iDwiF7kdezSUTAO/jIHoX",
-	"Cn78BiijCCHVPTGCRIV4DAVlPAz75m2oC9I4RvwZRaiAMkf05dMoYTScL2rZ+EL3ilJ6W+6WUm+/Fvum",
-	"rN41117b35DlzivlaB5qqoxej0gbaPoCFxu12yh5EymwygrMEwTLNmqytxll3b1L22Q0B2Nb4CCbmbJE",
-	"w5XcknUrezhmuV3DnHWd6+tvhUsZfLidyBoO5BaiXQ+WDah+Go8TGlZcGhMqQrOCtSp8plfd/+67RZae",
-	"QqpiJtQGQ1bOXdC3sStz+eUVKnlgqq/M0BW3cf0Q1RWbxjKhyfycKuUqA+83ifkemg0Zi/6zc44veDbN",
-	"xwg4wzWRAD9j2wORrD0Q0VJmoSIEj4IYEp1BDwkeqiY9JGJvqxeCaXw80SSY0IQGmiWqs8HEfWiClHvb",
-	"K2DNZJIjieFFbRuDoO/FvOOQcOFyonHjKPqTzJXuqqVqlW9hQG/zqflLRN2OOadcKS7GR7ck8aWWjKVv",
-	"LV0Hn7J3nEVhUfPxCrRKarZcNWSpvM0AYJaDyEefjvKAX6F0+UhxunPJxZjGMmFri5fB7Mqt2D/vgB1b",
-	"hfFtZhRxwRbh5qw+iFZfpyj0fWw50D4yBNcMe66AMlYQUssoYX65UVaTY14pjR0SUPAGejG6+th3XkrB",
-	"MqRZwkIzCSjTgbLEeemRff7V3xb7mkyEdDtapsGkz7GkMWD2X1yMWRInHNcfx/0YLLFK6/qzN/umnYsW",
-	"k0usRZ/GRgr2zVb37UdTKlIa9SOqK3Trh6mJuT2qWZZXMxoxVzaao/et6gLikU0NI7TwcDvh6L3jP6VL",
-	"NY7UL/95yEMtvrP+Ia9zEqaCt3ASegO0LQ5RpS0ZbbDFUJj791ACZEDIhlxXo4betokpyqYPtBSANWuj",
-	"EAMIMZGjERmykUQUUaP45Jy/3EBBaSpCGhn795aTzN90lmojXkt0uVONzR6GjKAIDr2pBlQAHAOAMZRM",
-	"dp11BMdWSnGqOWxliyx8i7hZ2rYoz7RfzssCAyozAZo0r6zZutL2O3P+kAZo1BMLyLcYQW+Vkd8wv17Z",
-	"uGX5hm7GM7qcb28PKjtNbx7Z9lXRWCuUgDa3zWYWv1pKK5a89Zoo3llKR4vmwcaiU+tjZzj5d/Bwq6wP",
-	"m9GAhmlJasVvkEs1oTeMTDH0dmhM0TkJJWDnoHnqZ/GsTXfczMkupZK4XsC4c1XnvXQdP1u4jlUxvlp+",
-	"+zoWLiJfgURXLEgTrud9ORrxAD7CTA0ERWHjYnpk8aWX2iYe3xkpFm2v0qQtqSy8egBnrzSPIjKWxEvQ",
-	"WSuTl1r3l9BBQYutL7AL2mzZezd9r9nWf8euG3F7WA30zVT25HRxGFBoEltll3VRFKW6TUSVdiiFDcAM",
-	"/7Wualv4we6QnC0o/sYUBQ+MsRT1xJwrgduLjIz4CDfbH/YxKiq+RC+V37/6Pqa710BatIPbNNpM4z5L",
-	"t8BRYCI8uqE8osOINWuiu1lIhRhbpK0x8X1/4/od+rX4dKWRv9hT6kqu0yH9Nx9PWHD9KPCb2pD7/RHb",
-	"8pnXTXK5m1NfeKtPBrXPfp2b5yYZtXDz/Cp5wI5pFDX27kRRDQUIn7oz5C4Vy2smXJehDUjQ9tJt06gv",
-	"eUfq5rGzuqLlN6xUPc4CFU3TNm1Yo04OZvZku3uvmQLQ7cwmVBe8j2wa97OGUoppiLDMZFJjX71leg1C",
-	"YQR/LRU7fNPYmeF3wa+h7YZ5RU2jssCFVWaj5i8rXREXIWZqNWjb9FueEEYTNPGpcOF2aIsEJdkY6Fu8",
-	"vs49qPJlp20kx4SqrBOZA9s+JDEXIm8Qj33NyyhrlMhp9RBW0Ix4ojRJ5CwfqNBM1+8WsAhbvpKutR8B",
-	"XtfZAx+Eeqi1Mwb1vs6E0yaG2GLntmxSXf+gyulGT8KEzto32GmBydC0fKA8rWYdrML33CdzaV7poJB4",
-	"KVbPkSBH56fkms27ZEpDZih0QFM9wYJlgs4Fgq2GB5DFpyYA2iYCtu3Q48E+YjTxffwTrePO9+/fsXao",
-	"nF0uzUQZ+QANoS/nSrOpYR8q0BTcwn7toa2ePsDqcj3hYuwni6iewHaNlChoRQj5ITLBRk7WqoTnlaZz",
-	"td0TPfGnPxltgCXqT38ixhQgg6NUT2TC/2lbkr2B5ZBeurv7LLBbBH+wwTY5Mn+RCbWwgDJiBz0xGCXS",
-	"HF04ID8W21z/4HoS/tQlAwyp22doHHtf9sRgTDWb0fmA/Hj58ZI4jGZlfkjTkGuZDLpkwEUASDjm34Yo",
-	"qf0cgoecioANtnsC5ByF6UH5ktGSCIR0FKGaMBpMCP4aRBQVdmtZBKj4asYSRZ7vPrMbdob4ugqIAJJD",
-	"1Paf/kSySikjp5U9EsS0gNIfQd5fXZ0TaJp5QGhPQAtWC0dOzfMRN6IxTtUEK4Rcjqirb3VT2d/dNQ/s",
-	"7+5B6VhPDFDHMCtHvLmBq8EiPMwS4plrkEk1wcQVwvU2sa0ae8J1NlHkx4t3x+T18xevzG7HcWR13Z0Y",
-	"H/3zP5QUg59wCyFrFnfBDtQTcSK1DGREsDZsSiMjxVhoYdeRwJT5O5ACIpCGTOddoqUkUyrm+KCQs+2e",
-	"GJgdGpiNRLyfQzIwnAWf0BoNL7m255YdUAAUTyJGEwFHd2TIA8i06z/AFdEyCm3BniYIXd3tCTO52WR+",
-	"YHt8Wi4zNymcKcBAzBade1wR9LF1zT9HiGzbE3gS2+bknOo6MOzAKCBuZlV05gcDv5vBgPxoT99TcweG",
-	"QY7fH334cPLpLyf9k/86P704eWsI4/z0U//87MPp8d9y4giZ4BTQyajoCUdm8FqAHoDyfwIO9p+2yZlj",
-	"EcPtmM2susQPVapuT0AGEJKRGwbTvzNnHR6TA3fBEm6n9sEmOquw2xMSGAf6SGBdYSixhM62eVVS2NM9",
-	"Ddk0lubGmJsjPQH8jfOzyys8PuhwFyLAjCID7+mtX9h80CV7REuy/+JFT9xwqJgkR5fHp6deVmCXpIL/",
-	"kUJliSMRM6VEppptEyPHlZmaEYlQ29gTjmNzZcWCc3eN4KFijqlfkJjTzetAJ4yGLOmJwjQB3mnOwgOi",
-	"k5QNIBwDYxk1WBEuPHyN4mx6At7s8vCtFZNLtv19MuD5SP1rNu8nzIiegd3cC0ZDMpcpdAwhs4RrpvJd",
-	"hr+z18EFgtPYcrrHoGspDABOofOPuTygT28BSZJrsxD/FR+5yF9DZtTQZRr3AClkJu1Fl/FTsfUv0p/I",
-	"pvZi91lPDOJEGg2BS9HHxsCDbbsQ+HHZOsz681nYTfnAlTbXJk1glxXTW0YahWZlqNgabVfZ0lj8rZPF",
-	"oB9rlB89kZNH7Ho3mKl0iZJGMHGlSSiZAqGImTAkFSHLV2xOHJbQE/A0CybS4nLOwDIwG5tr+ShWQLcn",
-	"Nr8RCREftus7hwIqGpGQampOG1xAtm4VGyvj1cYFoeTzxQfYcPNx1jUSTd6e+HHw559f7JP/+z//V/b/",
-	"ZG//2XMjrgyLKzL4nSVUsfDLAHNbHXEvFHNR1RMhUzqRc7PRRloq6N0KsFN45Nbf6s/QTWibWF0ARI8n",
-	"XHrC5W6M+Q1DrQ41EzuJ0zfkF6MbwvXAokhh4W5Ak9Dc3tqlvvaEyxH8qdA/05bbON4Dogc9k2ukUwkS",
-	"N2Exo4bCBQgA7bh4QV5Z5CtzowgwtLgGzQaDHEOGumlGp1OOKsobGRomS2Mz3Mvn5Bf+BoUOJcegsukt",
-	"dGORH4NJKq6NoQY/cZKMPN/b++mQ7O3uupWA4BlFkECdy8UuTiyWZqOAamUqNAsPe2JwQTWDKW2dAwgA",
-	"Xkf5xwOiGSCCMfJHKjXtkuf7r5GUqb3LjdWFx2sUlWfPnr02s/h8dbxNoGUzVySgUxYdU8VQTrrCP1SB",
-	"uFA8ZD1hNUn1Q8b014zFnhy1wMxK0GvWD6hi2z2R9cTG9r34oAepc9DZ297d3sXwGBM05p2DzrPt3e1n",
-	"HfAMTsAO2QnZzU5gFAIoI2Yl3rQLGTF1QJw23SWoMXeJ03S7xC7gkIRsKkFP2IacWXtRn4adg85fmD6G",
-	"cXKUN5jB/u6uxSnTrteap+r9w1poeTuw1SFVMwAYOeVwRljqZjOpy9+VTc41ikcTLp1OaTK3r1J8mkaQ",
-	"WuUMYTpWNj+38wUbqNXZSbeD/saRI6ciSFD/Dw2PzWgSVuzrpb+vwAtvZDivsaVZhve3jpCzzkFnf3f/",
-	"5dbus63dvavd1wf7uwe7u38vtmKrufe5lWxUhO8PeeC2CT7XGzj5j/IGFb41x/+9i2zFxVB+3TBbkStj",
-	"YHC8U801CFibtiiFYrOKgAoje82FXMqGpzCvOzwVGACAakpO5hObmZsH9IwNsWN206IxMZXEmu1e+6nS",
-	"U5owGunJPyvPCNGRt8klnWf8SNC3MbP+C8OpqL4Rrg+JYozsQGnpP0v3/j2M2G7zPYZ1MYGOvK7PoXbs",
-	"kjM5RcWu/XFYB1fn4Pcv/uH4mSVZY3684rzzmAJaLhwI7tza83CuXY/SMyuvoHkbzUtqMkoTmIc9KEDg",
-	"CqQY8XFqtLGygzKqNheYk/iozuoC6pa/dzsvdp81m8iI8gj6+P3eAT2k8yUPLnVSQV30fROz/CQ1SdxM",
-	"74SmMsXPEgFY82E5Wd3s7ZQknlVf0rlY3iYDh9YEnp5BVis0ID9SdZ0ZfAVPJ7gOAd/VPCUyzxlHNVUm",
-	"ATskrmjrpy4ZYL2SdUKCUTAxJoYTOVpatgE1GWyVgUUcwFnlEAuDA0wuIlp6TpDcph8sFriCqwaYk4UD",
-	"8mPhvdZUB0+aYV73buuZ+QkmEjIxH2yTzyIy7O1vkJkZAHsMuuhkKvT0x/I/5zAA80JpFqPdBT2aozlc",
-	"cYVEvZ4w5427cUgGQgo2IFRdKwvC6/ChzBTNlhc90Fj1bmw3wS3iFXo03REZo9ksyBpsygj+2WSO+vaC",
-	"4rUMlAKatS2fVJWIAPkjO5499QubAyhAayXOw1txNVgLoCmg4YH+76GddEJAWuQxfG8MhL29Z9uvfSSL",
-	"AweRi8haS8gWB34CRQYEkuF/uOhsJ1VJf5fuDfeDZ+Fz9mL0cvxq8jN//Y/d671of1pf7KyAqKmlf+5t",
-	"TNNZzDItE9e2NPP2qg6+Ci9T66f8AbyUIQ/QerfOftRQlqSSJxsXpWGVmNz5tiguvu9kdNZAiP5mGW2w",
-	"UDo2sHqs5XTrg3P8Daw6ZVTobXIqcoRt9LIDxDZglk2p2cAFWDfA0yZcKxaNusRIUxpCWbfzP4ITibFQ",
-	"bZPLiZyJgwW/dhnPnxqZdeyVizZj9xIIhXsVEUuFe+aTFSzZf1WfKYtb04gfd9dzhGsF9b27Uf71+geW",
-	"aMVYn357xj1S10uwgw2ZUSZFXjTH930nkmoNE5a6G7bJKegigCEBvXmpBlfjIZlNJF58E5qgQdUTgNpT",
-	"eHwIPmrwXWfKuI2tWsDL3BOOV0e3J+CSxQlAUBmDKRi6wnAIFQTCqFxbxBq7JZnStN0TjlVP3/7avzj5",
-	"62cXVzr6fPX+5NPV6fHR1dlF/9PZVf/o+Or015NSNr6AOX6wEBttWdgWs94rBw/n2W1cnzU/yByaclMM",
-	"eRS4uopb32rmLJZhOS0ASgmTyKQJj8RcbFn4sJrXVRciCYX5GCIcsnEqMrK2ag7J0cm2e+KdTBMS8jHX",
-	"CvkioAkkL0H8AdOa8GYDn3umlAs2I+enn/DOUj3BdXYnMRcRwhDjEikfw9iIlXXOxVOj52UQoo7+KlZd",
-	"SS8QFadz0Hn+am+vPhOcc4F71ZwTNnLVnCdSjmz5YoXD0lDLD4rA9AAeGOL3cyLkJjxlf+EQ7X5ryJNG",
-	"mOtjJO0xTcI/Z1rR+emnTXAdXg83Wa1ErRsKkwvkTPTdWlxaTkEyOH46sMzUE57R+ROGcaQKAmPNLlm7",
-	"mK6RsMBojGjP2NsLsxisPsoFHsdPh/mlBbODa2tQeW/1RPnFhQG/YcLDsQXTAe80OPqtNV1k+Z6o5vkL",
-	"t7nsaEGl+HfgfWyB3PHJpL4UuPDo8nEKgiMEE4fMjS4S+oYFwQdoaeQpf0U4bLygHCr2BiSBa+vTSlM9",
-	"suk5GB52fgYLYsgxqhuxkcbkEnTmzA/I5cdLouk1pHIoDJLkZt6Ho8urfkFhHHR7oqhSlvPdjbx+2jzn",
-	"cl4Xmx41YKDFLk2PTqM8EeGyOmmE91jKcBMkrTLYv7UknQfzXI4oGF9xIjULtPJA6gGiA+8TIcvtoJyC",
-	"q62dZTcl8vm/CNWWASDW9xsuwTU+Otq91DIuId5ETq1gxtLEdSSc++h2vmX/Pg2/r4xGLzrsyGBGuZfD",
-	"Ozi5ouNBljpGs9w9woURn6OtT1KwrY9UBxP0+LvvMU85S6jKwwBoOSm44J7tPu8JDNfbtCQxd3l1CxOK",
-	"pIBk5fxFNp2cR1FPYHKen/Xk8B394TBbyTyVD2l0su08edl8uaYpYE9wsU0g6RVwEKNoSINrMpJRJGdk",
-	"oNKYJcr87M289Er5C9Pt3YnH+ckCRxaP9NKmJGoJGUs2PmJN4W4HTKg/UkSvwyar0Jyw43NTRs27XoeE",
-	"Z7vreiIsAVte0XEJ3bhZYJ5pPo0CJRXms9hhfqkAZe2efeQiq0RBmXRXqSmrXItXPhcYsfFs93kplFPI",
-	"Qy/dckP5EjnbYG2UkLND1LAMARilkygphWURyzR1HJZVYmcnoCJAcPZa8YJlLwf8fnOccuu7q3zr3SOc",
-	"qZ2Taaznne+PgsI2mQV1Ym8D7+WQ+6KsGW2LG4xw/MHYtmpyK8pxIrV+rAkS9FLoOCQTyNK3RkDCQmY/",
-	"5cKTzQqvOJf7PZCjkbH/s+0tUaqs/vDOTe7B6bFBmBghuztC9oXUOaBFbS3KLfpfIcRToJVNSNc0Addx",
-	"KjLdA+qooKNokWMy38VtuANxM+rzxglNIg4KWcgUUUbZhJRoLsYVUVC8Fwq1PWXsYKYBZYPHWEX9H/Hc",
-	"QDwfFquuQFsVEpM5XaOMTdgWzBjGEGyAV4+w8EDGTIC/xIdBvhVJ5vvZQGLzrzZygnVgMCOJifxoSzBI",
-	"7s+fgdgkjWN8KkHvcTmPdW3a7levjApeMZNYRWHUeExFSEJshjYYJzw8FSEPmBqgwZBXVxBXXLFNjrDW",
-	"LnNFc6yLdFyDhoRt+o2uaaMAHyHsygCw1JOEBfoQHHyIJupqMq17S1EOxTzQbNyZVFrm+RA/KFLIrBpg",
-	"L/FBtyeKfcjR3TCwPxu49CaqrcHCQi/Culy+V5oFlQ6nXF/kwuzJXIR5r/nO/u7rn/dePXvexA1WbJV/",
-	"33nvTVW/3BjfRD5DnouI1JNlLRp7LLyV+ADU9S3D9Q0FCFRTOx0ul3KHhNk7T4qlK69nbEGsspxNeMQw",
-	"kVIKNbB64wCmM9gmn2wmJlRbJaipQE4EFN8PU90TNRnGUkwOrfMvfll6HJfD/PzeYTerEo86X3wons5y",
-	"1d7zFy9fdbz0ZQeDU5uB8/0vTdrL3rZJVXTlmEdIwdAFFuyVGZ1vgFffU1u0Alc+Xq3LN77DShrOoZgQ",
-	"qHI9D0MIoV0C0hVgApjVhizhNyxEH6eZ6DCR18Z27InEtdqDClSHSIloEzZj2OJh6BkPGJkyc9thyt9B",
-	"ll3RE/gknmBWxmHdGuTH/d3dn2zRM4bA3ZPoHny++7onBuwrV1pVMDTO69j1qnjAFGDbXNchPR503v/i",
-	"NeM9gZBC56Bz+mYLvsD+YR0uQn7Dw5Ri31vX3/Cgc7y1v/vz3qsm16K/Fw91OcLg1RHWU72IcKpk1hCu",
-	"Nsv7254hvnaCaKVY6zaSgQ1q71av+CJb6kYStvBlRlI4kneywoIfL0iInW9uh77vOFrcYpYYWwiPM8zV",
-	"zxBF8O0/KNBBsOonmLDgmoUYxi7kKy7x75FSfCyOizzS+FLOwXwfmOMv/1LB8fBFASbJVnw+39ptkEdV",
-	"3KhHG0jLijUz4qAB6H0Kq2lQ1DN32vUJOGty3opyRTSHGzgZU8EVJglNqFFY3XvLvCuBTMK3eXP1p0Ga",
-	"+UZ1IKesjPReGNIzQhERjLEg5e3Z8dbe/m59knRb84hzXKFyw1bplhy/0fcUM3Y4RHpJSDVDhOj6hIkw",
-	"763UsWWZGIbvHWr806C2Mup6htSFoB1IW+dbr151CpjZhjhrU1q2L4+W1I7CkFCCtIDW6j8kF9pJvzYU",
-	"tZOwqbyh0UYo68K8i/0LENfLCuJqoCvnO/GIJZeZ5B1QlIdZ/8D6Hwpndw5uXk+ZNKtv1b3X6+Xh+18a",
-	"FIAXd+2JXMDVxGxBzGrfwjJkWwFNwrIswboJ8IuOzEU3v19RPeSQ0WNrBfB5aPPIwryesaTGu2urV7KK",
-	"E1dAWl5nsqwP2HzzYxmyY5qETyyBsL5xY9d39MiTxAHexgWvMEmcjGSy4UTxI4dvkI2UgY3lXfynNPQD",
-	"hlmMLOcSLDbfsr1P1c43+y+wprz+V6tYJEdSrUmxb6EUGuuiLrOuq82I9tLN876F+jih5jlLZDWTW3Gy",
-	"rifXA9FtccMrKNeWrG+ipslslCF6wGygRVw7zAOFqHBGPUUYIB4wtUinaodPoYJ1HUnm+sggVtcBpIsO",
-	"qWIvnyObnF/+ckxGPGKIY/ty99nuTxZmVBkx3RNGUWEiSOaxtmAUWBmUUKGgKPKazW0ZPwDKQi6Apol7",
-	"+pBQGMACa8JbCRckiBiFMikbFdkmR1FEUpEHznFeMgFU9YOs9h7ANYTUDlQH5AkvuEqX/eRdO4zFeZxI",
-	"M6EfAc3T7EufixsacXMHPd99TZwn/Sco7RBcl/thofR/AL14MDvrmrHY2cmIbYlLGJGphH7sVJDnPwOU",
-	"IFcEjxDQRXoipolWpdX88NRbSwf37rhvwlE41QdlapxCGU9jbRsL6BQOBICszdFu0tmM1JsFiaZUpEYZ",
-	"SxNIMxyhY2wta3/Df+DNA2CoDdgcoMakYHOiABr9B0WMCnXoATUSYy1BAQc8WOnLw7Ebk5w9iPuv1Ju6",
-	"5nPQXF4E5mg+X77F3iUy6Rzs7+7uAglGjEInO9cKqC6FwYY8dvsBIZyJJR0jaCYsCol0LfPs4psR4oix",
-	"TRAhJUNo9zMntmEgCaTSGWxdFSm+Y+xfjwxHjGFH0c6B+fd2qIJ+HKWI5WZLiQBfoH7SK2NPhDgTBtWO",
-	"gPo1YphAGExoMm5MmAnTaSJqk2YJgZnfI7E8GRoLpAht75SORFDVgPEbFhZdf/tN/HxmG54I9YBGBhe5",
-	"zWtvQjBqwuOp3eb60iz3kziQ8CQV3lWPXpgRCbmKqQ6M1murGTDvzKLTuJL4cLW373LC4ydGkm7hBRp8",
-	"ZmgweyksLWF/rCqef92gUNIe5FMiWpconaU1JxhhqCRgxFycoos6/6OJ664EvzdzT0DFJFTlHl2dnn3q",
-	"H5+9Pen/aWAdFnlXCteBEarYtyvya3N/VKv8+hNvdfcvUEPWOei8+mX/4+u//tdRp5Ev7oEMnny/7t6F",
-	"4SfT6qI4tB3pHAV7BFuLiusU3ZVR8LL3d0hFKIW3Kw9PgLdMWr0nOQWYO1C8kCGxpvFtjlQattKshVi6",
-	"8sqxbZa0mdjZ8cURUSxImM6KKmwBHKAoHxpj1gImOqIA1ysgRtvXxnHmn7F4rj0BCB0/KPBhAdxwqeO2",
-	"S1QaTKDzhtcZqBToyi79UVFhfTGY3nQOzDP9mIsmMnBx0Q8uEe2UKuBO38hUbBqv5g13V2URqAa0QCg7",
-	"8EEybsFddarpVl35RcJuXUf36C77x1BNt/pKvgQ/9EapzquWa3ol37i0+FWNH2xzhxwYplsIcr3jkc6S",
-	"GeR0yG27UirCQ79fkm2VtERKH7jSJziRJQIqzucdGlpckamEGwp4qAweAruX+rKrXlfQxRHfINiNN2bF",
-	"gNh99PYD/gZgbTb0AdHMSAbXisCCQBOHkciU0aq1+81M61Gs15O1BBEDm2DOY6YObbclMFyUkSGQh8++",
-	"xhGozka0V8zJrNufTtbcd20T7SvzU+h3/fUUf7S/u9wCuHTWeTtdI3sPoURRyzGi8mMgKoXep9AtuPRY",
-	"XZfkehvp+jZXzsfhXUNbFC7GB4QiQFh3AcOzm1e8FDsGdl0PEbK9vV1F/d6qamYLivnKeVudHwJs5s5w",
-	"0qVs9KzbbG2cu6wBeY3xbTvAirHzb+sNbjuT1sJjOQMzvcaD0JSrzoNwu9Z58Nwi1T8m1Bg4marWOWeC",
-	"YaPmTdxuNAkmXuSqUPAVcr14ne18s5Ur3295sWXt/EZGNkJAe04CHk9YotlXXdqMBXaluSJ0U1sHykjh",
-	"zs+2yqHAbjZT5G9oBN5ltFMjT8L6J7uT0NktT3cQUk1tK70p09T+Cbc96wnb/24419gqFPMlDskgYnQE",
-	"GRSX74+29l+8JPKGJT2x+3V3t0vSZ/skwoaA0PBaJ4xOuyR9+Zwk7AbSXbpk76V7bbj4i54wF1uXpHsv",
-	"CR5Gl3D4MfZmONIfeZBItTSSmb3/YU9gY0dcF/nRQl4pMuTjLSZCTsVP2C1TzKXATlxmkGmcaoYdgCvJ",
-	"+4LOnjyFX9DZSiLHDd8QihW0iCE+RVVTuu0HpnbGTLCEBzsQ1YnXR//tD7fJbw68zubiYNGO4mPBxdg5",
-	"UIwG597cdX2VMSMJ+nrSSEnwvswJJZeaipAmIfmNDSdSgjo6FlSnCeuJHwcz/HQLMmeyv4waqjSdxv6H",
-	"2e8GP0EygugJ/+e2Jadrkg2O6cXGw9vkws4bnkaNFMmdJgm/YYiJPke3+jY5EiQVkJ6TaU7Y3V0m8YQK",
-	"22FbYJvx8qpZQwpu0HU2ypFC4xoSeA/JitVxXYkqV1xybW1m0T4uQdpbOslsT8Kq2eQraD+R26FfOAb4",
-	"/VvHThcORk3VqijSz+YkA4i/h0d6qWvk3ouD3f2/I0wztMr/6L368uPe/jMXUo3NjydUhIppv5I/ZBG/",
-	"wVLVLw1irLiaRt6x/c3JPTv8ioRdes022C1hVsy4cg0QPQHoJF4uAwsd0tc6uVw3ymJuekXJfgx9+cg1",
-	"m9vbryf80SAjT4Mr+MC6VK7ZHJHYzR/+s9vk+f5+TwzwldAD3CUQkhRbjLl2yPD7c9QWEnIS7r94sffa",
-	"5kwac5pryCFk86NoLBOuJ9OV9fun3iwetIqfxnHnoMOH10l/KoeY2UbjOG/j9fP23v7e9m7Wx+sTipRz",
-	"/pVF5HWn69gKljdRWy9edLodfx+MCYjbZXbDcB0VYSI59u8yG28WcdD5eCxnb/76t7e/7P86O5qfHP1l",
-	"+Prk+LfpyT9HL9/9dZi8+fvr2atITf46+UPOdDL88Pbd7HnyX0df/56eNMcM8Pf/gbzc/hTuGj9gkzO6",
-	"o/p+UeBM5z8z5JnLmaJUKRc2O9/8P5d7iK1AJHZiyEXL/RfZrtjQEGCbHFmkPYXtxCiZcKEPsKEDjWNs",
-	"KxYZkUioukZxhj3koSn6PM7g5C0UmOsxiD2QFLScpCHEuDLBl/c9KpMsxo73D/A4X3Vj+VLYwFpufe8X",
-	"UE3yqPwc58ZaEuNKT0fMBPGI5PZU/VuxIgC8Xrwo8TdF0guIVnVLXFwwaRDKIJ0ygQDUOrN0NPuqHQOC",
-	"qcCg5f//uDz71BMSfJPEH7mLhQSYCHUaFh2epxC9wol1e2KK+UWfgB+6iGrVJemNC3Fd8Sn7blvYO2MD",
-	"WA2s9EHegH7HMOHOzV6vJwYZqBwZ2ivZLKGLfzFX3LCgKnhS9ceTy/0XLw/I0eWn7T3y9uTi0F3yB+Tl",
-	"czT5oIwgopr1hEwsFJ9bF1YuoIlPtJQ5wuUyUpcTMD1hZYIRBLArgBWEwBFUYT9SzNgp43isOjpPAfT2",
-	"rjn8vrHzanJ2qiYPXITkT2F1Dd0G03hibDiZ1yLFaQH6eMNSRcZMsLCmTKmwvs0+neF7niC1Po0MoCvm",
-	"OghkonsCMrGAoX17OkkYdAyh0eY0KkBVzN9rnp4qFt0wF5WOImjAAUJxCB1ct9frQN5EH0QJulPM/2xx",
-	"VYpNroZsyAuaY9IWj8oOg8qssZQLWntJlW59Atv5Zn00c0xJAzJoouAAfWF78F66u/ssSAX/SqYK/mDb",
-	"+BmGBtIk8tyi8P2gROuwk3CKRz4/MoAP7ABO9SjSfE9cs/kheblLFGEcw9h0bhSLfNFmsj7BBwy1IRu6",
-	"lyNCc1+v7QqHfGS+g8LLmQCeQ7MCzAgEp8DUA64J+xrzhKny5DcYOqeve+Cdt9kmPiLtYmkjHgpj0NGC",
-	"dyRVULzeE7eP207krIBE7ZOoKLHPm3M6NNesx8lmeeenn2yz/IjRG5tVCtkXh/mVhzjTPJgYjcuoZT1h",
-	"vQnQ9lRGPADwazgQsGuELTUe3HCJcxugVBMSfoPp/ronhgw6GphfA3Iojo9vtNEO2wWdCZ3MSchHI2Ne",
-	"OGugJ/zM0y7moX48vfx4dHX8vtRheKQ1U7pNs9UWF9gG/YqxMe7NvmSexL36wFduzY8X+Apm6EjuB7XQ",
-	"ybSdWhVzsTWM5Pr2Iz5HLLq+4QXMSP6w6xcndQl4qIs9vEC1ynozHjpnlrFjIbsUOoaWR5IxNnDOxRsc",
-	"8ImRJxjvJ0In3JDP3m6Tzr6w4kdLmkUbwEkvwEq3LgstJZEjzW7vhjJW55aW16yREIcfGFq9ZrEmMtWK",
-	"h8zLDkJRDnkiAJ5ktJuPR8eo22xXhlSMgXkFc3lapKhYAhWCB51RMDVHgvvZCff+63rLPmc3uT6Vur14",
-	"3GSKEFm+03zIwJUBPrRbkycgtO18wwzQ7y2QBR3VnoGejoBveWACpGcqtEyDSX7Fl3Z8rYIm/KxY8i6R",
-	"09uFAxuTr0ty/TfyjNBrZrso/qDI6RvyC5sTORq18c1nAfBbZa+VOi8+5rH1lSkqVzJPir7rvOdTa9Tb",
-	"pImKfGX3Zb3R7Dov8Vclg1q5lcf977FiIB97ePe1A/9JRM7J4R5SkTEx0Macy5NZFrL5pkxTTF7dggqK",
-	"Sq4/wYIsGbEVBTJX8Iq7zvs1o1RtJmhgMIsN+QTNuwCJCfP8UVZYDLGEFzMlzWYubC3WGmxBk7jWe5tX",
-	"INzp5ubDrNpdXMqmaDWr1cAqftcCae7qhyq2lo8TpxZl/75Nnba7M5VG94pR3AALo6p/6kc3amN95mM+",
-	"33+78m2+ULOdn2Ods71dwbaMQvSlQeMqlfcAd84+aG2jNIu3e6J2hTfxC7yh3S/VkLSXVamvq9X+ePqX",
-	"C4S1OL84O3vn3GbWiYZ5w+sdaa66+RHR5b9NQXe2c6vrud9CFd1GC2s/MPSDCDaztG2JFtRKIWdFyOVG",
-	"7AYRlxa8dkTiyVzxgEb2Iy9MU2iuKJRmNNw0yMt5Im+eJhc8RXSXfKPvHdwF+6667MHLj5dtCb01VEGd",
-	"DsAbwjHwREwLGIPHpnLcPendLYjBAnJBGbVJ21fhDrwoZ7E+S9fX+ZyNnrYTBZf5Hx/Kf3woOTU8gAsl",
-	"Y+RKFwooXmrnG/y3tifeb1Wx2kBo4HA/N1NofD2c48Tvv2m0hY/FnjP9xKkwzYAZHjGwoubQIiW2p+Lo",
-	"BwlmJQFluLO3IqIyMoE3Pyk6EWzmRj7oxBOxIWBOfysef+tFG9pxDl2/8SIidrGwOZ35WF+qMaUVlVmr",
-	"3F4cXZ1YzILz92efTvqfzq76H8/enH44GXRLFF7ra3Nd/Scsikt8bpeaJhpO6tciPNkDEvATbvUd12Wn",
-	"/Qzl+xiNU//I4bvsJDsHP7+6VRNx/2BLrvhPEi0+h03bxZYbfgPqzTcZXzOnI5zSpvuMW0sjkGLEk+mi",
-	"tdGMq3e++X9iGQQLrptzO7hnWvpkjs2Q98q+vxYW/UCenN3nP+/vPXsSfhx/v+C0HsKfcyfkXse745N7",
-	"HacOVRn6x4gnSsPDVa6bJ0/3j8HZs04S37W/px5pQkbwDp/GNNC3BH/CkDCUSs8mEq4Y6GwlU00wRNoT",
-	"1tsBKBLmHa5FZ96ZMJHGkA9JkkaAOjOSScC65rYC2qUBRLRZT9iWO5iPKORsm/zG9cQMNqDqbDTARkHZ",
-	"eELOui4jfMjGXAByjxxhiTiMNkOQH6pJxJkidMJoWIHZBP1FcNPWJQYtLqoK4Q87lixK0NqmAf68xPFz",
-	"lW+DlnbbCa3y+Zite1CXz2P05HinXXHH2NazVrfQUtNoM2XrUjHnz8GSIo87ZjKNQmKuCo/BgaGXGNwn",
-	"0Y17d8/zlzduDGrIrcZR/yLkTBzpRwN1li15VdqJtxWbcfJhcbrKStzBUw7Re8vhEM1HXC6I6YO13YQ6",
-	"dr4ZOfC9ST/OX2mUMosmSomSaRIgXBjCctEkJHlbwUhKxQDLmM2lCEvTxy9ZTlHNFQ/3T0DFeahuzO8S",
-	"Oc3AsZ5jP+bcdwjZGQkAkYBSNmJGq/QS327MlnYO9n6uXwXhb9qjdQ1BQg3N+SL3B5kFV/ddriBbIwRv",
-	"C7R9NgJcO3QCuHobOENiNCV7X1bkuMH4/y4iz6x2lbTD09hQNMO8K9P+Wkm4bm0BBgPKmXkx12TGo8g1",
-	"QAXuZDcW5nqCCiMm2fUEC7nRbiOqARFx4W5Gusn674FqAIAktjPpEJqmQ7PMnnDyfLvQIxVbGeHrsn7L",
-	"gM8F5RgYxivTT8/xmQtUNh8OyWxIFVdno7dUG2UxTOjIaJ1BYGT8XzrdCnH52ravhy9xzvhvQAcU876M",
-	"dV+mGuYWsTGN3phxOgedj0eXZr8B38CNlrhGgJd/2dp/d7S154MNuiMz9MMUDOb1wu+CpJ5zMe4HQedL",
-	"t6P/CViUnO5ccjGmsUzMQzfNyym9A3q0strO0RJgTWG88w33+/sOnTIRTl0nhCasaPfThamh4tGVJXGE",
-	"4AH7TW2TY5lCUS/o3XzKyD8xV5LOiUbNGRMezaRK+hqZKbZiEmdsdR+QnSCHDoh90zzFlUoLzeZe4a8r",
-	"eI3Yh3zGwht0M2y1X79K2R3oo2UqADbD7MevOqN06BfeisuM0h0mdLY+cu9z2Sc5lNBj23PQDOeE60O8",
-	"zVwfdaxGdo6amfWuVDPUb3Y2T4inMnbJyX1vd0Ffhy6U5jqBC9hteYOsX39fHi1pnoDrEJSN2nq4LUvn",
-	"QJK2RP1eSxou7KDNqS2b7X8KGkpSASsPtn09w1EGhHB++sne6lxPCNcFVATQAXriNoUMebe97Z4oSzFZ",
-	"UYvwaAjq36YSwW3cvRciQF85K3AwCLG+pVwTXnnKxQhPkA2eYilCts2PvhKhisifQiFCLmFa1CE8MkXh",
-	"zsnuwasQjB1vLnW18+2ai/D7zjd+66ZTF+DL81C7jShl0ahL2NeAxdi5BQHKXCCvCOME1dOqtDnVlZ3v",
-	"ujjwbw4AiIdE0CnLSg5iqid5/NWsuXUQ2M3lF/OSspoHrbyeJMWBefthvUZ3/0n8v8cubpBwge5l8A9P",
-	"aAxwvkRLcJPBV10io5ApjWk/1SUBqfBTkry/bqn3DyZUhEbcZHjmGBaMoPQToNq8xkfmQeJDe7pfO2xP",
-	"rP+xuJ5GISpCDNkvEMp7obfIqe1iUuwj7GxNqtHUPPTQ/3vCGSBmJN8AcblU0B82jstT2VfYGZ9F+9yq",
-	"z+IB8wTdeXQOOh9PPh+f/vXt1wwSKzvH+srXe/u6B1LAvK28d/sD8uQd7lGa2bRF7lhzWa5k2pCNzDk1",
-	"5ti3lEdz29sCuQMjY2VumLdmjEdGzE/DF3OegsCRo9G6M1Y2a6fmMeIByWRlyybASk1+UD2RmBNkWfQF",
-	"rF+jEhCojYTuekwEyRw8xakIWeIXd8iZINdsblvFgdBkIRESfHer2i19Vi2SOzZqL0IFF8wpiFZWKHQ7",
-	"kQyo+VXnn5Ot97+AnmQ3rXPQ+bz1/NUeOoxdiOOgg09J+JGcCVir2TKrbAUTKrb1tHmXJLNtDyUrFUvu",
-	"uitS6xISWxZ80ElVsurR792NrPaOOi65wmcnDiDbdUESZOiJ62yiZYnQXdu+FT20n4Xm0aAnuMpZWku0",
-	"najRJGWaQKbModODphYNnYZ+15WK3NlWrF8fIPHe1HxYx4p80E24bVAeU4DzEnJWlzZ2aADelC0aBEy1",
-	"uj2WTy6hQh/he4/wtXd3iA8l6UvigdDcsr7gKOzQo432ORQeJK9AEymyZDzcrx8UsUSkWlLdTsJupFUL",
-	"N0GAF+xGXrN/Rwp88S9IgScQjqCaUHeSNWmsgJd+B5fgO2va51dd6d1GzkTk0ozQUNKpcqmj0G0Qrs7y",
-	"zNGj4iL+BS7DwopWpYkunN9m8kWtNbKApY9JkyyBRCmSgPgIu0TpRIpxmUuMZcHQavoLIqnShK3Lt8mt",
-	"MHBlGlMvk7eGOkLpUkMPrdMIDW4gMahDLsl5iKRid6w93Qlahr0X+mbvmhRYP3K0DDgPq7WDJjyW0q/F",
-	"oePVlCRDthXQJGxQ2QyokAKSHswvyY8DqYJg8JNtOjTwOACoZtDF7hFM6J5ACrOafCwTTaNDW3THhevk",
-	"9eMAX8gVmdKQYUb8bMIj11alJ2gUyRm0ocAmYSyKMFUssxakgObR4C+T0B0GhsAmYvWzMk6VStmxDNkx",
-	"TcInQvSLJ9A56OivKxELoD0zF+ZJc5jNItdmZx6sCZI9mFIDOcNS2CS6waohgRThu9u7ZhGbHoLkAZLe",
-	"ioZKi2ydtWTaso3IOFN1rwuLN0IFAc2E63khFSUridgmA5Au/RvJAzY4wIgHfJT3KZap3iYDLvo0jgcH",
-	"UNxAMWSSNUzI7iSleRSRCVWH2MpMMU1iqtRMJqEN3Agy5jcM5jDIF4nIKdcs1t3cUdjFtmZe+2VsmIVC",
-	"YxV2VE8Mrk4+nvdPP/WPzs/7nz8d/Xp0+uHozYeTQXnHVdjhW3RGe3ApIdFxRdNVhkF/b7/TBbehYJF5",
-	"Oj/8Trczm0CFrqHNPoTY64uQbONcv7eHEiZLE7lPsVJr8LNNAqZgC1ayop9bwmgwsbmPC37B9ULI7zp9",
-	"i8QJgJOfyS36lSsCdMGlOLDlWVSEPYEF+VwQtFsJdeX3XQxoGQ3JBqehBRs6E7POQmQ474nBNZa6DVY4",
-	"DF1D3zvk76damFfYnoqLMaOHDbVS11mRnqJzQodQni6ySnWoaEDfUvvi5CWSvuEB23K1Cc105vPTT+Zy",
-	"Q3s+5GPDyLYk79olAAGjCTDUKJb4KSa07X31R2ruYmgDOo1pYushsNp/kjA1kVHoFSyKEGxODKAd2nsw",
-	"DBOmVFlgrXb+gJXOb2Evnshdh3v3WYUfuZBJ52D/xS7+X7czlSFcZ6EK+nEESKvQf7JjQ2pqwmPABdsj",
-	"72kyNId3IWnYJe+lGJNfpBjXv+pwzx7oeisMviqudCf3W83Rz5JwQyEteBPASBYymT1mxw/UOm5XE5pw",
-	"Ma7N7V1AHhCkaIWRIRunImPyGKVyT+AgfTtIHgBXZMgibMyXt1lAJ26OIZNF0DNNXc2VZlMjYzDVmidW",
-	"i8/U95Bqaj8LaGQHFLagGFDwDkDHSPh4oh0wvpZkkKV9D8g4odaSdnVaZkoTip0hiZY94V/hbQTLJW7I",
-	"07a491Zb3I018FedbofdYIT/AhZ3+vbjlnmVI4CPVAeTTJY0YU274Q8qnNyhl2U/McHvSiqtGNbjDgLM",
-	"sYmIqrpGINI8H97FvawT2YzYQFD5PuPaKsknbBG+JKdmoC9ndveMqgwqFezyDFzL6DKUxCyZUrPuhZzG",
-	"aaqMwn3jeeRsrZURGwnriR8Hl1cn5/3P5/2Lk79+Pr04eTv4KSu/GzOjHaH7Yzgnlx8vD8lgFMkZNm2n",
-	"Ydg3ExkQKXrCLAIcCVTbNOnChrockG1yRN4avYtG5JIFaWIE5jFNwj/nso/QzMYwGqIUATtwJ+VJQGwP",
-	"vSQmh1yECjWtgCb1VSoAas3LoP6l3YzFdNjOgflgdTjSOib58JrN6+taC3v6QHLNO9T707VWD1oGv5qp",
-	"FODR36Cse8PGztUXaH6DIkaOsqRTsVjnADMB262cVRuGyty9uNUItDmPnJ3FTBhBNOMilDOj2WGNBqwI",
-	"XJ1TCmg9ufmmyiKugMQ4P7WzeSoMPgbGGTln3xZ4AKdMTyTkEdAoGtLguk9F2HdSU9XnULcbPkplIzbd",
-	"HMeUTaWcYTH0vjnvG+YfCEtMGSg58mIUgTrAc7KpGdfzknhb1MXlNR1YzqEc9GXWMMvaOIXW8bmRkyNp",
-	"Oi1iwewh2fxsrTUUqoLcQeHkAoTQnMuISHDXeBIk6dqAYG7gOVsKXgM5ENDevtyE2SaQYYgAnW4yoAa4",
-	"OhOs7s66310z5ne/a3a1t2+s9a98sze7yrM93PhN3jrjt4DxnuP2n12c/uX009GHzm2A3Vf2abojvWHl",
-	"mCvVhsVy8c1rEJJMvWIVr4/DYvuGyvqFXDrKWG/xNq0b4HTPr07e9s8+X5UU+57F+g0Nrk+fCp8P5xtM",
-	"Vz+L9al45Ll+GZCtRzAy1tCpaBW1yFS38Pq/tbBFwzkMHVJtofmUq7T6R5pwFXJYpE0WM0c2rwhQZxcr",
-	"4GARQOParvKjYe+np3LjBNdCziAgl1X+0nHCoJvPrw6Hy+ai7nWykVj4ZsM0fJY+lK2Ig1f7xjcMx4Be",
-	"KKhEx4yshIZG54sjqkcymaoMbosSxQIpQoA+l0kD3rFY743iZIgwjFmIFAJaXGiWCNhSGhldcnpInu/v",
-	"98QA3t/n4oZGPBzYbC9qwdbNxO3LpMCEWMVEaPEetOyJH9mUJWNDwF0SJ2zK0ylJqGZdoiYQYAuk0l2i",
-	"qGZRxPFzmWDjAvXTNjnqiXy2ZsBU0WHEHG4gug2dTl+mHR6FYbumUg/DpbhY1yPn5d7+M+yNUz8v3K73",
-	"gTgMxl5bQAb+yeaFYxuZwlG4GevyKAxdCzXLAys6MCwwbQ600rJnOI1j2EhrEGQdFqyyaFlAjHvChqvS",
-	"eJxQm9FO+NmlX7E/pXMSJxJQwxBhyAgAlvSEb2/8oMg1m3cxkm49TtdsHkwoF12o7lc9UbuoH0cor+sX",
-	"bFYc+tRM29DMjKssZW8ssdvYKiv2sCeWwpPOrDW/8O1Yq0+j2T0nAVVZXK0natmgrfGUnpIJGtBUQScL",
-	"ltHenRumbmMfqV16cXJ89uvJxd/6748+vb08ubqVVboKtueOjNJVQ75h41QckgHIh3Dguqc4EWEkAPD+",
-	"Zg3RYWLUJGuJDmlw7dxjyOgcb5G1oG1LUjcr3W5RZ3+UJz7leVHCqHdiDBGwSM5QpYIKlALcYYkBEcgk",
-	"vPDgcp9Ejk9V3eRizPzt2fHW3t7PC+Xyp5+asIFyL3y0XVTBu+xAq22GdcRvmKrGVl1d9aYYnUbNKnmd",
-	"UnA2GpEpo87EdYiHFlNwOPcgBakIiVtcaV+OSzeNJ0KVwlgEYedgRCPFGvTSwFU+WgK7nHEdTEicqonR",
-	"9xJ5QyMCnvkFPJE6UTpzIbEN5AmPZBQ614pNpVA6YdRomE4bc4mg1ikDmO2QXmmuWIW1eq7C8tCIULBC",
-	"IUvQCFAubmR0U1YaZ7OEL2EttyDOqtZZZjIzvOLoUFW3TL+r9ln3lkiMO1jhAEFS2VAKMVh7ScrKk4VX",
-	"AJUVyTfLhd+KqVLgHNh8sQ0QAlcK7KZirg1XRKUqZgJMqKsMO6yAXeym1nXBOFerM5vIhXqd1Y3VoTbm",
-	"+OzT5cnx56vTX8uLYqBs7srty7kd+4nIbLvNR83T82rL96WteSCPyPIR3Z9mX2vsK490N6IXQftyw+N4",
-	"yAtpa4Y3lJwyEtK5alTu4uOgtVORjC60EOfKwLKKkGxdzzULTVTXsOyns6v3p5/+0r8663/+dPrub4My",
-	"FDXNAn0rGLWHwbWgYPCbU+xLEc1bZZjlu3ta9tu9TYA5iXY5LncCNLiCyW3+1ag1ftZGJnOGE9iEnkrn",
-	"NmWryELKx87EfPlm9noqIhlc188ky/Jtyy96LH7Nr3sXcj59+2ueH9vFEPSHs+NfTt6WMPFnmNODwzM8",
-	"DfRD7DZiNowwmkTl2VXmFzb/EHaRxtws+uD3L2bd9vlKnGUs0ICCM3VgqzdUF+s7uiTzPmznyjua4Mtm",
-	"wLnnyc9w9Pn/T9fV8zYPAuG/gt7Zkd4hU7q1S4dGlZqhUwdqqIPkcBbgWB3y3yvuwD4CGRMpDx93EO7r",
-	"ubJJAINJHv4G/TK739YodDwBEXLJ845fED01JqF5hswv19YAz8YqajZ3988aID2xGRi3DWuoNxiM5Ytd",
-	"vQR8QqWjuIVzhOvmsDtUuSNd9uHxShviWn1EicqGZzdF23gbzQ/ZF/cbIhMpi8e0cWOH9qKIoabWhxQ2",
-	"mK0J/iCA6qY64dG4dTrMzuJnDGQy6FxMUGO+ZK4B37Fy4NWkQUGcYYn7Qd7Dc5HwmvC3l1J7P3gWRETc",
-	"bpZuU0IZZW2H3D3tIhQUQk91mvUI71PAFolMcjx0TUOgvA0/LzmOXQN+0nT8PE3gAsv5VcDlNTzQ4Q/d",
-	"azMFPGqn4wkjWUZpxxczyKCX+Nxs/Zxi8lRp1YNTucd5svCMzwc1+yyIUajQJZUIz0vsVy1HND2VuEIv",
-	"v+dRul+u2TrI1g4TGYtGvinsI4kW7G6n9AWexP7/XkCOhpVq9+/2dfsLAAD//w==",
+	"7P3rchs58ieAvgqCuxHdPUNJlHxrSx9OqGV5Wtu2pZHk7v9O04cEq0ASoyJQDaBEc3wcsc+yL7Hf91H2",
+	"SU4gE6gLWUVWlaiLZ3qiYyyJxcItM5HXX37pBHIWS8GE0Z3DL52YKjpjhin47XhsmLI/hEwHiseGS9E5",
+	"7AxjOmG7gn02QyLHxEwZsX8hIzaWih3BH6SZMkWy15FZog0ZMfhQ0xnrdDvcvuyPhKlFp9sR9m+HHQpD",
+	"djs6mLIZtWPP6Od3TEzMtHP4vNfrdmJqDFP2q//f3493/kF3/tXbeT3Y+fRlv/u81/v63zvdjlnE9l3a",
+	"KC4mna9fu51jfT5eXcj1lJGZnDFhiJlSQ7gmVN+wkNCRTMwREXJO5lMmCB1pJkzVlO278zMeSzWjpnPY",
+	"CalhO4bDYkvmlJgpE4YH1E7nLLRfhffH1Exzr19+rNtR7I+EKxZ2Do1KWH7o/67YuHPY+W972bHu4ad6",
+	"b2W8pUlIVWcO8NQWpgDvsTM4mdIoYmLCKkcPck+0HTk/CowacSZM9ZD+49bj+RfYwd6wiN8ytagcLswe",
+	"aDtgbgwc8pYHbM2A7uP2w7kX2MFOhZJRNFu3oSz/SNtBC+PAwLdrx7y943C32UhnIZvF0jARLH5hi1VR",
+	"8lHwPxJGYqZIYClNESpComRinEC0Mo/csAWhQs+tQLR/HHOlDZGJCSQICfaZzuLIzv1FsD8+oK96O5Gc",
+	"cLGz72XPlNEQBKRbY25eO3Zibde6tD5YstCGRtF66cSLD7Uevvia5eEvlJQl8nvYT3q9Z0Ei+Gcy0/AL",
+	"28W/jahmL58nKiKaTwQ1iWL4+ZDIW6bI0Iq0iIUTpvbslJk2e7f7/b4Ykven1z+fvyFD+MWu1v3ohjki",
+	"L3tEE8bhhpvTRdXRHKcj7OTXsoOLWbdTuSvv4GDpyuvtvP70Zf/Z135/d/n6O6i8/n4Rci6OzeoO/mav",
+	"vSkNCROGKRYCVeKkyWhhfxN1r8EbN0aLm/Adn/GSyV3KubYKBgX1omLYCL6bHzRkY5pEpnO4b9WFGf3M",
+	"Z8msc/gCfuMCf9tP58GFYROmYCLv+UStp/dZ7om2xJ4fBUcVF1JzXPXyJuSoyD+EezJX3DDUW8yUa6IY",
+	"DVHL0ozVoMn3XKRvrFK4yomve1BFZ+cqLFMY33DFAjdO2RlKFS4pfekZwpusZBT21H7vUPgN/vipbAYX",
+	"XuP8AK8uPUOB6me7wysOAENOpai+aWP3aevx3PdhpETFUrMyNgZeBRpgikRS3ugjolhgdzYkc26m6ecV",
+	"ZxC7d1dSAnKP/32/bPMvWSDX6jkqe6DtfuTGgCGTqHrvFX7Yeij8uh3makrtKitH0unnbQfLRrDjfRR8",
+	"vMkwSArPtB23OBKMrVm1JZDgh61Hw6/bYX5lavMab4sPtR12aayvdnx36/8kQ87A2j2dxQY0u0AKY++5",
+	"wy8dGseR+97ePzXK55rKI7wNRiry6gdpplxMiJFE08URoYIw+yyRo3+yAI3QIGCxsbexlLsdnKyOpdA4",
+	"0ePAXxUbZpqqk1+8LqytDGW3ZtCj+6OD4Fn4nL0Yv5y8mv7IX/+zd7MfHcysXNWGmkQ7hrUipPO1tokH",
+	"k7tk2orvkuWDxjFigVWH5Zhwc5jKqS5JRDClYsJCIhVRbJxoHPpCyVHEZmuWHOMTfy1ZeiBDICUa8RAe",
+	"Howpj5ilJqaUVHZP0qcykWcnbiiPrIqg7UmQSIpJp9uJpVUZVOewswdf+vopJSZLx51n4/2gF744oK9G",
+	"r5+zHvgG3H6CA8NwAyr+NQhk+J499BmNrLoE83Ki1a9K761OvvaB+L0rOYtjArds6sRR0shARl1y+faE",
+	"vH7+4lUHhPo40TS6T3JTjGopTvAErt5fDU7Oz9+9Of/tAzC8RkVgTrnhcACKGbUA39RV5/Dl8wK5piRT",
+	"9zbBxZVsziW+y6rB9h7pokGX8kM6hGPJQCbCHAcB0/oSDxW2KQxBwaLRhZIxUwZkzZhGmnU7ce5PXzKX",
+	"Q23PQrfDxmOrWN2yc7HRYKeGdbzcQwn6e97NkX9VplmhTLJDFfi62coyYqhlb+vO1yJJbDrC9MmvS7SR",
+	"M0C4MC+fd3IGQG/VAMgI6Uuqb6YH3u2kwglIEAmtVAfN77B7YzfbhIrNlarhrt5wEeZnimfZ6XboBP/V",
+	"C23YrAPfu+WoYfNZLBV6WO1WRpyKgJWsAlZo375+dTAHfLZ0WWH4s4xCptpxRGPq7nZiprSl0nENxmeK",
+	"2cXj7cpD+GUT71kmV4uVfciGzb+sBlOFIej37fZHJLNRmbl1Zq8nQfEtxLJAl4zYhAth9Q4wBv7a6RYd",
+	"65uV+/x63cilS5oxEVrNud2aRlRzfT6G89ykMTN7G+EJBsGyvVIwXL///XjnH5++HHz9//X7f/mhxHbN",
+	"HdVbJWd1yS390rVs9hVYKzdspusYIafwHfvtGf18ht86wCNzv2UnRpWiC/so1zphYX3WidiERj/Z7W+y",
+	"8ZnE3LSIK3zya7djmG64AdeWkArLf7Fh9eZfm957zWfsH1LAKm6Z0qXeF6ujCfbZEPtgzpm034P/5e6T",
+	"g1KHUp5p/CBArTDDbu56cGRROIdlqvRbV8p3wpndOSZ4seS+oTv/+vTl2dfB772d13Tn9tOXg5dfvx/8",
+	"vr/z+hO6dnrd/R+//vD/KWWQ4zgu35+IakPMXBKqMLwHaqwi2lAR0kgKRmgc65wTh49u1GAmRzwCR9Xo",
+	"hi0G2dPwp4GZ69J76djYPbjgop18ibm4kBEPFr9mR77mVPfLtIRbLtGVW+6IEZJcnH0gc6qJZia37Iuz",
+	"D4OL83dnJ/+z04Vf3p9dvT++Pvl5sxqxMu1SEigE+BpuDC2JRjaLJnazQF3taFwH1O6A+6NIlZn0gW6H",
+	"RpGcwzYqGUWozwQM1LCQiUUplbRROdnnmCumy93kTABpJ5opH8qecEHohNr/Ny4IrvVcKjuxOo7vbkfC",
+	"++uLwuKen+Psvq4Kv/bKs9fu138Hbfs7K9uBjDdf8vCQfZppzVPVrng852i/ukfQHQ5xMyJjJlh4RKSI",
+	"Fqj54BqJJ6qVM5lTfotK1bpp/YZPLbNpSsrpXm5S/Eu4rlqAm8+iILtXRHe54C6jmtbCwWcJNArzd1Nr",
+	"Zd3XfrHPwC2vb1iIKtWqXULFTe6Dqst2NWPB2yr2+xuOorEtdvf9CXPx+npxdy8QWYgSq57IKQi5el8Z",
+	"J1H0URgelTIeJYZZo5KqBQjAQIbsENiRiRA9fJrYVxDk97qyka9En5vEj7dIcHKjWD6/AtMzCwPViudU",
+	"kzIID6N4YFiY+3wkZcQoCHw9pQo/W1XHEsHRiSwwB8teWd/pbIvzr1lxd1BQNq1imuiYCXR8IM2EpRdt",
+	"9lyZLnRIFAOHQziIpDZdEnMxGEUyuGFhFwhnYOllgLYKkYrYHVNyxjUbwKthD9aN24SSjeKTSZnFDE5p",
+	"bkBnG8lEhGS0OISd6xKaGDnQM90laey3S3wgy328/3wQ0oXuEhcHsitJ2aKzSblbL6tyRkKOLArcv1Gc",
+	"bbpYaGLudrFI9Y431sVTnaep8iPVqtaztKf4yo0bcynnjyrqV+XzA8l0rrT5qJuNU7gIakrx0C7eLFaD",
+	"fTUE/sojTWS6tUqbLhAMC63PSiUrNU40cHPkMmFcVgxRjIJ3nIQ8rHivrFJbqSFu2E6pFxbF5zupTZOV",
+	"bLpAFLuVNxVCu/x98HyTKeh8yLw4yE8LMp/yYGpFrk+HA+W8eGfBVVb66mb3Vrbc8hsMgjaemRvecPdx",
+	"N618lqQR+Tqx9W4nud3sul+9dNLQvrt9Wl07JzSKNt02AY1a3Db2zVfpwa/qPeNEmSnEUg2ZyLzfxQdr",
+	"0jAt+g64jqkJpj62w5Sh3FpucUQD+GMaJkYaraCfE6rUgovJKQi6lrE/9w4fX6gbhuim38TRl/b95Ypb",
+	"vzR5/lP2I9kd7Hz6y3oHedtYY3Gm3ZVFbw6XnOT9S03u7CD1s5TofQEVZMRIKAUjApwCqT6SUZCOpQt1",
+	"aQY/3EoOIZ4xjaIRDW5gQSJgUSmRLHto7DHMYvSCr/eS+CffsbGp8fQWvHglGg6NovMxpEk00nU+dVdv",
+	"PLvLabHFSCaGGGm3H+7WrmVe9plrowlUgmDWGp9M/UXR6XY+70zkjlt6iXoVKEZNM9nr0+/r5thvxcNY",
+	"b2oTxcMzEfKAlZDviQwZCagK0eDGqJz26RxmLknAokjbHab6hoylyueY/77/qnvQe/YpR++rBJULOOUj",
+	"Lgcl8aawUQ1Gc23uGDmh4CaWSlnZYLVH/3MZ+82soP9QES69SPQ0v4GQmTWV86PM42tfqC1tcmEk/JnG",
+	"cSFf//mPz14f7Jed4KyGG/a9c8DK8TjighXk3NKR+49cOgqmheH0Qz7hRldO30zZrLAAsLepCmsuxKup",
+	"m/ON7GNXhsV/+qLv5ouuF1xNSSKLsOoE7sxGwhvih6si+7epi26g/LVieyxVF00f9DQJ6Z4oXCaHhHrL",
+	"pmspjQpSuFmWJTmOb+ceM6VZyMKfFg0lSvpV3fCLzRTsZVcDqIirVXqpPl3p3wHRUFS0MWaQ3WH5SyOn",
+	"NizpBd1UxVmrNm1UzKetFPMl+lthCbeaQ+LcfP/3/5BM+XZkAglKxEh5g6G0RE8t0Vy9v7KPI+sc9oWX",
+	"XFbAgUD+v/+HJMLd33QUOUmYvtCp/mCzo+pGpOoLq7QRq7XZ72NivDYQvx5zQaPdvsiZD276yyYDzgls",
+	"h9z49ihiO7yPT3L4YUY/D3KHl1mmqDPCjxnhl9sZU6qaa74zq1xvvn4Egzt8zFiWUF/pfvEbE7JYam4G",
+	"UxbhYvFXxSJGvb0FxtSMCTMYs6pEM6rLQukQWxizCvcGZuXV16TKE9fc9hReWMpBkFt3jBroA6R1NtYt",
+	"1+R1rgs/5qtgc2Lh2ZJYiIre4XIpAK/6ZYlEuAj5LQ8TGnW6nX9KDpst1YQKrqmrCDIq0SDCwluupSon",
+	"/kgGN03T49C324I67DdLt0uG7MQqTA/tMgY1vkQZZFFE9rGK1Kp7ijESTKmiAZTcMxpMO6vafV4t9sr9",
+	"PqS9LKv0bWycZSGhIdlJ2n+qub+5erjqAsTLpVVurpMG61nFnf1xYPgtxVzoNq6eu1voX9fM7rHm1PDc",
+	"y6Rx1aa39Kg5ispLtYNmSa7wivJZRRELzIliEN2gUctUNB8V2Hq5byFzDEZZswwWZgtpusmFL1a6Vepk",
+	"NWTgBe3EznxKC56BNLbsfHZmkGZnbSTHAhoDvHijbLDGs2EZPkE7ikC//VoT5NeV2Sa3FXNyil+D8RUz",
+	"iRKFmFFVfk36aOXYqgQl4ezqnDzbf/lyZ5/QKJ7SnYOC7+HnXzorLupPXw4qFI6U+N7k3HcNVvuQ5Lkm",
+	"txAiqmhOe+sGEgwDZE8CIbC2OTP1bP/l7JkVJ8CZIPOp1Dg7yJPgYMfkDfjVFJzt3e3uqO6j9GaVjO58",
+	"h96D1xz8uSt5VkfEr5eMXcaJl3mbnORTKgSLCiHUibXSfFiDiwGN41KVrSj1VwNxIG7TZNjMUzSRDJyT",
+	"jsqPyITf2k8EEdLhRQVUs2JlysGLlxtubSffnTOu3p7nqn+qdru4iqWdXrpRittdKC3a5r3kriJ/duup",
+	"+d7zcX7Desyc8tA+J8eX+6zeFj++7O0TK/QKF8VB7+DlTu/ZTm9/WTYWqWe/TJt6/nUHfzjIfli9YYpn",
+	"mhHbG5fi+5a6Kp5GcciAac1HETspxD6X939j+LAkXrzKpgWDfFU5kzMecKzWXflw6qr2XCVbw9kVyunW",
+	"k/TKQN21m1RKO+1u/yBNVFjrlcGnihKzIpkFIkhszuDuDhmZYxlmahDNdC5sHCd6WhGqWpOLOmNa00mN",
+	"LNOrmXYu8ZKK1tUcCCT4fBKEA/pJcyHSFIg0LWKjuPI7lk5i3eltck2H0W0L1/QbdEm2vNGb+U5Tt2dJ",
+	"wtVy7k3mdnTfKd+aWx60SXW4bRr/pqlP403i0juWJLGDpXDvJqMF4UazaEzGSs4wyGVHIFJ0Sa932OuR",
+	"j9cnpUPldRFd7vWNIghb6i6x0kEbdHB1PYyN1UN9Qle3Re7opZyXSa0RFyEXk5I5HWtIYpdzQbRRjM6I",
+	"wbD6lM2Kc6w7n5+lNj/heKXiHVz9ZbvTYiwXNygbRoqwAnXqXBC08MrTJZrXKmShE6SvErknkjENTKIq",
+	"kuBmMmTlfgYZKHqVcFN+lyk24RrAzZolUKaAHmU6LiBWefAtVwKppzwGLNGcrCx5L9rNzeaC36nYOc1U",
+	"lQfGTiluNlgWCl0RAVjRKCBjx664s9mRkqJM4uktHXM69/wZLp3YisjIcWrGKdXyc1NwI2S3m4Mb7lUA",
+	"nnCvSjUOwUIn+++gUedm3NI9qW+CVTJAXEWfYjTGCt6UskaLZQ385YteryG4AAxcvaaWWBJ/JNwsPurw",
+	"PReyJAno4xUJAAS5W5I64uuDX/d6r/Zfvz548fzV897r1/ubskpSkZX6MXQwiKOkvLI55qKpxxo5HJXF",
+	"gu7UcMs9d8ag+y3tVTrIxjNpFSB9WHSYnFTffHVdpo9v1KSrvVLdjpkqpq2lU99B4bTKFeeEvXvweBxS",
+	"9XglkcZ9tZUzbHnZa1Vyxf5opZLbIRza3cMHUltVqD8kiRbKJmoCBuaJs0gvMYOr8pBkaD/oXQ5ZwMEJ",
+	"tVJxb6nZfa3T7UwUFaaYy5LhINV3webxEWtQoFvb40Uz79GbC+rjXLiizA1+WnaLjpGmiEa+7uq91bnL",
+	"VVj/CEGcKDKG4iaTfuLLtaxhR93fAtDVNlm3K+luKydSevLOIdXu0PPurJqlEy3gpdodx7JW7Ke6ueAh",
+	"haRcuxNL1qrwSJLWXpaJITMGeeGdsgHSiGVTJqtflpAj8h19w+MdhL2g0U6KpAhDtBfPS/Dz9SHkHyyN",
+	"f8tevaeCjgfF285VWLhA4AMPY+p/V+yfvp57y0G87FRdKP4xIC4emgytybwRmuDk8vhuBFNRJ1pYv0YP",
+	"oBSMuIzPdp453ItlN9Uq2fkaxHaEVOxEUZOuNinDTKgWyjAcZ3MPr1Q1UHixSB6qYvIZAUuKgKJCu+Jl",
+	"qXy+PuGGjFgkxUQTI0tdgNTQUkepNlKx8IggIiKNyJizKNSQWx3weMqUYZ/NylVUVIT+qaXYvaTz9ygY",
+	"61UXpd06rEA1dMMMm89ABkGiGnoRfWePTVzqHvva7cS5RgAbkiWX4WrtZ9gaQCGqLYIo/zOF3t9CGjVI",
+	"hBSta+X+KCus8TC8JZ9ZTc+FCeu8CnzvayKQNejj2j5YWsDh3p5bYG6CuXNxg6UrK+yiY4wcBZZKldsa",
+	"SdfstkbS9Wnu2lhy14ZpHSBIOI3OapwrduhKu87UEtR59tqQNgyPtsg/COrE2zCv7Wu3oWMVJW3J7QKt",
+	"RTb2fEARMOcixKTytYkR+FS5r9YNmL6r61ZdSSfXjrSz5IesnMdnPOeo6MfSDmmfvux3f+ytoSE7ypkY",
+	"y6Yp9q7Jxqov04n/tyD9m6UP5MA4NyQhukYeGbDm0rBrN/XeE2SKG9velf/WVZif0AR7f3g1SMiBkJmh",
+	"3ul28r/qgRyP4W8DsLIEYFHGUqpBxAFXKBE6ZgEf8wq/pR+4LaaBm+66PSqubRUywP61dE8Ye5CgfqEg",
+	"qgGetC9p8kcVSQiXaSMjJuCamFG0lIQ0g5Jk2irUjixzAIbIz7Bsn36mIpS3bQG4p+7bG+1S32JrNb/H",
+	"v6F0coxGZtpwTmPKI+c5rlfYUsegkMgO9JbyCKr46poTpcsq5jQ9GPZ5W1/hN4aZns+deGgTH0AqGkXT",
+	"RfOv3KUWeU3NsZ9I2Z6udjcspOC+WAcj0+9/Ptjf6fc/vzr99NdSDeOsBATsAYKELdx0teHKViyI0u8V",
+	"i7fXehrK9qjlDTeB+pNm3DxjZirDEvigZfjw310F0qcvve6L1zXqj9LppIOULn8W08BYmd24iCPgmt+u",
+	"K1se+0zd9QHffFovYjOfJzU8eef+uaK5vwSikDZgSyJGuCBjqYJ75P508tmc/D5U7/61NI0rwAq3QHHN",
+	"ELvA5P9EQHPIqvXqWvVG2Q2B36lYSD59pikptYDgbSGXNma65cgoSzXwKVGdLnbaLMeyq0oFW5OYVZWQ",
+	"lTWlXSu3xEh+vndTCkbJ+eJaWlKF1zSNd9W/RXKp4iU3TLkNzD6b8g9kndsnVxUCX3Ev7Nppl29EVqvV",
+	"dCOwDcRaxSkG5B8ax7+umPL3lQlMpCIzh7rx75gSbA0pzUxt7NSGYNlscRxNpOJmurH3zS/5Z5vgY3Px",
+	"EyI/l3dY4BF2D7k4+0C4Jg4lunbtY8zFCaalNEJ8LWkHsnTS0G+EhUsZrzm/dJyMIh78whYVhxMnetpm",
+	"aomeXjHlL7Kt5TUbrqqOgIkUgZXGMaLxWDKHkF7tk3BDXKZOkIaQq8vSbbnDOEKvSd0piJg8iywRdPGI",
+	"GuQXbxKdD5bveFf+XiLRspTeREU+YHD18/HOwYuX/tcbthnCfOWQiju+QYVYXlx1VIQLvTkqAn7x1Eu+",
+	"tXLeRr6CMpCOX5akrFfuTq8OXrzsdDun4cGLF/uvSzW7FWCdER5LmlHczSNudF21WVZtWvbOd4WOX002",
+	"R5+PG6hD3NAK/NVrj9VlWViTEZtyl4NmDSW9Frxm+YasYQnOsAIFn2gYlShRymOmZtwMZGwGMjFodtmf",
+	"BgmApGN7otzHXAQOKML5fdktjRLAFivNB1++mGrESO22/Vo7fpLp+Es7szx4F4+8jHvfcVHYlLSt15h/",
+	"Zg4oNwbvarXZ8k4GN08sXminVKEVPuGIoZ91wxspwyov1QgI+HAIPEa4ATRHqHpi4YQpIiS0qnYtNKY0",
+	"JCyisW6gu8GbEe0xTfFJX4HtTMvIZkx5lKhyYFyhWZAYfssI7BYLiX8aZxpBd23Cy1U60Nzf4he24z+s",
+	"qBle2dxyWI+34C4qOx9Q1rghVlvWGeKryAOK5nD/rRLbYl15vb2u47u0YdBvDguCiVBnVaS1CWU73rF0",
+	"NTkSWjnz5b3yS8qOo5wB27Z/Hi3WNPPdGI4aLUqn43wdT0y2ull9e+I1N/HmaGRX7I/yNKgU3KYRZHla",
+	"T9uogwuU7jf9RqLKLdAJNWxOy9EnIgrRpPe6juLSIEM8kgGtAK0opFEvGfHYrmUslc+OYyFxz5fa3o17",
+	"eaU9tks9AO5Dn7lX+cD7/BJKPAIqlpo1Tg08H9dbtWIB47GpeL+rdWvobFibbl6WEjiZQRlmRcKgCFll",
+	"nxYmGrXIqQeu7U6kAlq7uM/5W79LIM8Y6sGlIvl+piXO31ls+aViYdu59DxJZ2RUAJ7OTneN4HuQ9iuu",
+	"nMCe9SDtwJJiLLtSNP9zmVr43rdp+5ZLWraLMecwrQCWxinv0NVaGxbXVr62XMOSdtPb/J33uUfz7bSK",
+	"0DrxdKF5QKMBRre2Cjf7YIUzKXT4PVfMpFv6mAUzbYKnranmP7dcxnud2pFRfsfrEtWmapkZn7Solnnv",
+	"ziP1vyV6muefgW+Hgv5PD7M3Udy3M+NBtTcUcz4b6vWJUlbNLceue36w/6qYnf2sBN70WfliZ+U4FWeC",
+	"wCfQG093iU6CKaF66+AVywARDgkiXXDZ8QP3NNtAzQLFTI2YRGkQwmpjDvYnS4+3s9jZP/z5/Ppi5+rn",
+	"44MXL3d+PPz7h97Lnev99xsDGdph0LiJlS7zquCIx0CUCJXk5frIeczE02nNf9a0TVObatcGLY+s5mvf",
+	"utHW8s8VDaEswXoC2mMGZZYXXa5KB2ACrSRg8SCJOx7JauDQCRAAZYDoBjVysVdbvmSqdbqs/AaWUlPM",
+	"xEXWWem+85Xa5ERupDffuufOYcpGHaZ8b7BUHSwx8VhcM30m68EKXyo/KXMm7uLca2G+Vfj1MOmwVfh5",
+	"5ON9a6MfWWQwjawVCxpWcEE+lfv1G5FaqyroFnmarbFZfJewFM1X0ZCLycBzu64DLh/48sJcliaeygb1",
+	"6jy31GrdSsZtenm7d2eRhmbxo4Y9DYF2GhXStjnlqkDwchQ0O4ZsZtX7/8Sc6Tipb8+X7ubdLjkjuBFy",
+	"DuHHiv7WdKIYtJ3KBcMblLY4N9VPbcV2/g0lk+kWV7Bme5q3p2+1Nas5G754r9STfCvTisMScNCAh03b",
+	"r2b3y6pj0X8KafNJFFlrx5dcN6/ir5ElkhYglXnSrrgIWNatAdJUyFiqEQ1Zk1YNjfuD52Lka+7Z4mTf",
+	"8s8sJA6jFGRb/fl9topseFWyAyyQItSI/It7RYwkITMp0MAW4z11Yt9zym+xvynRMDkyBpCMyih4/jap",
+	"ESiqRsJtlaJTUD62FWgpSKyyDglVZRppnSLs3y1TIQ8M0UbKkFSgRqzPMaobWUEJlwVWthPmqB3SKAy/",
+	"sisyNiwccHHoEjNGizS34sjRw8CRxyGhgsjY7HCBeelCmikXE8sU2Cq8DC+yBFcvw7T2o3c89u9gHbzk",
+	"+WpmGhdj2UnzbL3bD+o6fEC37E0XzesiplS/l4X4cI7PhKtqWBXqQaK0VMBnQ2j0PdzomfEjlR3mBVV0",
+	"xkzz5oxSjCtbFeRugrdKztY/gWGRpQqoz0GU2MumjIsgGw5uk3VZMpClnEu2OiI0k1BSMDJKeJRrSx0r",
+	"OVEAY1JPcHgAh/UKotvcDxQxarRMVMWOJYKXx49vaZTUA3qpwHiA77sBlk8mnVI3f6JrCaWFFt8s67WZ",
+	"Fp8RcIkWD6TSqHRgfUnD9ZQimDe82NJNnUt7xf1ltyOb3GrKaHUdVpGiCt5bPdO7gZRRKOdioJewpNfU",
+	"o+5++nJQUZDa7VwgnGmhrfo343/NekHX1xWbe/mw9f173wykVGhDZiGgx9qv5zvmOyc99jmPC+kluevg",
+	"G3L13lEdyZ/2+t7gOT9x5jyuav+9dEilrIWkfu8VmSss1b4qE7Ko2nhU1KIB2mvk8tTXuj3tM2mmQ1Ew",
+	"/fXHFwfk//2v/53+R56/ePlqO8ljqyHbRNxCMhFm0Gc/utqqzW7GLN3HLaab7pnbi7VteWBy7fpdNz6Z",
+	"Nl7fdqf5zR/VBgfxRbacav9wPBUt/MMXrnqzncNurqSYnGadzlZi2pQosNXTaPW+bxvhft2ojhSGKN0c",
+	"XyD6eKjiLTo81Ig58nKcnIvcbZvGK+bQNAWSywexVAZMwjkbGUVDcMzw0Y0aYA3PAEPb+b+sC3NfKDmK",
+	"GuN3BKUZq1cGUJjyLf9uacRDWHWWFVjiSTS0vOyAopNKEjqSiakotGBKuVL0encgrhhQSwqgUwcloFMQ",
+	"G60yNCNaonKdetxGRhSjIYEmHYikioVydZT2pZ4Xm1J0y119YKH7LneSGLUgdILZmuu8P6ufGW4qkrc9",
+	"gueSOw6USVQvuSaaqVvfdol9jiPKhU4TGzc6EBxuJ84hJ1LTbpx+n0q5KXfW26Dwaw8GY7wxNlLyBgyx",
+	"jOYzQbGW1kvsP+dFXR71f1ydfyDu08xpMJLhIi3qir1t9p0mzvZu2SY9H6ZfAW+eYe5jhdqeiDyqoVPd",
+	"3QGV6fKQLBlQaMWatskd+Da5nXzP2oFv+1wlxOycn1iMz83q2wvy5SZ+5+TSEh9GQGcgHMqleT4/Zgvx",
+	"l7aZM6UBBt8TeQ7BLAwzQP2kJtpQZe4ETlaWiLPqf3Rs2SDRRsZMrA3EBFSQiSRSVEdeVn3VoRQsl5ja",
+	"7QT2mnTw7rjr5QoHNFH5WNGu7jcAh0kEh86VRpIRI1ZelOsNOTugrDanIr0Ic7WbxWnqVOkgcrfbBldN",
+	"IlMni2sxmz6Jgcg5Lc+PBL/ocS1uSvcJcHS69kJKJlNDRjS4QSjxNFe5rJhGNXRS+eSsOqUkd/TOdDvJ",
+	"bYVXWnEqyiKnkZx3CUTBu9CVvIvqV5dYvrFHYW8buytzt3X5+pT1F2bq+7lBHc4VYWRb6DhtjUC9cnvX",
+	"oC2Mg1oAeH+a1SPlcP67hIrQSibFCLBN5+F73BdGyOlGMhFhlyimkxliPfkWVBs7KDVIX/QisTizoskF",
+	"0b7iLEEMaN8Ql4ulJzhwqF8ImyTChZezlMMmqtFa3UexglM05+Jc9kKWw8c5svLzoXPs8T5AGZirTkk/",
+	"UeyWMyvrnRhPo5lBJGvVGfBlTqggezlu5456+g3fKkLQWVnQIeIqxDETGjWHjH25TtvNEsUn02LhXZol",
+	"U6gx2nIp0UUyirieXiZte3dB8uP5GHCMN1WPMWF8mlYQtGn25UO5tRCVi9Hd+l+pr9rbXTuF76y6EGZc",
+	"eBTrEn8CgP/XR4eOCmA/dfdY1QM/x6dqp37Y57PED8N0ww27tjRW2K4XG3bL/GvTe6/5jP1Dosf4Nh85",
+	"HdMkMvDSzDnZyDPp9hAIFmaSd+c6cimcz2p4G7eonPn01GPXthKQ91z12rzc5EHbwWo4203fgadqU3e6",
+	"IE/ia4ODuYQlGGajsM3Ou22nxCDxDf9Kmst+poEhhn02mdKi+UQs9xl53nv9suC6PijTJ9K+ANUFXsXX",
+	"HvRK+5f0dl4Pdj592e8e9Ho1MKfTJeanULWbOYzFVO+JBdTSBZb3AA+x3FmU6Om1vGEtD0JnA681wnNz",
+	"BEDYG7YcRVg5jIYQ7cvXvhvND1a2c5d03qZ5me/KtdwxvEXVUa4hUcTouMR77WAMuSBT9pmGLOCzfP/S",
+	"fPF61i9s48w2dOjyvaDe80BJXTsn9NtvqtXtJAkPa5ZbwaPbabrlNnq19Zaji1LqzdlJ2wsHNraFXWBw",
+	"xRi+dNuFWX5zkRY2g4XuEB4r7N5qlIT8izKgyJoAU/i2ir2s9GldMUb2bvf37Jns4S29Y+1VXQhzXL2/",
+	"Gpycn797c/7bh/UZX8c7/8DmA8+6LyvaWWXTadHPKmisQswYFS5hqkaYJHt+/U7ee/rO0i61T97BF7Xj",
+	"oaxN0nLUz25WlwhpCCXamyPdrfemcBMoX1eKhdTkekvQZXNV7t4Vma0e0ChaW67/48vnhQyIUmCRNZBX",
+	"2OIbnGruKdDlphTy2eUtU5CtXtzVfTdk61YvbZpk5qGzCkrNygmjGlg+8jLG1hpa2byMUjyu5X1q9soc",
+	"uFZqU3YEM3OpbnI+Gwdi3emmn5X3echgslKKOdiQMFPEzyoo3RU693/7K6lYjV6DBBVRbchYJgpSFcBV",
+	"HkV6l0ASRiiZBsYec1MgTq4JnwjXmjVVxLMO0n8kDJsdOtScvL9dMboKEpVmiWRI8jk4HR9YyoBpIRcT",
+	"wxueS+2XE73AJnr4x803ZcaTazPsnIC5TE3Qe4YQn62FlittOZJ6D7ODkSqeUtFsE2p2EnEbolt5MdB4",
+	"bnL/5Xd/0/Xn375u2m2vQPx204mvtGFd6/9aWY4btGI9GGr4EzztCYOnrSr3ik+4oNEguU3R3+8XEA3J",
+	"pE5nzPTJf0cgNb+8bwxH7WHQ0NrSyL8filpuL2oS1KY8bsWCFnncGdBBqe4GSYjqO+xsJGP6R2J3133l",
+	"iAhm7QYKiYEEgthZARB1Pf9LLIpS5fJT9uPu4HDHTvr168pJQ/Xq/WtJDxVJ2LYYrE2QaZShrnTDVjkn",
+	"kDLethG0UgsuJieNK0P8N08h760iYAGfYbDCPs8dEgANAtcqeckSrDZvy0iT7A52Pv2llCpDOeMBj1iD",
+	"BdVJusOt9jl3Ks+vNRFMVo7cf5ImWixtbHfljNbRQh63q6XztGUPuTXegd7Oa9fqPvtx968gVZ5VSBXU",
+	"inwJ6lIP/bVFGUvt2GoDyzxImzXfeKkGqOKb00tyhXjWF2m/JoQOqB2Te96rGZS7S9uutfT4Ubftb46F",
+	"MGc1WdIrW+26bGfA9UutQE4uyPNlmNAXZRv+6ctB99nX73dycurLQffHrz/8pcLh1FxytGnrnX7H1E9G",
+	"UXKz2IRjtc+5dE+xyqj7Bz82K5/Ki8L08N10cqOkp1VOdhGjmp1kTT5TGGpftRRRg4UKI2Zoqdl1yWby",
+	"lvlO8Q/UIL5No/c1Tds3NWq/RK0cihLbrVGw+UXDCs1l9IjsDeVT/Faa9N+53X6TFvuXLkr4eJWSaZxy",
+	"yZP/vCm/u9dUrNLp7EtWZhS5blaaCMZC7BQVMUMoQiBwQQBcyuxi7m94iKmX3WJi7xH0ZWJGEyFHMlwQ",
+	"KJjzwsIl0NrbMIqgWiJkYpE5LsqlhklUS50rkCJM8xZSr9ENYE/amwZyi+mMTirGBqfhbf2MwzKfI369",
+	"m5tL+bl4fLm7hhUzxAiNJo+MGBaUOfpPAZZcyjLUxWZ1ZnZxSs64ZnUMq+pYYhKxu6XEruLzBeWQ48/2",
+	"X77c2Sc0iqd05wDKRv4CVGkN9wXJ6sofFOvobkmx6zJfnyisUjHZthRB7eGzaje2uMQk2VUT266S/Mtu",
+	"Czea2IVDIQMXhJcCxN3WbkCZpsbepubAXZNkuwXeqWJHR13tovsbwqeZKVoeO2Xp2FkKzFKn0PWJDpjj",
+	"cFCZApP23qujkACwVpFQ1jpMSiIb1WXvS8ftVl51KGdLkCs//7Jz8PZ4Z38587QsJ+iT+3cHrKQqP6Id",
+	"ZBbTxidPYeJlLmkMDs1cM/o5/L+MzY5MDJnLJAoJE6HVBNhMk6mMQqsNkJlUUPktSMRnFT0o7xNuDDfB",
+	"AxestLqNDQvPkxLVyNpk2q4SQ/v2OWJX6iBGZ9Jl3ZY0SW/ZzLaJmDTS0KgiKcGfIBmltyCRY5LXihvs",
+	"3LUdaXPY2Es3B5W2DJCW7nM3I7B0Fevw0+ySnxiAHeg4/wnYdblbdrVUEK4jghDIumvVBkDRtZaEYrFU",
+	"QIBAcsAvHtq4S7jAJdivQ1ArWpCIO6zQLBvG6az+vdCMNP1iucngy2XKK20h2d/ZOvZUqdWLAMXUoxt/",
+	"p3NaYxZuyNhmCk6MQf5PqWc8cywPMNkU8Ej5KIKKxfSDsolfeaz9MiQXQPrVgAo9owsSyl3iA2wDu3eH",
+	"qLUBwA2WtRooa4V9NZJMrDG3XMfpIU38IscJpOgVXpyDlCudNKOziLVtAcsEHUXlsN3LF6l7soxA0/Kt",
+	"1aJmqUjMZBy1iuS96G3WBa6YSbEd7+hSaVKnl1l8devaquFIt9MvycOVLuuoa6zEK6zovVtxD4J8byYg",
+	"fG7NNDZFn/VUtYg+X015PGsdSMxaRjbwNOfRjzZ3yblMH6+A9D8r9q6scKBdPVThU7eDKUHrz2qm25yV",
+	"ocoUfXMtPU/5JK4s95UmRuYvN/w1ZGNIERNSlF9o6KS5S1BwUCMq2NQ9y0ugLI7DUDGtfbANZSooz5Gc",
+	"aMLFEdFG2guXiUAtXJ5rfjkvlivsVhb3lu6MD3erspjb4K0qPqNq8RYA9PM+tAKyoUumKjufRwNsVStx",
+	"mfWnV3h6e212yzqAFTe1VGBYZjtN4R8ez/GeB02qV8+UtRdbX8cU6mAQR4k+JBRxebL6UiYAnc8j7C8V",
+	"N+X7l40jhJLKiREkKsSeKCjjYTiwb0NdkMYxwsdpQgWUdKIvn0aK0XCxrGXjC/0rSultFWOp3n4ttz1b",
+	"v2t8hJ0P8xuy2jitHLlEz7TV6xFVBE1f4GKrdlslbyoFVpTxDITKqsm5zfDD+8NzuaWftgB7u8RBLjNl",
+	"hYYruSVtNvp4zHK3fnfLNVbFj5tshU8ZfLydSPsFZRaiWw+WDehBEk8UDSsujSkVoV3BRhU+1asefvf9",
+	"IktPIdExE3qLISvvLhi42JW9/LJCliwwNdB26IrbuH6I6tqDJl54zMQHT2J+gF6B1qL/6J3jS55N++cU",
+	"lk8C1I7r7kfS7n7ESJmGihAoC2JIdA4toHiom7SAinNbvRRM45OpIcGUKhoYpnRni4n70MMw87ZXoJJK",
+	"lQGB4kXt+nqh78W+44hw4XOiceMo+pPslZ4VVa0pHUsvGQjobT81f4Wo2zHnjGvNxeT4jiS+0lG59K2l",
+	"6+Az9pazKCxqPrkCrZKaLV+JWSpvU7Cb1SDy8YfjLOBXKNM+1pzuXXExobFUbGOhNphdmRX71z2wY6ta",
+	"dNgZRVywZbRYpw+i1dcpCv3USOg47SMFYE+hYwuIagUhtYqIli83Smty7CultUNcwW4uRrcl6NqayLTX",
+	"igpNocPaE0Onzc3s20OoXZr8w2tOBaL8pVSPB2RQ18vLKvG02OauU8dLst7PsaX2hB6SpeyNOFe9fnWl",
+	"YcBcbWoFli6PGGKFMk2kWErDSmEtU8DdiI0NoZGTbz55086AhcXSYTqyiqmocnW08q9I1yfxkoqbkhSJ",
+	"BtWROVdLc6RZ3weulidl9RL30ZntIMHCV3LUUxP3504um7Vdecq8OHmA1qUpl0mWj78WUI5R7ucgyY1M",
+	"gumAI70FzP3ExYSpWHG8sOJ4EIPrrNId+jF33TTtFLucDehcsElsT2tgd2fg/jSjIqHRIKKmwhnyOEWM",
+	"d4fcTBMhx2Pm4QAyaNl1XRdz93wNEiw83E6bzb3jz1rTGkear9d8zEMtvrP+IW+K6iSCt4jq5AZoW82n",
+	"S1vgu+i4pTD/80gCvkzIRtwgQnE9P2oTN46XTe9oacOLtG1dDE1fiByPyYiNJUJcW2Ug4/xVtHptqAhB",
+	"UTi74ySzN50nxorXEjXvzGBzvREjKILD3FQDKgC7B5B7Sia7yZ0Fx1ZKcbo5pnKLsikHB13aJjYrjVpN",
+	"pAWPV+qzqadPYHvnev2Hz1x/ae/AbtCUY+rQYpetnVYlVA0LorRLNCnf0O2EslYLpNxBpaeZm0e6fVU0",
+	"1grWpc1ts53Fr5fSmqk3uab195aDN6qD1/wuS4p2dpbenOyAk38LD7dK03MpaOhJLDHrfoPk1ym9ZWSG",
+	"uRJHxEzZgoQS8J/Qn5hPu9yYn76dk13J/Ru5fHLcuarzXrmOny1dx7qYEFN++3oWLsIygkTXLEgUN4uB",
+	"HI95AH/C1DoEu2KTYj578aVXxlWK3BspFs2l0ixbqV07qwDOXhseRdgPpm527XnMRNFJUkYHBS22vsAu",
+	"aLNl7932veZM7BPve2tv6aMzvbL1jg+cu3ZCWBaddq0XpbpNjuOXvCqa+DaUNYtdqDbNbfd/s0vfOZvY",
+	"PTKG6/2yNZUjhzlcCngFOH5wD5KxFUR1+g02oOmnqPLk74bSmyDfe+sBdJkWTce2DTTWuEPuHSB0mAiP",
+	"bymP6ChizdpqbRdNJ8bm1hucBbcrfdjWLXapa1ulu2C5G/C13KSN5t98MmXBzZOA7mtD7g9HbKtnXje/",
+	"8X5OfemteTKoffabHEa3atzCYfSr5AE7oVHU2E8URTVUKXzq3kAbdSxvmPD9YbcgQdtLt20DfoHzrmXa",
+	"RG3R4g//iYWc03l9ewHnwtQbCmoHS9zkaszYsDR2ipFSn/zpchxWX9K6m49lvCv2R3mriqyMosmKChjr",
+	"W9RHMejbZCY+hFomJ6y1PqeLKvumyvTJ3YB3OC9Ew2zkzsmFstcCtG/EXa98oCrVoF5P1DWrrRGuTqXl",
+	"NrXKEjEd0fdc6wrnvjXO8WQIBFKxANzlcVYGIOo0nKJRlAd+mNnTrEL6TkTAlKG8kbevabvVOeXmfYkp",
+	"/FbJGXGHQYzE7XDZWVtj5Up/dlXfrYw2ygT2bwjUc5LmaTWtWnNZXXVK0NIn29l+jY9pSk0hlsdm8SBt",
+	"h6+ZgXyFuVQ1dIvcMnOJFDBCfi0VO3zbODSA/p7Nqz33z6WAAo1QUZZWmY6avax0RalO0aBD729ZPQxV",
+	"6DCnwmcbQwdcQKTCtKVlE+4i15WqpCWDnBDqKtG4Jr6v0hGJuRCpo5AEidLl+WRjJWfVQzhle8yVNkTJ",
+	"eTYQqkUljeGWO1StpWuTT4Dd1MQRHwQ4iI0zBhdXnQknTZyRSzSTzb6bP6hyujHTUNF5+16qLSDpmlZP",
+	"l1cVbEKV+5pFOK7sKz0SLC+FKj0W5PjijNywRZfMaMgshQ5pYqaI10TQVU8CxahhQ8jw01PArBYB2/WN",
+	"wuA2ZVTlI+ZTY+LO169fETqhnF2u7EQZeScnXJCrhTZsZtmHCnSH7mBX9dCBRx0iuJaZcjHJ58rrvqAj",
+	"QEcp5mtiz17nWYXntaELvdsXffGXv9jLnCn9l78QzURIhseJmUrF/+W6T/8EyyH9pNd7Frgtgl/YcJcc",
+	"29/IlDpUdBmxw74YjpW0RxcOyfcGZQEXQOjfaSyJUz90yRAT1NwzNI5zH/bF0KmzQ/L91fsr4lU6bb9I",
+	"k5AbqYZdMuQiACBQ+7MlSur+Dqk4nIqADXf7AuQchekBeoPV6wgkSGhCDWE0mBL8NogoKtzWsggaoFkb",
+	"SJPnvWduw84xPVQDEUBuvN79y19IChRh5bR2R4KQfoB8IMjP19cXhCkl1SGhfTFXUkxc5ylqn4+4FY1x",
+	"oqekoHV7eB8/lYNezz5w0NsH5Iy+GKJuYVeOcNtDD0FBeJjWA8P5ayQAzNsn3OySCyVHEZv1hW9iqcn3",
+	"l29PyOvnL17Z3Y7jyPl79mJ89K//1FIMf8AtBAsBd8EN1BexkkYGMiIIjTGjkZViLHQdtpDAtP09kALy",
+	"eSyZLrrESElmVCzwQSHnu30xtDs0tBuJcKdHZGg5C/5CgaxSYYr0gytkn+OIcqHtGvHc0gMKgOJJxKgS",
+	"cHTHljyATLv5B7gmRkahwysxBA22bl/Yyc2ni0Myn/Jg6rnM3qRwpl1s078UKuOaYJypa38cY2OPvsCT",
+	"2LUn582SoWUHRqHhQAoiYr8wzDeuG5Lv3enn7IahZZCTn4/fvTv98LfTwel/XZxdnr6xhHFx9mFwcf7u",
+	"7OR/ZsQRMsEpgDNT0ReezOC1gLwG6GcEwtU/7JJzzyKW27GYU3dJPvFHd/sCCiCQjPwwWP2aBqzwmDy2",
+	"JSJYebUPNtF7Rrt9IYFxoGUgplWHEhFEgNFgx9zpnoVsFkt7YyzskZ4C/ODF+dU1Hh80Mw8RX1OTYe7p",
+	"nV/YYtgl+9Y8OHjxoi9uOQDGkOOrk7OzXFFUlySC/5FAYb0nETslJRPDdomV49pOzYpEgHbpC8+xmbLi",
+	"csu7VvBQscDKF7DOuhkMzpTRkKm+KEwT0G0XLDwkRiVsCMkNMJZVgzXhIgcvWJxNX8CbfRmyN4dSyXZw",
+	"QIY8G2lwwxYDxazoGbrNvWQ0JAuZQHNIMlfcMJ3tMvyevg4uEJzGjtc9hl1HYdDfAZq82stD2dcWgPS5",
+	"sQvJv+I9F9lriLXzNEniPgAlzqW76FJ+wlfOZMiilP5EOrUXvWd9MYyV/CdmxA9GbMpFONx1C4Evl63D",
+	"rj+bhduUd1wbe21SBbusmdmx0ii0K0PF1mq72iED4Xe9LAb92KD86IuMPGLfNs9OpUu0tIKJ61wbM8wr",
+	"JYkIWbZie+KwhL6Ap1kwla4tAXoI7cZmWj6KFdDtiSvvQkLEh936LgA/gkYkpIba04YwiIPt0bBsvNq4",
+	"IJR8vHwHG27/nDYdRLdvX3w//OuPLw7I//tf/zv9j+wfPHtuxZVlcU2GvzNFNQs/DbFywhP3EpYF1X0R",
+	"Mm2UXNiNttJSd4lH3cUjdzHH/Az9hFxPOCd6csKlL3wm5ITfMtTqUDNxkzj7ifxidUO4HlgUacQtCqgK",
+	"7e1tfOVfX/iM+x9Q7XI74dAGUleEnQbomdwgnUqQuIrFjFoKFyAAjOfiJXnlKk7sjSLA0OIGNBsM9I8Y",
+	"6qYpnc44qig/ydAyWRLb4V4+J7/wn1DoUHICKpvZwVAO+T6YJuLGGmrwFS/JyPP9/R+OyH6v51cCgmcc",
+	"Qf1oJhe7OLFY2o0CqpWJMCw86ovhJTUMprRzARhoeB1lfx4SwwAQmZE/Emlolzw/eI2kTN1dbq0uPF6r",
+	"qDx79uy1ncXH65Nd8j+uzj8AthidseiEaoZy0uOeoArEheYh6wunServUqa/YSzOyVHXl0YLesMGAdVs",
+	"tw/JLdxAgWJmH+QQRQ87+7u93R6miDBBY9457Dzb7e0+A7e9mYIdshey273AKgSAosRKIkqXMmL6kHht",
+	"uktQY+4Sr+l2iVvAEQnZTIKesAslg+6iPgs7h52/MXMC42Qg1zCDg17PwTQb31Y7p+r901loWefn9QlK",
+	"dgAwcsrRXLEAzBWSlr8rndye00jRhEtmM6oW7lWaz5IIEpW9IUwn2lW7dD5hr+w6O+l3ML9x5NirCBLU",
+	"/yPLY3Oqwop9vcrvK/DCTzJc1NjStMD1S0fIeeewc9A7eLnTe7bT27/uvT486B32ev8odt2uufeZlWxV",
+	"hK+PeeCEWn2UcLOFk38vb1Hh23D8X7vIVlyM5OctsxW5tgYGxzvVXoPgSXY1+RR79QVUWNlrL+RSNjyD",
+	"ed3jqcAAEDktOZkPbG5vHtAztsSO6U2LxsRMEme25zr/lp7SlNHITP9VeUbYHGaXXNFFyo8EfRtz57+w",
+	"nIrqG+HmiGjGyB4g6/yrdO9/hhHbbX6OYX18pCNv6nOoG7vkTM5QsWt/HM7B1Tn8/VP+cPJ5ms7u8ldc",
+	"7jxm0CwEDgR3buN5eNdujtJTK6+geVvNSxoyThTMwx0UxJ8CKcZ8klhtrOygrKrNBWb4P6mzugTYpq/d",
+	"zoves2YTGVMeQcv23zugh3Q+ZYG2TiKoz0Dbxiw/SEOUn+m90FSq+DkiAGs+LCer2/29kjTu6ks6E8u7",
+	"ZOjBasHTM0yDaUPyPdU3qcFX8HSC6xDaW9inROo546imShWwI+IxK37okiHCNTgnJBgFU2tieJFjpGMb",
+	"UJPBVhm6Ul2cVYYwNzzEBFtiZM4Jktn0w+XyX3DVAHOycEi+L7zXmergSbPM69/tPDM/wERCJhbDXfJR",
+	"RJa98xtkZwa4hsMuOpnSz2AnAP3EOwzAvNCGxWh3sc80MNECrrhC2ntfBGk7+SMyFFKwIaH6RrsUAQ+P",
+	"a6dot7zogUbQL2u7Ce4Af9Gj6Y/IGs12Qc5g01bwz6cL1LeXFK9VnEjQrB16jK4ERMse2cvZU7+wBWCi",
+	"tVbicnCTvqJ5CQ0BNDzQ/3MgCJ0QgOZ5DJ9bA2F//9nu63wJ+KHvEILAwivAfof5JMK0OD+FP/TR2U6i",
+	"1aBH90cHwbPwOXsxfjl5Nf2Rv/5n72Y/OpjVFztrEDpr6Z/7W9N0lms2ysS1Q6a5u6qDr8LL1PkpvwMv",
+	"ZcgDtN6dsx81lBWplJONy9KwSkzufVkWF1/3UjprIER/c4w2XCrEHjo91nG688F5/gZWnTEqzC45Exmy",
+	"BXrZocMQQDbPqN3AJVRraCdEuNEsGneJlaY0BFQr738EJxJjod4lV1M5F4dLfu0ynj+zMuskh5bTjN1L",
+	"cFAeVESslMHbv6xhycGr+kxZ3JpG/NjbzBG+E+7X7lb5N9c+vUQrRniuuzPusb5ZQV1vyIxSFXnRHt/X",
+	"vUjqDUxY6m7YJWegiwCEnjWOCDXgajwi86nEi29KFRpUfQGgpYXHR+CjBt91qoy72KrD+8884Xh1dPsC",
+	"LlmcAASVMZiCoSsMh1BBIIzKjQPsdFuSKk27feFZ9ezNr4PL079/9HGl44/XP59+uD47Ob4+vxx8OL8e",
+	"HJ9cn/16WsrGlzDHdw5hsC0LO2iIB+Xg0SK9jeuz5juZIfNviyGPA1+leOdbzZ7FalcCh/9YwiRSNeGR",
+	"mIsdh55c87rqQiShMB9LhCM2SURK1k7NIRk4825fvJWJIiGfcKORLwKqIHkJ4g+Y1oQ3G/jcU6VcsDm5",
+	"OPuAd5buC27SO4n5iBCGGFdI+QTGRqjgCy6+NXpeRRLrmM9i3ZX0AkFBO4ed56/29+szwQUXuFfNOWEr",
+	"V82FknLswAAqHJaWWr7TBKYH3VEgfr8gQm7DU/Y3DtHuN5Y8aYS5PlbSnlAV/jXVii7OPmyD6/B6uE3r",
+	"BWvdUJhcIOdi4Nfi03IKksHz06Fjpr7IGZ0/YBhH6iCw1uyKtYvpGooFVmNEe8bdXpjF4PRRLvA4fjjK",
+	"Li2YHVxbw8p7qy/KLy4M+I0UDycOSxS80+Dod9Z0keX7oprnL/3msuMlleI/gfctH3UOO3kyqS8FLnN0",
+	"+TQFwTH2UoLMjS4S+pYFwTvo6JpT/ordgPCC8k2BtiAJfFfTVprqsUvPwfCw9zM4DHeOUd2IjQ0ml6Az",
+	"Z3FIrt5fEUNvIJXDVR9kZt6746vrQUFhHHb7oqhSlvPdrbz5tnnO57wu93xtwEDLTWqfnEZ5KsJVddIK",
+	"74mU4TZIWqeo5xtJOgvm+RxRML4cGqbO9egCwCu8T4Qst4MyCq62dlbdlMjn/yZUW4b/Xt9vuIJW/+Ro",
+	"98rIuIR4lZw5wYzl+ZtIOPPR7X3Jlf98XRuNXnbYkeGc8lwO7/D0mk6GaeoYTXP3CBdWfI53PkjBdt5T",
+	"E0zR4+8/xzzlNKEqCwOg5aThgnvWe94XGK53aUli4fPqliYUSQHJytmLXDo5j6K+wOS8fNaTB8HND4fZ",
+	"SvapbEirk+1mycv2ww090fuCi10CSa+ALRtFIxrckLGMIjknQ53ETGn7tZ8WpVfK35hp704s1pwuH+mV",
+	"S0k0EjKWXHzEmcLdDphQfyQI3i0o1AzY5zp5bkqpuZdrEPest6kl3Aqu/zWdlNCNnwXmmWbTKFBSYT65",
+	"Iv/9Xq+kAGXjnr3nIq1EQZl0X6kp61yL13kusGLjWe95ae1kyMNcuuWW8iUytsHaKCHnR6hhWQKwSifR",
+	"UgrHIo5p6jgsq8TOXkBFgCWqteIFq14O+P72OOXOd1f51vtHONN7p7PYeIyix6awbWZBnbrbIPdyyH3R",
+	"zox2xQ1WOH5nbVs9vRPleJFaP9YECXoIqy4VZOk7I0CxkLm/cpGTzRqvOJ/7PZTjsbX/0+0tUaqc/vDW",
+	"T+7R6bFBmBg7FnWEHAhpMlCn2lqUX/S/Q4inQCvbkK6JAtdxIlLdA+qouDByiWNS38VduAOxo+rzxilV",
+	"EQeFLGSaaKtsQko0F5OKKCjeC4XanjJ2sNOAssETrKL+Uzw3EM9Hxaor0FaFxGRO3ydwG7YFs4YxBBvg",
+	"1WMsPJAxE+AvyXeBuRNJZvvZQGLzzy5ygnVgMCOJifxoSzBI7s+egdgkjWN8SqH3uJzHui5t93OujApe",
+	"MZdYRWHVeExFUCH2gh5OFA/PRMgDpodoMGTVFcQXV+ySY6y1S13RHOsiPdegITFHKAV0TVsF+Bihx4bQ",
+	"SkopFpgjcPAhNrevyXTuLU05FPMo2ABnUhmZ5UN8p0khs2oIcaRw2O0LSJIQciTDBQF/op2B+9rQpzdR",
+	"4wwWFuYirKvle6VZUMloxs1lJsy+mYswFcCHnYPe6x/3Xz173sQNhl9+JB9yY9UvM8a3kc+Q5SIi9aRZ",
+	"i9YeC+8kPqDp1I7l+oYCBKqpvQ6XSbkjwtydJ8XKlde3tiBWWWIznSEmNeih0xuHMJ3hLvngMjFlCsxD",
+	"I8iJgOL7UWL6oibDOIrJ4OX+zS/LHMdlUHe/d9jtusSjzqc8HF1ntWrv+YuXrzq59GUPBVebgbP9L03a",
+	"S9+2TVV07ZjHSMEcqprtFTeniy3w6s/UFa3AlY9X6+qN7/ECocmWx5vayMMQQmiXgHQNmAB2tSFT/JaF",
+	"6OO0Ex0peWNtx75QvtM4VKB6fGdEm3AZww4Pw8x5wMiM2dsOU/4O0+yKvsAn8QTTMg7n1iDfH/R6P7ii",
+	"ZwyB+yfRPfi897ovhuwz10ZXMDTO68S36nvEFGCq1IKLiUc7Puz8/Av0wMA/n0JIoXPYOftpBz7A9skd",
+	"LkJ+y8MEUnvTTe8cdk52Dno/7r9qci3m9+KxLkcYvDrC6iDJcnjhWqb9sGuzfH7bU/z0ThCtFWvdRjKw",
+	"Qe3d+hVfpkvdSsIWvsxKCk/yXla4VgJLEmLvi9+hr3ueFneYI8YWwuMcc/VTRBF8+3cadBCs+gmmLLhh",
+	"IYaxC/mKK/x7rDWfiJMijzS+lDNo/Efm+Ku/VXA8fFCASXIVn893eg3yqIob9WQDaWmxZkocNAC9T2M1",
+	"DYp65k+7PgGHcsYDHrF2lCuiBdzAakIF15gkNKVWYfXvLfOuBFKFb/y43wppZhvVgZyyMtJ7YUnPCkVE",
+	"8ceClDfnJzv7B736JOm35gnnuELlhqvSLTl+q+9pZu1wiPSSkBqGXRLqEyY2TWmljq3KxDD82fdg+Tao",
+	"rYy6niF1IWgH0tbFzqtXnULfCEuctSkt3ZcnS2rHYUgoQVpAa/WfkgvjpV8bitpTbCZvabQVyrq072L/",
+	"BsT1soK4GujK2U48YcllJ3kPFJXr2/LI+h8KZ38Ofl7fMmlW36r7rzfLw59/aVAAXty1b+QCriZmB2JW",
+	"+xaWIdsJqArLsgTrJsAvOzKX3fz5iuoRh4weVyuAz0PTZBZm9YwlNd5dV72SVpz4AtLyOpNVfcDlm5/I",
+	"kJ1QFX5jCYT1jRu3vuMnniQO8DY+eIVJ4mQs1ZYTxY89vkE6Ugo2hklxc6qhkinHIWmMLOMSLDbf0VOq",
+	"uJjovS/uJ7Cmct0k17FIhqRak2LfQCk01kVd4XiNifbKz/OhhfpEUfucI7Kaya04Wd/h8pHotrjhFZTr",
+	"Sta3UdNkN8oSPWA20CKuHeaBQlQ4pZ4iDBAPmF6mU73HZ1DBuokkM31kGOubANJFR1Szl8+RTS6ufjkh",
+	"Yx4xxLF92XvW+8HBjGorpvvCKipMBGoRGwdGgZVBigoNRZE3bOHK+AFQFnIBsAE/PH1EKAzggDXhrYQL",
+	"EkSMQpmUi4rskuMoIonIAuc4L6kAVf0wrb0HcA0hjQfVAXnCC67SVT951w3jcB6n0k7oe0DztPsy4OKW",
+	"RtzeQc97r4n3pP8ApR2Cm3I/LJT+D6EfHWZn3TAWezsZsS1xCWMyk4ohpM/zHwFKkGuCRwjoIn0RU2V0",
+	"aTU/PPXG0cGDO+6bcBRO9VGZGqdQxtNY28YCOoMDASBre7TbdDYj9aZBohkViVXGEgVphmN0jG1k7S/4",
+	"w6ZM+ELhhkNhyyo4uoXb6NpjTgGfINhHKaIU7mJjMnObX+sOunDYK08pD9otu+Iq2BKZHJN4utA8oCjm",
+	"uk7Thwie/UWmyJqu2BJkytwBagfLpeYhN+toZy9kAKTb4IoAmDop2IJogNX/ThOrfh/lQD6JtbSh+Ace",
+	"rPQD49j3SkdbrfKc+X5oQaKUfWXnsPPx6g32fpOqc3jQ6/WydkZh1pmqLoHBhjx12xPhv4kjHSstpiwK",
+	"ifTNi93iGwmxvTFj2yBCSkbQLnFBXGsvYIkU8rCKFN8y9u9HhmPGsLd759D+vBvqYBBHrmOSK0MDbIr6",
+	"CdOMfSPEqVjamIqMGSafBlOqJo0JUzGTKFGbNEsIzH7/Aa7MrQZjpQhd352OREDegPFbFhbdxgdNfMR2",
+	"G74R6gFtHpRAVxPRhGD0lMczt831pVnmY/MA8yoROTURPXhj4jsuHqWVMJiz6JCNPJxCuN5TfDXl8TdG",
+	"klmryWJc7CCDi4alKfbHOuCF1w2KbN1BfktE65Ps05R4hdGpSgJGvM4ZhjeyX5q4fUuwn1PXFlTbQkX3",
+	"8fXZ+YfByfmb08Ffhs7ZlXU08R2sAQFhtyI3O/NltqrNOM2t7uEFasg6h51Xvxy8f/33/zruNPLjPpKx",
+	"nO3X/bu/8onYpigOXTdDT8E5gq1FxXUKNssoeDVyMKIilCK3K49PgHdMeH4gOQV4TVD4kqL4JvFdjlRa",
+	"tjKshVi6zpXyuwx7O7Hzk8tjolmgmEkLclzxJCBwQyVxKIkBpyeCe7pJEEpmfIJ00gW/CXjzpQK4QV+U",
+	"iPUqQqLD0c0jjlNnoAcPBjSY7zT4SwHaOitjyUcJukQnwRTavOTaUJWiqrlpPimyrS83k9vOoX1mEHPR",
+	"RGguL/rRRaibUgW27k8yEdsGR/qJ+7u1iIoEaiPUuOQRWe7AjnVKN9fpCEXCbl20+eS0g6dQurn+Dr8C",
+	"H/BWqS5Xmtn0Dr/1NRjrvNkbfNhveWTSzBk5G3HXG5eK8CjfnMv15VohpXdcm1OcyAoBlTTCBvjmmYQr",
+	"DXioDIsEW+XmZVe9FrTLI/6EyEq5MSsGxFa3dx/wN0AGdHE2CJ1HMrjRBBYEFxqMRGaMVq093zm3HsXm",
+	"GgCXwK9gx9VFzPSRa+0Flo62MgSKPtjnOAJd24r2ijnZdeenk3aSXstJduhr+9WvgCBzhl866K32my6d",
+	"dda72creI6iHNXKCLSAw6plAo11oTV16rL4ld72N9E3CK+fjwdWhBw8Xk0NCUf/oLgHGdrPyqmJ7yq5v",
+	"WEN2d3erqD+3qpqpqWKxdt7OSIAolb0zvHQpGz1tbVwbVNEVr9ca3/WerBg7+7Te4K4Nbi3wn3Ow62s8",
+	"CB3g6jwIt+u3GpqDk6nq03QuGHYF38btRlUwzYW6qoNteJ3tfXFlUl/veLGlvSPHVjZC9sSCBDyeMmXY",
+	"Z1Map4Vdaa4I3dbWgVJSuPezrfJAsNvtIEpYGoF3We3UypOw/snuKTq/4+kOQ2qo69s4Y4a6X+G2Z33h",
+	"mi2OFgb70mJyzhEZRoyOIV3n6ufjnYMXL4k1Pvui97nX65Lk2QGJsPskdFc3itFZlyQvnxPFbiG3qkv2",
+	"X/rXhsvf6At7sXVJsv+S4GF0CYcvY27AsXnPAyX1ykh29vk/9gV2EcV1ke8dvpomIz7ZYSLkVPyArVnF",
+	"Qgps+2YHmcWJYdhuupK8L+n8m6fwSzpfS+S44VuCTIN+RCRPUdWU7prP6b0JE0zxYA/CQPHmdAH3xV3y",
+	"m0dKdIlfWCGm+URwMfEeF6vB+Td3fRNvTH+DJrI00hLcNQtCyZWhIqQqJL+x0VRKUEcngppEsb74fjjH",
+	"v+5Amlb6m1VDtaGzOP/H9HvDHyB7QfRF/uuu/6vvyA6e7OUu17vk0s0bnkaNFMmdKsVvGQLwL9APv0uO",
+	"BUkE5IKlmhOgOxKp4ikVrp27wJ725SXalhT8oJtslGONxjXkkByRNavjphLCsLjk2trMsn1cAuu4cpLp",
+	"noRVs8lW0H4id4Na8Qzw+5eOmy4cjJ7pdWGnH+1JBhCwD4/NSovS/ReHvYN/ICb4LQ+Zep979dX7/YNn",
+	"PgYb2y9PqQg1M3nYiJBF/Bbroj81CMriahp5xw62J/fc8Guyw+kN22JrjnkxvS/raw2geVGUF4Ve9mXS",
+	"sNCYf6O7yzdBLZZEVCBFxNAOktywhbsH+yI/GiSCGvAKHzrnyg1bYAMA+0v+2V3y/OCgL4b4Smg97/NW",
+	"SYKd7XwXbvj+BeoNipyGBy9e7L92qbrWsOYGUlfZ4jiaSMXNdLYWNuIsN4tHBY+gcdw57PDRjRrM5AgT",
+	"KmkcZ93jftzdP9jf7aXt4z6gcLngn1lEXne6nsFgeVO98+JFp9vJ74M1BnG77G5Y/qMiVJJj2zi78XYR",
+	"h533J3L+09//55tfDn6dHy9Oj/82en168tvs9F/jl2//PlI//eP1/FWkp3+f/iHnRo3evXk7f67+6/jz",
+	"P5LT5lAV+f1/JH93fgr3DVuxzRndE6yEKHCm96RZ8szkTFGqlAubvS/5Xx8l5/duzF2Y/bfqZChsQYWq",
+	"zgvPbCEsXqQgzPWVWNwHnnv7U9hFpKVqRX49NS01QlwDq+4vNZ+2kX+Ra+0PXU12ybGDC9XYE5GSKRfm",
+	"ELvS0DjG3oiRvWAJ1TdIiCKZjbBS0BqeHjTQRUZ9o1Rs5Kahby4NIXaaXqNZ87aye+od1wUyPslWff8E",
+	"nf8GlMQ9KdK+sFa4mFR60GImSI5I7k7YvxXLmsCbyosi5k4CshqWr26dng9SDkMZJDMmEEXfpBa0YZ+N",
+	"F+dgglo2pOR/XJ1/6AsJPm+SH7mL1VCYkXcWFh3pZxAVxYl1+2KGiW4fgB+6CM3XJcmtD51e8xn7euSg",
+	"QJ0RC6wG3h8omkX35J5lwr3b/X5fDFNkTDJyCp5dQhd/Y75Ca0nxzN3R359eHbx4eUiOrz7s7pM3p5dH",
+	"XmU8JC+foysBaqEialhfSOXwRP268lcMMVJmML2rcINewPSFkwlWEMCuAOAZot9QjU2VMXWsjOOxdPIi",
+	"AeTu++bwhwYArcnZiZ4+ciVlfgrrC4G3mE8WY9fcrKAyTgr47VuWKjJmgoU1ZUqFV8fu0zm+5xuk1m8j",
+	"Fe2a+TYoqeiegkwsNAK4O50oBm2PaLQ9jQqgYbP32qdnmkW3zGc7RBF0EQKhOII21LubdaDcRB9FCbrX",
+	"xiXp4qoUm0wN2ZJ3PQPWLh6VGwaVWa6XbMASqIH6BLb3xfn+FpgbCWTQRMEB+gLtZthPer1nQSL4ZzLT",
+	"8Avbxb9hyClRUc7dDp8PS7QONwmveGTzI0P4gxvAqx5Fmu+LG7Y4Ii97RBPGMT2CLqxikS3aTjZP8AFD",
+	"bcilhMgxoVkMwbW2RD6yn0H1+BytKV9NyY1D2MGUFm4I+xxzxXR5UiUMndHXA/DOm3QTn5B2sbIRjwWU",
+	"6mkhdyRVeOK5J+6eDzCV8wKcfp5ERYm3pzmnQ4fgepxsl3dx9oEIaHweMXrr0pshq+cou/IQLJ8HU6tx",
+	"WbWsL5xvCno3y4gHgOAPBwJ2jXB4CcNbLnFuQ5RqQsJ3sO7E9MWIQVsW+22AP8bx8Y0uioad0AgTRi1I",
+	"yMdja154a6Av8hnNXcxvfn929f74+uTnUvfzsTFMmzYdo1tcYFv0UsfWuLf7kvql9+uj9/k1P130Ppih",
+	"J7nv9FI75nZqVczFziiSm3so5TliOZACL2BW8ofdfJVcl0C8o9iIEFSrtMHskXdmpWn+0Pa4PEMBY04X",
+	"XPyEA35j5AnG+6kwilvy2e81aU8OK36ypFm0Abz0goYPzmVhpCRybNjd3VDW6twx8oY1EuLwBUurNyw2",
+	"RCZG85Dlss5QlEP+ESDAWe3m/fEJ6ja7lQE6a2Bew1y+LVLUTEGp6mFnHMzskeB+dsL9/7rZcc+5Ta5P",
+	"pX4vnjaZIvpH3mk+YuDKAB/anckTYCb3vmBm8dcW8Kieas9BT0fUyizMBdIzEUYmwTS74kvbVlfhq37U",
+	"TL1VcvbA8SefPP0f5BmhN8y1gv1Ok7OfyC9sQeR43MY3D2UCDxyjtCb+Oxh3Q1LUeS4N/74z7c8EGUsV",
+	"MOwlualug4u39uFjs5VikUkifGTsQYtU7Lij+y9V+TPvneo9S/APkPaOHOiyGuSYRI7PKqLNPq/qbknR",
+	"pRz+3r96A5NfywdlchjL5eJV8Jf/sN5obp1X+K2SQZ3akiWRPSCPZ2P/yecPw+eOHB6B1WcZw1Vyu6FY",
+	"E7EDhXmVXH+Kdb4yYmvqLq/hFfddTmJHqdpMMMBgFlsKCdh3AZoklo+hrHA4qIoXE/DtZi5tLZaw7UCj",
+	"29Z7mxW23evmZsOs211cyrZoNS0B1BkUopmyhS9Lrdhaj9mg976kP98FL8SrzNqgdzVFbazqAf/ej9rY",
+	"nHmfzfc/DkaEL2GHZOdY52zvBhwioxBd6dB8U7vYERcT7+uH9nzasHi3L2ojjZAVoBFqIAM8RUupQEpI",
+	"IUDen/3tEuGVLi7Pz996r7nzoWM5ymY/ugfNeEJ0+R+DE5Lu3HqYkDdQnL1VvIZ3DN2ggs0dbTuiBbVS",
+	"yHmxbUQjdoOAawtey2Hg4p9yUdpCg2ihDaPhtsHGLpS8/Ta54FtEGcs2+sFBxrB3vE8evnp/1ZbQWyPg",
+	"nLqOzqi+FFs6bxkeJydiWqDjPDWV4/5J736xcZYAccqoTbreUPfgRTmPzXlinpqndOtOFFzmnz6UP30o",
+	"GTU8ggslZeRKFwooXnrvC/xbOxCXb7e13kBoEG+7sFNofD1c4MQfWt9JYcyxb95AeRWmGd7PEwb4NRza",
+	"vMXuVDz9IMGsJaAU//xORFRGJvDmb4pOBJv7kQ878VRsCSA6vxVPv320i+ymRe+55tEIBMnC5nSWh5DU",
+	"jSmtqMw65fby+PrUQeFc/Hz+4XTw4fx68P78p7N3p8NuicLrfG1zyq3aTKYsikt8bleGKgMn9WsR9fIR",
+	"Cfh+deB8a80Grfq7nRl04buWncPOX398cUD+3//63+l/5PmLl6/srtVlp4O028QJGqf5I4fP0pPsHP74",
+	"Kodo4Vp+1WfHwsGWXPEfJFp8HiO9i23DDNaUTamY4GjbLD/fNKdjnBKUyYJ3Y04X27M0AinGXM2WrY1m",
+	"XL33Jf8rVkExl9/RiNvBPdPSJ3Nih3xQ9v21sOhH8uT0nv94sP/sm/Dj5PcLTusx/Dn3Qu51vDt5cq/j",
+	"1KE6BZUac6UNPFzluvnm6f4pOHs2SeL79vfUI00oCNjjs5gG5o6YghgSBqSE+VTCFQPdOWViMB2N9YXz",
+	"dgAkkX2HbzOedVdW0hryIVFJBGBmkM4GeBNAuzSAiDbrC9f6DdORhZzvkt+4mdrBhlSfj4fY7DAdT8h5",
+	"1xeEjNiECwCEk2NEiIDR5ogdRw2JONOEThkNK6AAoc8VbtqmxKDlRVUBx2LnrGUJWts0wK+XOH6us20w",
+	"0m07oVU+H7t1j+ryeYqenNxpVzVjxPb5Trcw0tBoO6gVUjPvz8GKwhx3zGUShcReFTkGB4ZeYfA8iW7d",
+	"u3uRvbxxc3NLbjWO+hch5+LYPBkEzXTJ69JOcluxHScfYlPoFOECPOUQvXccDtF8hHuEmD5Y202oY++L",
+	"lQNfm/QU/5VGCXMg1ZRomagAUSgR7ZGqkGStkSMpNQOIfLaQIiytHrliGUU1Vzz8jwCx9sBKNBuPWWD4",
+	"LXur5CzFXHy+09vPt0DE7AwFOESglI2Z1SpziW+3dks7h/s/1i+Cym/ak3UNQUINzfgi8wfZBWNQhLrO",
+	"c2Iz2VoheNf+DedjgEtFJ4Avt4MzJFZTcvdlRY4bjP+fIvLsatdJOzyNLUUz7LtS7a+VhOvWFmAwoJzb",
+	"F3ND5jyKfBN34E5267onTFFhxCS7vmAht9ptRA0A7S7dzUg3aR9YUA2gnMR1Vx8xKLFjNJj2hZfnu4U+",
+	"79hSD1/nAB00AndCNRaG8cr00wt85hKVzceDxRxRzfX5+A01VlkMFR1brTMIrIz/W6dbIS5fo7jED3HO",
+	"+DOAzorFQMZmIBMDc4vYhEY/2XE6h533x1d2vwHexI+mfEPaq7/tHLw93tnPY9j6I7P0wzQMZvnHigmI",
+	"uQIENBeTQRB0PnU75l8Acczp3hUXExpLZR+6bV5NnTugJyur3RwdAdYUxntfcL+/7tEZE+HMN9hpwopu",
+	"P32YGgqefVUiRwQusN/0LjmRCdT0g97NZ4z8C3Ml6cI1TnMJj3ZSJf317BRbMYk3trqPyE6QQwfEvm2e",
+	"4lonhaanr/DbFbxG3EN5xsIbdDtsdVAfpMAf6JNlKsA1xOzHzyaldDluy2VW6Q4VnW+O3Oe57IMcyXBR",
+	"dNCMFoSbI7zNiCNRBCPwjpq5865UM9RvbjbfEE+l7JKR+35vSV+Hbsj2OoEL2G95g6zf/L48WdI8Bdch",
+	"KBv19XAlA6Y1217p7W9TagBMxtAbpl15MJlhvhIVBOU7i7tZ6QUiO0PozqqE3EBOlzJN6ngv0oU8oQw1",
+	"P9YNF1UdutxHNbUOXOQv9julfkJoMppEIZlIIkW9EmIZM/Fn/fCfOXHNaPARkuLiHItXZMU5kB0ON6wD",
+	"3HnQCq1LN2jzyzOd7Z/1WSWZzZUH27486ziFdbo4++CMFG6mhJsCxhNcQn1xl7qsrIl1eWvmdaVVT4ag",
+	"/mMKq/zGPXhdFXRfdgIHY6qbGy834ZVvubbqG2SDb7GyKt3mJ19YVUXk30JdVSZhWpRVPTFF4d7J7tGL",
+	"qqw9YC91vffFGmtf977wO7dmvYTQRK4HiRWlLBp3CfscsBj7GyLcqs9LKIJSAhiELm27c+3mu8kQ/s3D",
+	"GfKQWNMoraCKqZmuGKjtclr8XKos1jOjc537igPz9sPm2kH/abM9YK9jyB/DaBmEu6Y0huYExEjw+8BH",
+	"XSKjkGmDWYzVtlyu98n2vFMf2Dwduol76To/mS16mNrRd7XH6dJ3S3mM8kQ39J+emIfh6hxNPpA3ptjj",
+	"X2PYA8wTq8tP5RxRdAD4uJqxE5FPnc79dkeDfjilIrR6RNp2CdOXIoCoAETpXN9f+yDJdyDw3/YtCJBH",
+	"XfsBa+kUkVDdB9hxaKmh5plr3VkAhk6dSODiJlwf5ZqU9YX3LNiR8p4Fn/Ntx6BxXF5yt8aB8FG0zwH/",
+	"KB6xnsGfR+ew8/7048nZ3998TpF703Osb1X97F73SJZVbisf3LEA9XwenjVJnVVF7tigBa9l2pCN7Tk1",
+	"5tg3lEcL14IPuQMzeMr8q2/sGE+MmL8NJ+tFAgJHjsebzli77OKax+i1rrV9iqGlg/pO94WyJ8jSLBG4",
+	"N6wmQADDAZrLMxGoBUS0ExEylS9ClXNBbtjCdUoHoclCIiQ45df1GP6oWyShbtURBJXmMKcgWltJ2e1E",
+	"MqD2W51/TXd+/gUURLdpncPOx53nr/YxsO1TMQ47+JSEL8m5gLXaLXM6VjClYtfMmrcGttv2WLJSM3Xf",
+	"rYBbl7o61d3q8Grdo1+7W1ntPbUZ9saJFwdQlbMkCVKQ903W16pE2GiHDTH08tFaAMO+4DpjaSPRKUKt",
+	"nSYTBRm9R14PmrmmTUtGW3mNTyvWr4/j/mCaPqxjTd3KNvyxTo8HpV7IeV3a2KMBuEl3aBAw3er2WD05",
+	"RYU5xvce42vv7xAfS9KX5C31nu309usLjsIOPdmsJI8WiOQVGMhLcUUDuF/faeKISLekuj3FbqVTC7dB",
+	"gJfsVt6w/0QKfPFvSIGnEGekhlB/kjVprNDW6R4uwbfOtM+uutK7jZyLyKdDo6FkEu1LXKApOlyd5Y7L",
+	"4+Ii/g0uw8KK1pWzLJ3fdlxgzhpZavmFxR1MQUI3USA+wi7RRkkxKfN1szTLoZr+gkjqRLFNecGZFQbe",
+	"TGvqpfLWUkcofQnLkXMaocHN06TLkmSmSGp2z9rTvaB6uXthYPeuCRDME0f1gvPwvlarCU+kLHhYJ+sp",
+	"SYZsJ6AqbIDAAujVArKZ7DfJ90Opg2D4g+uNOiz6gs/CYReb3DFh+gIpzGnysVSGRkcOHIAL33D4+yG+",
+	"kGsyoyHDyr35lEe++2Nf0CiSc+iWh72MWRRhSntqLUgRsK4Ll0rIO4YhsNdx/XSrM60TdiJDdkJV+I0Q",
+	"/fIJdA475vNaZKUXnS7Gcw879jCbpaTYnXm0Xq3uYEoN5BTzaZsoTOuGBFKEz+7umsUWWpD9EiDpren7",
+	"uszWaefYHdcvmTNd97pwuGhUENBMuFkUcszS0s1dMgTpMriVPGDDQ4x4wJ9AVQGHrUzMLhlyMaBxPDyE",
+	"IkyKIZO0r1t6J2nDo4hMqT7CjsuaGRJTredShS5wI8iE3zKYwzBbJCK83bDYdDNHYRe7LyMGCDS8w76+",
+	"KDTWYVz2xfD69P3F4OzD4PjiYvDxw/Gvx2fvjn96d1qKde+aKd+hgfOjSwmJjiuarDMMBvsHnS64DQWL",
+	"7NPZ4Xe6nfkUwrOWNgeQO1NfhKQb59tSP5YwWZnIQ4qVWoOfbxPYDePyZE3bacVoMHVJzUt+wc1CyFc+",
+	"3zEjCtrezOUO/cw1AbrgUhy6MnIqwr5A4CAuCNqthHqYoC4GtKyG5LJOoFM0OhPTBqhktOiL4Q2W5A/X",
+	"OAzf+AXdH39/qwAChe2puBhTetgGdg7NihU10XRB6AhgdESKqJNLQWgPorJC0rc8YDu+hrKZznxx9sFe",
+	"bmjPh3xiGdlBB9z4zD5gNAGGGkUoAs2EcS16/0jsXcw1sAdVrm4TUYmmiumpjMIcsIIIwebEANqRuwfD",
+	"UDGtywJrtfMHnHR+A3vxjdx1uHcfdfieC6k6hwcvevi/bmcmQ7jOQh0M4ggQ4aFNfseF1PSUx4Bfuk9+",
+	"pmpkD+9S0rBLfpZiQn6RYlL/qsM9e6TrrTD4urjSvdxvNUc/V+GWQlrwJoC7LpQo5Jgd/6A3cbueUsXF",
+	"pDa3dwEhSSzlRJERFkE6Jo9RKvcFDjJwg2QBcE1GLML+4Vk7KHTiZlh3aQQ91dT1Qhs2szIGayi4clp8",
+	"qr6H1FD3t4BGbkDhgE8ArfcQdAzFJ1PjG/gYSYZpPceQTBR1lrSvJ7dTmlJsYE+M7Iv8Fd5GsFzhhnzb",
+	"Fvf+eou7sQb+qtPtsFuM8F/+/9m7ut7GcSv6V4h56S7qBM10UBTJkyd2d4zOxGnspFjUC5uWaIe1RAqi",
+	"ZNcP+98L3ktStCxrLI8STwb7OB8WKYqXvF/nHHi5Qe/LhX6U3QBfaBY8u7OkiWmaBT/r4WQ/elX3ExP8",
+	"pU6lmmE96yBgHG1UVNUKCdMLoIute5kksh6xwUHl54yPdknuIFu3f05twF92cfeGKkfpDnG5IwHVvgwl",
+	"CUtjqt+71NMY50o73GsvI2dAlPrYSNlE/DQbjfv308f76UP/X4+Dh35v9rPD1S6Z9o4w/THfktGX0Q2Z",
+	"LSK5gRbOGQ3DqZ7IjEgxEfolIJFAM4N/2FlQ2wNySbqkp/0uGpERC/JUH5i3NA3/XJx9hLoYQ3uIUgTs",
+	"2n4p7wREjoK9Y3LORajQ0wpoerxLBYTyBb7xh04z7rbDglK5qi9HmsQkn6/Y9nhfq7SmZzrXvI/6er5W",
+	"/aBVNPHOpYCMfotn3Ue2tKm+IONrPGLkwjWdijKACWYCsVu1qTYsldl78aKRuERRORsmTOiDaMNFKDfa",
+	"s0PwFbwRpDpjCqyCRfimqiquwBi9HZjZvBUDX4LhLGyy7wIygDHLniX0EdAomtNgNaUinNpTUx1voXY1",
+	"fDbtRmbansVUTaXaYLH03l72DfsPhNlMTjwFbTGKwB3gxbY5sq7nNfGeAHgtwFqI01KWotsJe5oYZyIq",
+	"g5yC8dt6EaWwh7j5GRIFQKDDuYOHky0Qgoiopf/xT5C0YwqCRYBnYyl4DPRAdAjmWCpCmEsCHYZIJG4n",
+	"A26AxZkgbYNT6V0x5qv0NrvaTxcA/ZFv9mZXuVvD1m/ykzt+d7RoCn2h4cPgl8Fd9/O7bxGgqdWTfCG/",
+	"oXbMWrehzAPRvgchSeyBVTy9qbLM1EH8QnE6yiS74KdITMHXvR/3e9Ph47gCxT9Mso80WA3eip3Pty22",
+	"qw+TbCC+814/R7jvbRiZZKCoWLdbZJ6dkPXvGXrF+RaGDmlmKISVRVr9N0+5CjnCh40vkCTR9kCB2l2s",
+	"wNdJgDX08lAeDTUq38qNE6yE3EBBzkGe6TJloDr4ZPlCTS/q1Ts3Egs/tryHh/m5YkUc/HBuvGWeFcxC",
+	"AcUEdmSlNNQ+XxLRbCHTWDlaUEoUC6QIQaJFpg1sx2jSNKqToRICdiFSKGhxkbFUwJLSSPuS8Q358P79",
+	"RMzg+VMu1jTi4cx0e1EjCqMnbh4mBTbEKiZCQ+SSyYn4icUsXeoN3CFJymKexySlGesQ9QwFtkCqrEMU",
+	"zVgUcfx7maLAkvr5knQnopitHjBXdB4xC3THtKH16au8w24YniZ+eR4rxZe1Wn5/u3r/V9TwO74v3Lzv",
+	"mSwMxv4qgAzyk82BY61MoRu2E112w9BKvRobqFGKKhltwaB0QvA4Nt1WeiFNQOCUoIyzaExALCfClKvy",
+	"ZJlS09FO+HDkI/ZjuiVJKoEOEKnD9AHA0onw440/KbJi2w5W0k3GacW2wTPlogPofjURR4P6cYRqXL9g",
+	"m92hB3raes9suHIte0uJqqh1UezNROyVJ21Yq3/hx7HGn8awe0sCqlxdbSKOikFPJkp7SyFoQHMFilvM",
+	"7b0XD0ztwn6ncelD/3b41H/4dfqpe9cb9cffFJXW8XG9UFBaNyQQ/N6QGZwP4cyqvNkjQp8AYPvtBqLz",
+	"VLtJJhKd02Bl02No6Bxvka+yMe6dug66fQLOvls0PhV9UUK7d2IJFbBIbtClAgTKDo9pRQARyDR88Gj9",
+	"30SPzyHcZLlm3hveXlxd/b0Elx/cNTEDZR/43aq9Q3bZimuYDuuIr5k6zAFfj3pTjMZRMySvdQqGiwWJ",
+	"GbUhrqUyNWSh863HFUpFSOzLVeqHjew03siuFDoiCN9dL2ikWAPNL3zL73aDjTY8C55Jkqtn7e+lck0j",
+	"Apn5Ep/IMVU6fSGxFvqEFzIKbWrFtFKoLGVUe5gQ8BW6oR2blQFxGeiv1HesQrCehVje6DMUwlBoE4QC",
+	"ARdrGa21s/pv1MVDYQ3XQWyETAFu5uH/7CMNd68vmar3vAJhG2xr3ZJnFkG6qgAlAIbKnDo3DqHBkJt0",
+	"IpBEzzZb6JPeCSjoG4sR9r+EBVktIcIIvsI3mNUhcVK9ihu8nOlcHaZ9O1mgtIK/8mCvNyzrDdFjHTEl",
+	"81Ffgovu1Rqz8bseSCih6bXUkg3bLc1ZdfN1DfHb7nHgsAUXCVUKki3tg5dge3KlIA7d7V3iiqhcJcBW",
+	"ZyLafZJ3O7WOLW5a7NPmWZbwT3VgI4JYo9vh3ah/+zgePFWDjACGOLbrcm/GfiN3oFnmbvN2x6Pvy72l",
+	"OVOGaf8TvV6kdNTYY2/rtuJnJhENmLZx/MilNkBtG0rGjIR0qxrBh3xeudNcTu1bluqGjnxsl+Ku46W6",
+	"QTz/KyZ7Nxx/Gtz9Mh0Pp493g3/8OqtipctYkH0TLd15eEIoJFD0V5xKEW1P6tgrVndQ9durNsixxGk9",
+	"Qy9C3Fhj5KafbXEyH1krkxniBNrw++nWtMDtmpDyuUgRf9As/5GLSAar4zvzXP9y9UWPYOLiurcl/EHv",
+	"qeg37mBJ//Pw9p/9XoURP8Kczk538TbYJFFlTi8YhCV13WoAGr4IaBS1R+B9PGX3kx79Fgb/CmH3WL6e",
+	"JJwdy/azVA0G/9ZgtHvz/6sI9gUOZ3LBBxjA7T8eiWGmUTTCn1TSgJuK/VkoyO3Yf3CQvw4ZkzOyM+jB",
+	"wfFCAmPhezGn/q3pKQebpwnXB+/1f37TK2L++0FRDATdAYhYXRtEnuogZq9T5Ggui52EadX9TXnvVWed",
+	"6BHfVXS6LBl/1XN8H8t1Fulb2Olo2r9ALRFcGe/JvoNXNcBHLkIUOi9595k0Yb73MD/ft/+oz3LJhf+y",
+	"LvPrT6hEJ1/xnC9yXRRhrvf6ATu2LuOjJ5E/+xDNtTe8561Up7UivsAcR3lBqCHaUgAF4mJZ/VLIOra/",
+	"H0wpOBc801cfYmE7RMFll7IsTwX8GZpTvEdbgNj+M28tf4zqeBQPLq2yS88PdA87IAbz/CJaq14Pv7NN",
+	"P7E4cDwxV6q/tVha5e6YhHLnoxvsfYVYapKBPL/35fx2JBwCvjf37cX2Jh1IEFKi8iSRaebhOELpf6/l",
+	"gT38wALGk0wZ6ck1D7X9ygWJmVJ0adagbGRLmrGNDoKrHoidV4in1a6LacL30rnGdF0WGYVK/N0Vmltl",
+	"99mfGI0gIRaStQzoPI9ouvX3Osto1Zoj5RYTKLhr0XsXFyGL5Q358JcPRNqeh92N+O73337/fwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
