@@ -25,7 +25,8 @@ and calls the API with a key of role device, from --key-file or the environment
 variable AUTHLEDGER_DEVICE_KEY.
 
 One file is one app. Two files registered with the same --handset are two apps
-on one phone. An Android app asks for its PIN where an iPhone looks at a face.`,
+on one phone. An Android app has a PIN, which respond always asks for; elsewhere
+--uv says which local check is made, and --pin makes it the PIN.`,
 	}
 	cmd.PersistentFlags().StringVar(&f.file, "file", "phone.json", "the phone's file")
 	cmd.PersistentFlags().StringVar(&f.key, "key-file", "", "file with an API key of role device")

@@ -81,7 +81,8 @@ func (w *world) plan() {
 	}
 	cast := w.planStories(people)
 	for _, p := range people {
-		p.home = countryOf(p.cc)
+		p.home, p.userID = countryOf(p.cc), codec.UserIDOf(reference(p.n))
+		w.people[p.userID] = p
 		joined := w.From.Add(w.some(span / 3))
 		if cast[p.n] {
 			joined = w.From.Add(time.Duration(p.n) * 11 * time.Minute) // in the order of their numbers, before any story
@@ -134,7 +135,7 @@ func (w *world) planLogins(p *person, joined time.Time) {
 
 // join registers the client and the user and verifies a phone.
 func (t *tale) join(p *person) {
-	p.clientID, p.userID = ClientID(p.n), codec.UserIDOf(reference(p.n))
+	p.clientID = ClientID(p.n)
 	if p.client != 0 {
 		p.clientID = ClientID(p.client)
 	}
