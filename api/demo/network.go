@@ -103,7 +103,8 @@ func (t *tale) report(r report) {
 	}
 	if r.failure == "" {
 		t.execute(network, domain.RecordSMSDelivered{
-			SMSID: r.message.ID, ProviderRef: r.message.ID, DeliveredAt: t.Clock.Now(), Receipt: pick(t.world, []string{"handset", "handset", "network"}),
+			SMSID: r.message.ID, ProviderRef: r.message.ID, DeliveredAt: t.Clock.Now(),
+			Receipt: pick(t.world, []string{"handset", "handset", "network"}),
 		})
 		return
 	}

@@ -190,13 +190,17 @@ func phoneNumber(cc string, n int) (string, error) {
 func (t *tale) verifyPhone(p *person, phoneID string) {
 	out := t.do(domain.StartPhoneVerification{PhoneID: phoneID})
 	issued := need[domain.ConfirmCodeIssued](t, out)
-	code := t.code(domain.PurposePhoneVerification, issued.VerificationID, domain.Issued{Seq: issued.Seq, Kid: issued.Kid, Len: issued.CodeLen})
+	code := t.confirmCode(issued)
 	t.pause(10*time.Second, 90*time.Second)
 	if t.chance(8) {
 		t.do(domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: slip(code)})
 	}
 	need[domain.PhoneNumberVerified](t, t.do(domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: code}))
 	p.phoneID = phoneID
+}
+
+func (t *tale) confirmCode(e domain.ConfirmCodeIssued) domain.Secret {
+	return t.code(domain.PurposePhoneVerification, e.VerificationID, domain.Issued{Seq: e.Seq, Kid: e.Kid, Len: e.CodeLen})
 }
 
 // code is the text of a code that went out.
