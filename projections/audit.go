@@ -135,8 +135,9 @@ func (a *audit) apply(_ context.Context, e *entry) error {
 	return a.link(e)
 }
 
-// place collects, in a.entities, the timelines the record belongs on. A record
-// correlated with a transaction belongs to it.
+// place collects, in a.entities, the timelines the record belongs on. What is
+// about a process is also about what the process is about, and a record
+// correlated with a transaction or process belongs to it.
 func (a *audit) place(e *entry) error {
 	a.entities = a.entities[:0]
 	if hasTimeline(e.packed) {
@@ -145,7 +146,9 @@ func (a *audit) place(e *entry) error {
 	for _, id := range e.about {
 		if hasTimeline(id) {
 			a.add(id)
-			continue
+			if !isProcess(id) {
+				continue
+			}
 		}
 		parents, err := a.parents(id)
 		if err != nil {
@@ -155,22 +158,26 @@ func (a *audit) place(e *entry) error {
 			a.add(p)
 		}
 	}
-	if isTransaction(e.correlation) {
+	if isTransaction(e.correlation) || isProcess(e.correlation) {
 		a.add(e.correlation)
 	}
 	return nil
 }
 
 // link remembers what a thing that began here is about: everything of this
-// record but its owner, whose timeline holds all of its records anyway. Only
-// the first record that starts a thing says so.
+// record but its owner, whose timeline holds all of its records anyway, and
+// but the login an authenticator was bound in, which it outlives. Only the
+// first record that starts a thing says so.
 func (a *audit) link(e *entry) error {
 	if e.starts == nil {
 		return nil
 	}
 	var parents [][]byte
 	for _, entity := range a.entities {
-		if !bytes.Equal(entity, e.packed) {
+		switch {
+		case bytes.Equal(entity, e.packed), bytes.Equal(entity, e.starts):
+		case e.starts[0] == codeAuthenticator && isTransaction(entity):
+		default:
 			parents = append(parents, entity)
 		}
 	}
@@ -232,13 +239,27 @@ func (a *audit) add(entity []byte) {
 }
 
 // hasTimeline reports whether a packed id names something with a timeline of
-// its own: a user, client, installation, phone or transaction.
+// its own: a user, client, installation, phone, physical unit, transaction or
+// process.
 func hasTimeline(packed []byte) bool {
 	if len(packed) < 17 {
 		return false
 	}
 	switch packed[0] {
-	case codeUser, codeClient, codeInstallation, codePhone, codeTransaction:
+	case codeUser, codeClient, codeInstallation, codePhone, codeDevice, codeTransaction:
+		return true
+	}
+	return isProcess(packed)
+}
+
+// isProcess reports whether a packed id names an enrolment, migration, recovery
+// or unification, a request of a physical device or a request to share one.
+func isProcess(packed []byte) bool {
+	if len(packed) <= 17 {
+		return false
+	}
+	switch packed[0] {
+	case codeEnrollment, codeMigration, codeUnification, codeRecovery, codeRequest, codeSharing:
 		return true
 	}
 	return false

@@ -24,6 +24,7 @@ func crowd(b *testing.B) *world {
 	w := newWorld(b)
 	random := rand.New(rand.NewPCG(1, 2))
 	s := newStories(w, n/100, random.IntN)
+	s.episodes = s.everyday()
 	s.arrive()
 	for len(w.log) < n {
 		s.episode()

@@ -20,8 +20,10 @@ type facts struct {
 	outcome Outcome
 	reason  string // a code of a closed vocabulary; never free text
 	// about are the ids, besides the stream's owner, on whose timelines the
-	// event belongs. A challenge, message, push, verification, enrolment or
-	// authenticator stands for what the event that started it was about.
+	// event belongs. A challenge, message, call, push, verification,
+	// authenticator or credential delivery stands for what the event that
+	// started it was about; a process has a timeline of its own and stands for
+	// that as well.
 	about []string
 	// starts is the id of such a thing, if the event introduces one.
 	starts string
@@ -45,6 +47,7 @@ func (f facts) starting(id string) facts    { f.starts = id; return f }
 func describe(e domain.Event) (f facts, ok bool) {
 	for _, part := range [...]func(domain.Event) (facts, bool){
 		describeLogin, describePhone, describeEnrollment, describeRest,
+		describeVoice, describeLifecycle, describeDevice, describeTemporary, describeMove, describeSharing, describePolicy,
 	} {
 		if f, ok = part(e); ok {
 			return f, true
@@ -74,7 +77,7 @@ func describeLogin(e domain.Event) (facts, bool) {
 	case domain.SelectionRefused:
 		return refusal(e.Reason, e.TxnID), true
 	case domain.ChallengeIssued:
-		return info(e.TxnID, e.InstallationID).starting(e.ChallengeID), true
+		return info(e.TxnID, e.InstallationID, e.DeviceID, e.SubjectID).starting(e.ChallengeID), true
 	case domain.ChallengeRefused:
 		return refusal(e.Reason, e.TxnID), true
 	case domain.ChallengeFallbackRequested:
@@ -83,10 +86,12 @@ func describeLogin(e domain.Event) (facts, bool) {
 		return refusal(e.Reason, e.ChallengeID), true
 	case domain.ChallengeCancelled:
 		return info(e.ChallengeID).because(e.Reason), true
+	case domain.ChallengeExpired:
+		return info(e.ChallengeID), true
 	case domain.LoginCodeIssued:
 		return info(e.ChallengeID), true
 	case domain.ResponseVerified:
-		return success(e.TxnID, e.ChallengeID, e.AnsweringInstallationID), true
+		return success(e.TxnID, e.ChallengeID, e.AnsweringInstallationID, e.DeviceID), true
 	case domain.ResponseRejected:
 		return refusal(e.Reason, e.TxnID, e.ChallengeID), true
 	case domain.ChallengeExhausted:
@@ -128,7 +133,7 @@ func describePhone(e domain.Event) (facts, bool) {
 	case domain.SMSRequested:
 		return info(e.PhoneID, e.SubjectID).starting(e.SMSID), true
 	case domain.SMSRequestRefused:
-		return refusal(e.Reason, e.PhoneID), true
+		return refusal(e.Reason, e.PhoneID, e.SubjectID), true
 	case domain.SMSDispatchStarted:
 		return info(e.SMSID), true
 	case domain.SMSDispatchUncertain:
@@ -141,6 +146,8 @@ func describePhone(e domain.Event) (facts, bool) {
 		return failure(e.Failure, e.SMSID), true
 	case domain.SMSSendFailed:
 		return failure("", e.SMSID), true
+	case domain.CodeEmailed:
+		return info(e.SMSID), true
 	}
 	return facts{}, false
 }
@@ -149,12 +156,20 @@ func describeEnrollment(e domain.Event) (facts, bool) {
 	switch e := e.(type) {
 	case domain.InstallationRegistered, domain.AppPINSet, domain.AppPINChanged, domain.PushTokenRegistered:
 		return info(), true
+	case domain.AppPINRefused:
+		return refusal(e.Reason), true
+	case domain.AppPINBlocked:
+		return failure(""), true
+	case domain.AppPINUnblocked:
+		return info(e.RecoveryID), true
+	case domain.InstallationRetired:
+		return info(e.SuccessorID).because(e.Reason), true
 	case domain.EnrollmentStarted:
-		return info(e.InstallationID, e.PhoneID).starting(e.EnrollmentID), true
+		return info(e.EnrollmentID, e.InstallationID, e.PhoneID, e.DeviceID).starting(e.EnrollmentID), true
 	case domain.ActivationCodeIssued:
 		return info(e.SubjectID), true
 	case domain.EnrollmentRefused:
-		return refusal(e.Reason, e.EnrollmentID, e.InstallationID), true
+		return refusal(e.Reason, e.EnrollmentID, e.InstallationID, e.DeviceID), true
 	case domain.ActivationCodeAccepted:
 		return success(e.SubjectID), true
 	case domain.ActivationCodeRejected:
@@ -162,7 +177,7 @@ func describeEnrollment(e domain.Event) (facts, bool) {
 	case domain.UserVerificationPerformed:
 		return info(e.InstallationID, e.EnrollmentID), true
 	case domain.AuthenticatorEnrolled:
-		return success(e.InstallationID, e.PhoneID).starting(e.AuthenticatorID), true
+		return success(e.InstallationID, e.PhoneID, e.DeviceID, e.SharingID).starting(e.AuthenticatorID), true
 	case domain.AuthenticatorRevoked:
 		return info(e.AuthenticatorID).because(e.Reason), true
 	case domain.RevocationRefused:
@@ -170,6 +185,8 @@ func describeEnrollment(e domain.Event) (facts, bool) {
 	case domain.SMSAutoEnrollmentSkipped:
 		return info(e.PhoneID).because(e.Reason), true
 	case domain.EnrollmentAbandoned:
+		return info(e.EnrollmentID), true
+	case domain.EnrollmentExpired:
 		return info(e.EnrollmentID), true
 	case domain.SeamlessEnabled, domain.SeamlessDisabled:
 		return info(), true
@@ -180,7 +197,7 @@ func describeEnrollment(e domain.Event) (facts, bool) {
 func describeRest(e domain.Event) (facts, bool) {
 	switch e := e.(type) {
 	case domain.ClientRegistered, domain.CarryingEntityAssigned, domain.HolderAdded, domain.HolderRemoved,
-		domain.ResidenceChanged, domain.UserClosed, domain.OptOutRequested, domain.AuditQueryPerformed, domain.CodeEpochDestroyed:
+		domain.ResidenceChanged, domain.DomicileChanged, domain.UserClosed, domain.OptOutRequested, domain.AuditQueryPerformed, domain.CodeEpochDestroyed:
 		return info(), true
 	case domain.UserRegistered:
 		return info(e.ClientID), true

@@ -33,6 +33,7 @@ func TestDevicesOfAUser(t *testing.T) {
 	w.pass(time.Second)
 	w.in(installation(1), domain.AppPINSet{PINPolicyVersion: 1}, domain.PushTokenRegistered{InstallationID: installation(1), Service: "fcm"})
 	w.in(user(1), enroll)
+	enrolled := w.last()
 	w.pass(time.Second)
 	w.in(user(1), domain.ResponseVerified{ChallengeID: "c", TxnID: "t", AuthenticatorID: first})
 	w.pass(time.Second)
@@ -40,22 +41,28 @@ func TestDevicesOfAUser(t *testing.T) {
 	w.in(installation(1), domain.AppPINChanged{PINPolicyVersion: 2})
 	w.pass(time.Second)
 	w.in(user(1), domain.AuthenticatorRevoked{AuthenticatorID: first, Reason: "client_request", SuccessorID: sms})
+	revoked := w.last()
 	w.in(user(1), domain.AuthenticatorEnrolled{AuthenticatorID: sms, Kind: domain.KindSMS, PhoneID: phone, Trigger: "auto_sms", Restricted: true})
+	automatic := w.last()
 	w.pass(time.Second)
 	w.in(user(1), domain.AuthenticatorRevoked{AuthenticatorID: first, Reason: "again"}) // changes nothing
 	enroll.AuthenticatorID = second
 	w.in(user(2), enroll)
+	other := w.last()
 	v := w.views()
 
 	one := Authenticator{
 		ID: first, UserID: user(1), Kind: domain.KindIBKey, InstallationID: installation(1), ActivationPhoneID: phone, OS: domain.Android,
-		Trigger: "user", OCRASuite: "suite", EnrolledAt: at(1), RevokedAt: pointer(at(4)), RevokedReason: "client_request",
+		Trigger: "user", OCRASuite: "suite", EnrolledAt: at(1), EnrolledEvent: enrolled, RevokedAt: pointer(at(4)),
+		RevokedEvent: revoked, RevokedReason: "client_request",
 		SuccessorID: sms, FirstUsedAt: pointer(at(2)), LastUsedAt: pointer(at(3)),
 	}
-	two := Authenticator{ID: sms, UserID: user(1), Kind: domain.KindSMS, PhoneID: phone, Trigger: "auto_sms", Restricted: true, EnrolledAt: at(4)}
+	two := Authenticator{
+		ID: sms, UserID: user(1), Kind: domain.KindSMS, PhoneID: phone, Trigger: "auto_sms", Restricted: true, EnrolledAt: at(4), EnrolledEvent: automatic,
+	}
 	three := Authenticator{
 		ID: second, UserID: user(2), Kind: domain.KindIBKey, InstallationID: installation(1), ActivationPhoneID: phone, OS: domain.Android,
-		Trigger: "user", OCRASuite: "suite", EnrolledAt: at(5),
+		Trigger: "user", OCRASuite: "suite", EnrolledAt: at(5), EnrolledEvent: other,
 	}
 	got, err := v.Authenticators(ctx, user(1))
 	if diff := cmp.Diff([]Authenticator{one, two}, got); diff != "" || err != nil {

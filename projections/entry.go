@@ -14,7 +14,7 @@ import (
 type entry struct {
 	codec.Decoded
 	seq      int64  // the record's sequence
-	owner    string // id of the user, client or installation whose stream it is in
+	owner    string // id of the user, client, installation or unit whose stream it is in
 	occurred int64  // µs since 1970
 	recorded int64  // µs since 1970
 
@@ -77,6 +77,14 @@ func packOptional(id string) []byte {
 // micros is a moment as the views store it; nil for none.
 func micros(t time.Time) any {
 	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+// microsAt is micros of a moment that may be absent.
+func microsAt(t *time.Time) any {
+	if t == nil {
 		return nil
 	}
 	return t.UnixMicro()

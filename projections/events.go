@@ -30,9 +30,10 @@ const (
 type EventFilter struct {
 	Listing
 	TimeField TimeField
-	// Subject is the id of a user, client, installation, phone or transaction,
-	// or of a challenge, message, push, verification, enrolment or
-	// authenticator, which stands for what it is about.
+	// Subject is the id of a user, client, installation, phone, physical unit
+	// or transaction, of an enrolment, migration, recovery, unification, device
+	// request or sharing, or of a challenge, message, call, push, verification,
+	// authenticator or credential delivery, which stands for what it is about.
 	Subject  string
 	Types    []string
 	Reasons  []string
@@ -173,22 +174,21 @@ func (f EventFilter) entities(ctx context.Context, q queryer) ([][]byte, error) 
 	if _, ok := domain.ParseRef(f.Subject); !ok {
 		return nil, fmt.Errorf("%w: %q", ErrNoTimeline, f.Subject)
 	}
-	parents, err := queryParents(q.QueryRowContext(ctx, sqlGetLinks, packed))
+	var joined []byte
+	err := q.QueryRowContext(ctx, sqlGetLinks, packed).Scan(&joined)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	parents := splitIDs(joined)
 	for _, p := range parents {
 		if isTransaction(p) { // a challenge or its message: the login is the story
 			return [][]byte{p}, err
 		}
 	}
-	return parents, err
-}
-
-func queryParents(row *sql.Row) ([][]byte, error) {
-	var joined []byte
-	err := row.Scan(&joined)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+	if user := domain.UserOf(f.Subject); len(parents) == 0 && user != "" { // a code card: about nothing but its user
+		parents = [][]byte{packID(user)}
 	}
-	return splitIDs(joined), err
+	return parents, err
 }
 
 func rowsAt(ctx context.Context, q queryer, places []place) ([]EventRow, error) {

@@ -129,7 +129,10 @@ func ensureTables(ctx context.Context, conn *sql.Conn, bulk bool) error {
 // schemaTables are created before a load, schemaIndexed only after it: sorting
 // once is cheaper than keeping order all the way.
 func schemaTables() []string {
-	return []string{schemaCheckpoint, schemaAudit, schemaDevices, schemaPhones, schemaSMS, schemaOptOuts}
+	return []string{
+		schemaCheckpoint, schemaAudit, schemaDevices, schemaPhones, schemaSMS, schemaOptOuts, schemaUnits, schemaCalls, schemaLocks,
+		schemaProcesses,
+	}
 }
 
 func schemaIndexed() []string { return []string{schemaTimeline, indexAudit, indexSMS} }

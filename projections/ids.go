@@ -19,23 +19,33 @@ var prefixes = [...]string{
 	domain.PrefixVerification, domain.PrefixSMS, domain.PrefixEnrollment, domain.PrefixAuthenticator,
 	domain.PrefixTransaction, domain.PrefixChallenge, domain.PrefixPush, domain.PrefixOptOut,
 	domain.PrefixSession, domain.PrefixIDV, domain.PrefixNotification,
+	domain.PrefixCall, domain.PrefixMigration, domain.PrefixUnification, domain.PrefixRecovery,
+	domain.PrefixRequest, domain.PrefixSharing, domain.PrefixDelivery, domain.PrefixDevice,
 }
 
-// Codes of the prefixes that have timelines.
+// Codes of the prefixes that the audit timeline tells apart.
 const (
-	codeUser         = 1
-	codeClient       = 2
-	codeInstallation = 3
-	codePhone        = 4
-	codeTransaction  = 9
+	codeUser          = 1
+	codeClient        = 2
+	codeInstallation  = 3
+	codePhone         = 4
+	codeEnrollment    = 7
+	codeAuthenticator = 8
+	codeTransaction   = 9
+	codeMigration     = 17
+	codeUnification   = 18
+	codeRecovery      = 19
+	codeRequest       = 20
+	codeSharing       = 21
+	codeDevice        = 23
 )
 
 // packID is the short form of an id in the large tables, half as long as its
 // text:
 //
-//	1 byte     code of the prefix, 1 to 15
+//	1 byte     code of the prefix, 1 to 23
 //	16 bytes   key
-//	1–9 bytes  number, unsigned varint; absent for users, clients, installations
+//	1–9 bytes  number, unsigned varint; absent for users, clients, installations, devices
 //
 // Anything else, such as the name of an audit stream, is stored as it is; its
 // first byte is a visible character and so never a code.
@@ -126,8 +136,8 @@ func splitIDs(joined []byte) [][]byte {
 	return out
 }
 
-// streamOwner is the id of the user, client or installation whose stream this
-// is; another stream's name stands for itself.
+// streamOwner is the id of the user, client, installation or physical unit whose
+// stream this is; another stream's name stands for itself.
 func streamOwner(stream string) string {
 	category, key, _ := strings.Cut(stream, "-")
 	var id string
@@ -138,6 +148,8 @@ func streamOwner(stream string) string {
 		id = domain.ClientID(key)
 	case "installation":
 		id = domain.InstallationID(key)
+	case "device":
+		id = domain.DeviceID(key)
 	}
 	if _, ok := domain.ParseRef(id); !ok {
 		return stream
@@ -157,6 +169,8 @@ func streamName(owner string) string {
 		return domain.ClientStream(owner)
 	case ref.Prefix == domain.PrefixInstallation:
 		return domain.InstallationStream(owner)
+	case ref.Prefix == domain.PrefixDevice:
+		return domain.DeviceStream(owner)
 	}
 	return owner
 }

@@ -14,7 +14,7 @@ func TestPackedIDsComeBackTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := rapid.OneOf(
 			rapid.String(),
-			rapid.StringMatching(`(usr|clt|ins|phn|sms|chl|txn|ntf|foo)_[0-9a-v]{26}(_[0-9]{1,21})?`),
+			rapid.StringMatching(`(usr|clt|ins|phn|sms|chl|txn|ntf|cal|mig|uni|rec|req|shr|dlv|dev|foo)_[0-9a-v]{26}(_[0-9]{1,21})?`),
 			rapid.StringMatching(`[a-z]{3}_[0-9a-w]{24,27}(_?[0-9a]{1,3})?`),
 		).Draw(t, "id")
 		// A text whose first byte is a code cannot be an id: stream names and
@@ -41,6 +41,17 @@ func TestIDsOfTheDomainArePacked(t *testing.T) {
 		{"phn_" + key(7) + "_1", 18, true},
 		{"txn_" + key(7) + "_300", 19, true},
 		{"chl_" + key(7) + "_2", 18, false},
+		{"aut_" + key(7) + "_2", 18, false},
+		{"cal_" + key(7) + "_2", 18, false},
+		{"dlv_" + key(7) + "_2", 18, false},
+		{unit(7), 17, true},
+		{"enr_" + key(7) + "_2", 18, true},
+		{"mig_" + key(7) + "_2", 18, true},
+		{"uni_" + key(7) + "_2", 18, true},
+		{"rec_" + key(7) + "_2", 18, true},
+		{"req_" + key(7) + "_2", 18, true},
+		{"shr_" + key(7) + "_200", 19, true},
+		{"policy-rules", 12, false},
 		{"audit-2026-03", 13, false},
 		{"usr_" + strings.Repeat("v", 26), 30, false}, // stray low bits: kept as text
 	} {
@@ -54,7 +65,8 @@ func TestIDsOfTheDomainArePacked(t *testing.T) {
 func TestStreamNamesComeBackTheSame(t *testing.T) {
 	t.Parallel()
 	for _, stream := range []string{
-		domain.UserStream(user(1)), domain.ClientStream(client(1)), domain.InstallationStream(installation(1)), "audit-2026-03", "user-bogus",
+		domain.UserStream(user(1)), domain.ClientStream(client(1)), domain.InstallationStream(installation(1)),
+		domain.DeviceStream(unit(1)), domain.PolicyStream(), "audit-2026-03", "user-bogus", "device-bogus",
 	} {
 		if got := streamName(streamOwner(stream)); got != stream {
 			t.Errorf("%s came back as %s", stream, got)

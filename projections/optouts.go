@@ -71,11 +71,7 @@ func (m *optOuts) apply(_ context.Context, e *entry) error {
 	case domain.OptOutRequested:
 		return run(m.request, e.seq, v.OptOutID, e.owner, e.occurred, v.RequestedBy, v.AgreementVersion, v.Acknowledged)
 	case domain.OptOutGranted:
-		var ends any
-		if v.EndsAt != nil {
-			ends = v.EndsAt.UnixMicro()
-		}
-		return decide(m.grant, e, v.Decision, v.Scope, ends, v.OptOutID)
+		return decide(m.grant, e, v.Decision, v.Scope, microsAt(v.EndsAt), v.OptOutID)
 	case domain.OptOutDenied:
 		return decide(m.deny, e, v.Decision, string(v.Reason), v.OptOutID)
 	case domain.OptOutRevoked:

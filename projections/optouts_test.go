@@ -114,3 +114,40 @@ func TestOptOutRegister(t *testing.T) {
 		}
 	}
 }
+
+// Whatever made the rules deny, the register names it with the time the
+// opt-out was still in use, and the opt-out is no longer in force.
+func TestCausesOfRevocation(t *testing.T) {
+	t.Parallel()
+	ctx, w := context.Background(), newWorld(t)
+	causes := []string{
+		"residence_change", "rule_in_force", "carrying_entity_change", "domicile_change", "holder_added", "access_granted",
+	}
+	for n, cause := range causes {
+		id := "opt_" + key(n) + "_1"
+		w.in(user(n), domain.OptOutRequested{OptOutID: id, UserID: user(n), RequestedBy: user(n), AgreementVersion: "a", Acknowledged: true},
+			domain.OptOutGranted{OptOutID: id, Scope: "trading_platforms", Decision: domain.Decision{Outcome: "permit_opt_out"}})
+		w.pass(time.Minute)
+		w.in(user(n), domain.OptOutRevoked{
+			OptOutID: id, Cause: cause, EffectiveAt: w.now.Add(-30 * time.Second), DetectedAt: w.now, ExposedS: 30,
+			Decision: domain.Decision{Outcome: "deny_opt_out"},
+		})
+	}
+	v := w.views()
+	page, err := v.OptOuts(ctx, OptOutFilter{Status: OptOutRevoked})
+	if err != nil || len(page.Items) != len(causes) {
+		t.Fatalf("%d entries, %v", len(page.Items), err)
+	}
+	for n, o := range page.Items {
+		if o.Cause != causes[n] || *o.Exposed != 30*time.Second || o.DetectedAt.Sub(*o.EffectiveAt) != 30*time.Second {
+			t.Errorf("%s: %+v", causes[n], o)
+		}
+		events, err := v.Events(ctx, EventFilter{Reasons: []string{causes[n]}})
+		if err != nil || len(events.Items) != 1 || events.Items[0].Type != "OptOutRevoked" {
+			t.Errorf("events because of %s: %+v, %v", causes[n], events.Items, err)
+		}
+	}
+	if out, err := v.OptedOut(ctx, w.now); err != nil || len(out) != 0 {
+		t.Errorf("still opted out: %+v, %v", out, err)
+	}
+}

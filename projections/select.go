@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sort"
 
@@ -163,4 +164,23 @@ func list[T any](
 		return nil
 	})
 	return page, err
+}
+
+// byID reads the row that a query for an id names by its sequence, or returns
+// ErrNotFound.
+func byID[T any](
+	ctx context.Context, v *Views, query, id string, read func(context.Context, queryer, int64) (T, error),
+) (found T, err error) {
+	err = v.snapshot(ctx, func(q queryer) error {
+		var seq int64
+		err := q.QueryRowContext(ctx, query, id).Scan(&seq)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err == nil {
+			found, err = read(ctx, q, seq)
+		}
+		return err
+	})
+	return found, err
 }

@@ -39,6 +39,8 @@ const (
 	failed    INTEGER,              -- when a failure was recorded last
 	failure   TEXT,
 	provider_code TEXT,
+	emailed   INTEGER,              -- when a copy of the code went out by e-mail
+	email_rule TEXT,
 	reason    TEXT,                 -- of a refusal
 	retry_after_s INTEGER
 ) STRICT;
@@ -49,7 +51,8 @@ CREATE INDEX sms_status ON sms (status, requested)`
 	sqlPreviousSMS = `SELECT requested FROM sms WHERE phone = ? AND purpose = ? AND id IS NOT NULL ORDER BY requested DESC, seq DESC LIMIT 1`
 	sqlRequestSMS  = `INSERT INTO sms (seq, id, user, phone, purpose, subject, code_seq, template, locale, status, requested, gap_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (id) DO NOTHING`
-	sqlRefuseSMS     = `INSERT INTO sms (seq, user, phone, purpose, status, requested, reason, retry_after_s) VALUES (?, ?, ?, ?, 0, ?, ?, ?)`
+	sqlRefuseSMS = `INSERT INTO sms (seq, user, phone, purpose, subject, status, requested, reason, retry_after_s)
+VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)`
 	sqlDispatchSMS   = `UPDATE sms SET dispatched = ?, gateway = ?, status = max(status, 2) WHERE id = ?`
 	sqlUncertainSMS  = `UPDATE sms SET uncertain = ?, status = max(status, 3) WHERE id = ?`
 	sqlSentSMS       = `UPDATE sms SET sent = ?, provider = ?, provider_ref = ?, sender = ?, segments = ?, status = max(status, 4) WHERE id = ?`
@@ -58,7 +61,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (id) DO NOTHING`
 	provider_ref = coalesce(provider_ref, ?) WHERE id = ?`
 	sqlDelivered = `UPDATE sms SET delivered = ?, latency_ms = ?, receipt = ?, status = 7,
 	provider_ref = coalesce(provider_ref, ?) WHERE id = ?`
-	sqlCountSMS = `SELECT count(*) FROM phones p JOIN sms s ON s.phone = p.id
+	sqlEmailedSMS = `UPDATE sms SET emailed = ?, email_rule = ? WHERE id = ?`
+	sqlCountSMS   = `SELECT count(*) FROM phones p JOIN sms s ON s.phone = p.id
 WHERE p.blind = ? AND s.requested > ? AND s.id IS NOT NULL`
 )
 
@@ -66,13 +70,14 @@ WHERE p.blind = ? AND s.requested > ? AND s.id IS NOT NULL`
 type smsLedger struct {
 	direct
 
-	previous, request, refuse, dispatch, uncertain, sent, sendFailed, undelivered, delivered *stmt
+	previous, request, refuse, dispatch, uncertain, sent, sendFailed, undelivered, delivered, emailed *stmt
 }
 
 func (m *smsLedger) prepare(p *preparer) {
 	m.previous, m.request, m.refuse = p.stmt(sqlPreviousSMS), p.stmt(sqlRequestSMS), p.stmt(sqlRefuseSMS)
 	m.dispatch, m.uncertain, m.sent = p.stmt(sqlDispatchSMS), p.stmt(sqlUncertainSMS), p.stmt(sqlSentSMS)
 	m.sendFailed, m.undelivered, m.delivered = p.stmt(sqlSendFailedSMS), p.stmt(sqlUndelivered), p.stmt(sqlDelivered)
+	m.emailed = p.stmt(sqlEmailedSMS)
 }
 
 func (m *smsLedger) apply(_ context.Context, e *entry) error {
@@ -85,7 +90,7 @@ func (m *smsLedger) apply(_ context.Context, e *entry) error {
 		return run(m.request, e.seq, v.SMSID, e.owner, v.PhoneID, string(v.Purpose), v.SubjectID, int64(v.CodeSeq),
 			v.TemplateID, v.Locale, e.occurred, gap)
 	case domain.SMSRequestRefused:
-		return run(m.refuse, e.seq, e.owner, v.PhoneID, string(v.Purpose), e.occurred, string(v.Reason), v.RetryAfterS)
+		return run(m.refuse, e.seq, e.owner, v.PhoneID, string(v.Purpose), optional(v.SubjectID), e.occurred, string(v.Reason), v.RetryAfterS)
 	case domain.SMSDispatchStarted:
 		return run(m.dispatch, e.occurred, v.Gateway, v.SMSID)
 	case domain.SMSDispatchUncertain:
@@ -98,6 +103,8 @@ func (m *smsLedger) apply(_ context.Context, e *entry) error {
 		return run(m.undelivered, e.occurred, v.Failure, v.ProviderCode, optional(v.ProviderRef), v.SMSID)
 	case domain.SMSDelivered:
 		return run(m.delivered, micros(v.DeliveredAt), v.LatencyMS, v.Receipt, optional(v.ProviderRef), v.SMSID)
+	case domain.CodeEmailed:
+		return run(m.emailed, e.occurred, v.RuleID, v.SMSID)
 	}
 	return nil
 }

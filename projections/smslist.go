@@ -2,8 +2,6 @@ package projections
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +11,8 @@ import (
 
 const (
 	sqlSMS = `SELECT seq, id, user, phone, purpose, subject, code_seq, template, locale, status, requested, gap_ms, dispatched, gateway,
-	uncertain, sent, provider, provider_ref, sender, segments, delivered, latency_ms, receipt, failed, failure, provider_code, reason, retry_after_s
+	uncertain, sent, provider, provider_ref, sender, segments, delivered, latency_ms, receipt, failed, failure, provider_code, emailed, email_rule,
+	reason, retry_after_s
 FROM sms WHERE seq = ?`
 	sqlSMSID = `SELECT seq FROM sms WHERE id = ?`
 
@@ -75,7 +74,7 @@ type SMS struct {
 	UserID      string
 	PhoneID     string
 	Purpose     domain.Purpose
-	SubjectID   string // verification, enrolment or challenge
+	SubjectID   string // verification, challenge, enrolment, migration or recovery
 	CodeSeq     int
 	TemplateID  string
 	Locale      string
@@ -98,6 +97,8 @@ type SMS struct {
 	FailedAt      *time.Time
 	Failure       string
 	ProviderCode  string
+	EmailedAt     *time.Time // when a copy of the code went out by e-mail
+	EmailRuleID   string     // the rule that demands it
 	RefusedReason string
 	RetryAfter    time.Duration // of a refusal
 }
@@ -140,18 +141,7 @@ func (f SMSFilter) places(ctx context.Context, s selection) ([]place, error) {
 
 // Message returns one message by its id, or ErrNotFound.
 func (v *Views) Message(ctx context.Context, id string) (SMS, error) {
-	var m SMS
-	err := v.snapshot(ctx, func(q queryer) error {
-		var seq int64
-		err := q.QueryRowContext(ctx, sqlSMSID, id).Scan(&seq)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNotFound
-		}
-		if err == nil {
-			m, err = readSMS(ctx, q, seq)
-		}
-		return err
-	})
+	m, err := byID(ctx, v, sqlSMSID, id, readSMS)
 	if err != nil {
 		return SMS{}, fmt.Errorf("read message %s: %w", id, err)
 	}
@@ -160,12 +150,12 @@ func (v *Views) Message(ctx context.Context, id string) (SMS, error) {
 
 func readSMS(ctx context.Context, q queryer, seq int64) (SMS, error) {
 	var m SMS
-	var id, subject, template, locale, gateway, provider, ref, sender, receipt, failure, code, reason *string
-	var codeSeq, gap, dispatched, uncertain, sent, segments, delivered, latency, failed, retry *int64
+	var id, subject, template, locale, gateway, provider, ref, sender, receipt, failure, code, rule, reason *string
+	var codeSeq, gap, dispatched, uncertain, sent, segments, delivered, latency, failed, emailed, retry *int64
 	var status, requested int64
 	err := q.QueryRowContext(ctx, sqlSMS, seq).Scan(&seq, &id, &m.UserID, &m.PhoneID, &m.Purpose, &subject, &codeSeq, &template,
 		&locale, &status, &requested, &gap, &dispatched, &gateway, &uncertain, &sent, &provider, &ref, &sender, &segments,
-		&delivered, &latency, &receipt, &failed, &failure, &code, &reason, &retry)
+		&delivered, &latency, &receipt, &failed, &failure, &code, &emailed, &rule, &reason, &retry)
 	if err != nil {
 		return SMS{}, fmt.Errorf("read message at %d: %w", seq, err)
 	}
@@ -174,7 +164,7 @@ func readSMS(ctx context.Context, q queryer, seq int64) (SMS, error) {
 	m.Gateway, m.Provider, m.ProviderRef, m.SenderID = text(gateway), text(provider), text(ref), text(sender)
 	m.Receipt, m.Failure, m.ProviderCode, m.RefusedReason = text(receipt), text(failure), text(code), text(reason)
 	m.DispatchedAt, m.UncertainAt, m.SentAt = moment(dispatched), moment(uncertain), moment(sent)
-	m.DeliveredAt, m.FailedAt = moment(delivered), moment(failed)
+	m.DeliveredAt, m.FailedAt, m.EmailedAt, m.EmailRuleID = moment(delivered), moment(failed), moment(emailed), text(rule)
 	m.Gap, m.Latency = duration(gap), duration(latency)
 	m.CodeSeq, m.Segments = int(number(codeSeq)), int(number(segments))
 	m.RetryAfter = time.Duration(number(retry)) * time.Second

@@ -19,14 +19,19 @@ type person struct {
 	authenticator string // ibkey
 	smsAuth       string
 	optOut        string
+	unit          string // physical unit sent to them
+	card          string // its authenticator
 }
 
 // stories are episodes that together use every event of the domain.
 type stories struct {
 	*world
 
-	pick   choose
-	people []*person
+	pick     choose
+	people   []*person
+	episodes []func(*person) // what episode picks from
+	units    int             // physical units registered
+	rules    int             // rules published
 }
 
 func newStories(w *world, users int, pick choose) *stories {
@@ -34,7 +39,15 @@ func newStories(w *world, users int, pick choose) *stories {
 	for n := range users {
 		s.people = append(s.people, &person{id: user(n), installation: installation(n)})
 	}
+	s.episodes = append(append(s.everyday(), s.everyday()...), s.journeys()...)
 	return s
+}
+
+// everyday is what most of a log consists of.
+func (s *stories) everyday() []func(*person) {
+	return []func(*person){
+		s.login, s.login, s.smsLogin, s.failedLogin, s.phone, s.phone, s.enroll, s.optOut, s.odds, s.refusals,
+	}
 }
 
 // arrive registers everybody.
@@ -55,10 +68,7 @@ func (s *stories) arrive() {
 func (s *stories) episode() {
 	p := s.people[s.pick(len(s.people))]
 	s.pass(time.Duration(1+s.pick(200)) * time.Second)
-	episodes := []func(*person){
-		s.login, s.login, s.smsLogin, s.failedLogin, s.phone, s.phone, s.enroll, s.optOut, s.odds, s.refusals,
-	}
-	episodes[s.pick(len(episodes))](p)
+	s.episodes[s.pick(len(s.episodes))](p)
 	s.correlation = ""
 }
 

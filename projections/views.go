@@ -25,8 +25,8 @@ var (
 	ErrGap = errors.New("records are not in sequence")
 )
 
-// Options say where views live and what they need. All fields but Erased, Log
-// and Logger are required.
+// Options say where views live and what they need. All fields but Erased,
+// EnrollmentTTL, Log and Logger are required.
 type Options struct {
 	// Dir is an existing directory, which will hold views.db and views.lock.
 	Dir string
@@ -40,6 +40,9 @@ type Options struct {
 	Erased func(error) bool
 	// Clock is the time queries about "now" are asked at.
 	Clock func() time.Time
+	// EnrollmentTTL is the policy's life of an enrolment at a moment, because no
+	// event says when one expires. nil means thirty minutes.
+	EnrollmentTTL func(at time.Time) time.Duration
 	// Log, if not nil, is the log the views belong to. Open then throws away a
 	// file that has seen records which are not in it.
 	Log eventstore.Reader
@@ -50,6 +53,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Erased == nil {
 		o.Erased = func(error) bool { return false }
+	}
+	if o.EnrollmentTTL == nil {
+		o.EnrollmentTTL = func(time.Time) time.Duration { return 30 * time.Minute }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -63,7 +69,9 @@ func (o Options) models(bulk bool) []model {
 		reveal: func(ctx context.Context, e *entry) (string, error) { return o.Codec.Reveal(ctx, e.Decoded, "number") },
 		blind:  o.Blind, erased: o.Erased,
 	}
-	return []model{&audit{load: bulk}, &devices{}, &phones{opener: open}, &smsLedger{}, &optOuts{}}
+	return []model{
+		&audit{load: bulk}, &devices{}, &phones{opener: open}, &smsLedger{}, &optOuts{}, &units{}, &voiceLedger{}, &locks{}, &processes{},
+	}
 }
 
 // Views are the read models of one node. Methods may be called from any

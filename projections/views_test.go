@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,10 +21,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // town is a small log that uses most events.
 func town(t *testing.T) *world {
 	w := newWorld(t)
-	n := 0
-	s := newStories(w, 3, func(of int) int { n++; return (n * 7919 / 3) % of })
+	s := newStories(w, 3, rand.New(rand.NewPCG(1, 2)).IntN)
 	s.arrive()
-	for range 60 {
+	for range 160 {
 		s.episode()
 	}
 	return w

@@ -122,6 +122,7 @@ func key(n int) string { return keyAlphabet.EncodeToString(fmt.Appendf(nil, "key
 func user(n int) string         { return domain.UserID(key(n)) }
 func client(n int) string       { return domain.ClientID(key(n)) }
 func installation(n int) string { return domain.InstallationID(key(n)) }
+func unit(n int) string         { return domain.DeviceID(key(n)) }
 
 // id gives out the next id of a user's things.
 func (w *world) id(prefix, userID string) string {
@@ -132,7 +133,7 @@ func (w *world) id(prefix, userID string) string {
 // pass lets time pass.
 func (w *world) pass(d time.Duration) { w.now = w.now.Add(d) }
 
-// in appends events to the stream of a user, client or installation in one
+// in appends events to the stream of a user, client, installation or unit in one
 // append, a millisecond after they happened.
 func (w *world) in(owner string, events ...domain.Event) {
 	w.t.Helper()
@@ -157,6 +158,9 @@ func (w *world) in(owner string, events ...domain.Event) {
 	}
 	w.heads[stream] = eventstore.At(records[len(records)-1].Revision, leaves[len(leaves)-1])
 }
+
+// last is the id of the newest event.
+func (w *world) last() eventstore.EventID { return w.log[len(w.log)-1].ID }
 
 func (w *world) head() eventstore.Sequence { return eventstore.Sequence(len(w.log)) }
 

@@ -18,7 +18,7 @@ import (
 // schemaVersion is the version of every table and of what is folded into it. A
 // file of another version is thrown away and built again, so raise it with any
 // change that would give one record other rows.
-const schemaVersion = 1
+const schemaVersion = 2
 
 const (
 	schemaCheckpoint = `CREATE TABLE checkpoint (
@@ -70,7 +70,7 @@ type model interface {
 	// prepare prepares the statements of apply.
 	prepare(p *preparer)
 	// apply folds one record in. It must depend on nothing but the record and
-	// the model's own rows of earlier records.
+	// rows of earlier records.
 	apply(ctx context.Context, e *entry) error
 	// flush writes what apply has put off. It ends a transaction.
 	flush() error
