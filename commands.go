@@ -171,14 +171,13 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 	}
 	pump := &pump{s: s}
 	network := demo.NewNetwork()
-	d, err := delivery.New(delivery.Config{
+	config := delivery.Config{
 		Journal: s.journal, Log: s.log, Codec: s.codec, Gateway: network, Texts: texts, OptedOut: s.optedOut, DueDevices: s.dueDevices,
 		ExpiredProcesses: s.expiredProcesses, Logger: logger,
-	})
-	if err != nil {
+	}
+	if pump.reactions, err = delivery.New(config); err != nil {
 		return err
 	}
-	pump.reactions = d
 	err = demo.Populate(ctx, demo.Config{
 		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Pump: pump.run, Users: users, Seed: seed,
 		From: from, To: now, Progress: progressTo(progress, "three months of logins"),
@@ -186,7 +185,13 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 	if err != nil {
 		return err
 	}
-	for _, r := range d.Reactions() {
+	// Those that will serve the demonstration begin behind the history.
+	config.Gateway = delivery.NewInbox(clock.Now)
+	served, err := delivery.New(config)
+	if err != nil {
+		return err
+	}
+	for _, r := range served.Reactions() {
 		if err := s.checkpoints.Save(ctx, r.Name, pump.at); err != nil {
 			return err
 		}

@@ -117,7 +117,7 @@ func (l *load) login(ctx context.Context, c *client.Client, u *person, ph *phone
 		l.t.Errorf("login without a challenge: %+v", a)
 		return false
 	}
-	response, err := ph.Respond(u.id, a.Challenge.OfflineChallenge)
+	response, err := ph.Respond(ctx, u.id, a.Challenge.OfflineChallenge, "")
 	if err != nil {
 		l.t.Errorf("respond: %v", err)
 		return false

@@ -29,7 +29,7 @@ type Config struct {
 // Populate writes the history. It stops at the first error; what it has
 // written by then stays.
 func Populate(ctx context.Context, c Config) error {
-	w := &world{Config: c, rng: rand.New(rand.NewPCG(c.Seed, 1)), agenda: &agenda{}, lost: map[string]bool{}}
+	w := &world{Config: c, rng: rand.New(rand.NewPCG(c.Seed, 1)), agenda: &agenda{}, people: map[string]*person{}, lost: map[string]bool{}}
 	w.plan()
 	defer w.forget()
 	for done := 1; w.agenda.Len() > 0; done++ {
@@ -58,8 +58,9 @@ type world struct {
 	commands uint64
 	handsets int
 	units    int
-	lost     map[string]bool // messages that never arrived, by sms id
-	sleepers []func()        // end stories that were not told to their end
+	people   map[string]*person // by user id
+	lost     map[string]bool    // messages that never arrived, by sms id
+	sleepers []func()           // end stories that were not told to their end
 }
 
 // forget ends the stories that an error cut short.

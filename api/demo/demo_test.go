@@ -221,7 +221,7 @@ func TestPopulateReachesEveryType(t *testing.T) {
 // The same seed gives the same story; keys and signatures differ.
 func TestPopulateIsRepeatable(t *testing.T) {
 	t.Parallel()
-	one, two := broker(t, 12, 7).events, broker(t, 12, 7).events
+	one, two := broker(t, 60, 7).events, broker(t, 60, 7).events
 	if len(one) != len(two) {
 		t.Fatalf("%d and %d events from one seed", len(one), len(two))
 	}

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -97,12 +98,13 @@ func (t *tale) report(r report) {
 		return
 	}
 	t.pause(time.Second, 9*time.Second)
-	if r.failure == "" && t.chance(1) {
+	if p := t.people[r.message.UserID]; r.failure == "" && !p.busy && strings.HasPrefix(r.message.TemplateID, "login_code") && t.chance(2) {
 		r.failure = pick(t.world, []string{"roaming", "unreachable", "carrier_blocked"})
 	}
 	if r.failure == "" {
 		t.execute(network, domain.RecordSMSDelivered{
-			SMSID: r.message.ID, ProviderRef: r.message.ID, DeliveredAt: t.Clock.Now(), Receipt: pick(t.world, []string{"handset", "handset", "network"}),
+			SMSID: r.message.ID, ProviderRef: r.message.ID, DeliveredAt: t.Clock.Now(),
+			Receipt: pick(t.world, []string{"handset", "handset", "network"}),
 		})
 		return
 	}

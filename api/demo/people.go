@@ -81,7 +81,8 @@ func (w *world) plan() {
 	}
 	cast := w.planStories(people)
 	for _, p := range people {
-		p.home = countryOf(p.cc)
+		p.home, p.userID = countryOf(p.cc), codec.UserIDOf(reference(p.n))
+		w.people[p.userID] = p
 		joined := w.From.Add(w.some(span / 3))
 		if cast[p.n] {
 			joined = w.From.Add(time.Duration(p.n) * 11 * time.Minute) // in the order of their numbers, before any story
@@ -134,7 +135,7 @@ func (w *world) planLogins(p *person, joined time.Time) {
 
 // join registers the client and the user and verifies a phone.
 func (t *tale) join(p *person) {
-	p.clientID, p.userID = ClientID(p.n), codec.UserIDOf(reference(p.n))
+	p.clientID = ClientID(p.n)
 	if p.client != 0 {
 		p.clientID = ClientID(p.client)
 	}
@@ -189,13 +190,17 @@ func phoneNumber(cc string, n int) (string, error) {
 func (t *tale) verifyPhone(p *person, phoneID string) {
 	out := t.do(domain.StartPhoneVerification{PhoneID: phoneID})
 	issued := need[domain.ConfirmCodeIssued](t, out)
-	code := t.code(domain.PurposePhoneVerification, issued.VerificationID, domain.Issued{Seq: issued.Seq, Kid: issued.Kid, Len: issued.CodeLen})
+	code := t.confirmCode(issued)
 	t.pause(10*time.Second, 90*time.Second)
 	if t.chance(8) {
 		t.do(domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: slip(code)})
 	}
 	need[domain.PhoneNumberVerified](t, t.do(domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: code}))
 	p.phoneID = phoneID
+}
+
+func (t *tale) confirmCode(e domain.ConfirmCodeIssued) domain.Secret {
+	return t.code(domain.PurposePhoneVerification, e.VerificationID, domain.Issued{Seq: e.Seq, Kid: e.Kid, Len: e.CodeLen})
 }
 
 // code is the text of a code that went out.

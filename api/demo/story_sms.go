@@ -31,7 +31,7 @@ func tellPhones(t *tale, cast []*person) {
 	third := t.addPhone(p)
 	out = t.do(domain.StartPhoneVerification{PhoneID: third})
 	issued := need[domain.ConfirmCodeIssued](t, out)
-	code := t.code(domain.PurposePhoneVerification, issued.VerificationID, domain.Issued{Seq: issued.Seq, Kid: issued.Kid, Len: issued.CodeLen})
+	code := t.confirmCode(issued)
 	need[domain.PhoneVerificationRejected](t, t.do(domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: slip(code)}))
 	need[domain.PhoneNumberVerified](t, t.do(domain.ConfirmPhone{VerificationID: issued.VerificationID, Code: code}))
 	need[domain.PhoneNumberRemoved](t, t.do(domain.RemovePhone{PhoneID: third, Reason: "client_request"}))

@@ -117,7 +117,7 @@ func (t *tale) wait(d time.Duration) {
 	}
 }
 
-// sleep lets the rest of the world go on for a time.
+// sleep lets the rest of the world go on for a time. Only stories can sleep.
 func (t *tale) sleep(d time.Duration) {
 	if t.err == nil && !t.yield(d) {
 		t.err = errForgotten

@@ -34,15 +34,32 @@ func Open(path, apiKey string, now func() time.Time) *Phone {
 	return &Phone{path: path, key: apiKey, now: now}
 }
 
-// Register makes a key and registers this phone as an installation of the app
-// at a server. On android it also attests the app's PIN. It answers the
-// installation's id; doing it again answers the same one.
-func (p *Phone) Register(ctx context.Context, server, os string) (string, error) {
+// Registration says what to install where.
+type Registration struct {
+	Server  string
+	OS      string // ios or android
+	App     string // ibkr_mobile, ibkey_standalone or ib_tws; empty means the first
+	Handset string // the phone the app is on; empty means a new one
+}
+
+// Register makes a key and registers this installation of the app at a server.
+// On Android the app has no PIN yet; see SetPIN. It answers the installation's
+// id; doing it again answers the same one.
+func (p *Phone) Register(ctx context.Context, r Registration) (string, error) {
 	if s, err := load(p.path); err == nil {
 		return s.InstallationID, nil
 	} else if !errors.Is(err, ErrNotRegistered) {
 		return "", err
 	}
+	s := &state{Server: r.Server, OS: r.OS, App: r.App, HandsetID: r.Handset}
+	if s.HandsetID == "" {
+		s.HandsetID = "sim-" + rand.Text()[:12]
+	}
+	return p.install(ctx, s)
+}
+
+// install gives the app in s a key of its own and registers it.
+func (p *Phone) install(ctx context.Context, s *state) (string, error) {
 	der, key, err := newKey()
 	if err != nil {
 		return "", err
@@ -51,28 +68,28 @@ func (p *Phone) Register(ctx context.Context, server, os string) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("encode the phone's public key: %w", err)
 	}
-	s := &state{Server: server, OS: os, HandsetID: "sim-" + rand.Text()[:12], PrivateKey: der}
-	c := client.New(server, p.key)
+	s.PrivateKey = der
+	app := s.App
+	if app == "" {
+		app = DefaultApp
+	}
 	var answer gen.InstallationAnswer
-	_, err = c.Post(ctx, "/v1/installations", gen.RegisterInstallationRequest{
-		App: "ibkr_mobile", Os: gen.OS(os), AppVersion: "1.0-simulated", HandsetId: s.HandsetID, DeviceName: "Simulated phone",
+	_, err = client.New(s.Server, p.key).Post(ctx, "/v1/installations", gen.RegisterInstallationRequest{
+		App: gen.App(app), Os: gen.OS(s.OS), AppVersion: "1.0-simulated", HandsetId: s.HandsetID, DeviceName: "Simulated phone",
 		KeyAlgorithm: "ES256", PublicKey: base64.RawURLEncoding.EncodeToString(public),
 	}, &answer)
 	if err != nil {
 		return "", err
 	}
 	s.InstallationID = string(answer.InstallationId)
-	if os == "android" {
-		_, err := c.Post(ctx, "/v1/installations/"+s.InstallationID+"/pin", gen.AttestPinRequest{PinPolicyVersion: 1}, nil)
-		if err != nil {
-			return "", err
-		}
-	}
 	if err := s.save(p.path); err != nil {
 		return "", err
 	}
 	return s.InstallationID, p.pushToken(ctx, s)
 }
+
+// DefaultApp is the app that is installed when none is named.
+const DefaultApp = "ibkr_mobile"
 
 // pushToken tells the server that the app can be reached.
 func (p *Phone) pushToken(ctx context.Context, s *state) error {
@@ -87,10 +104,26 @@ type Activation struct {
 	AuthenticatorID string
 }
 
-// Activate answers an enrolment with the code from the SMS, performs the local
-// check uv and keeps the key it is given.
-func (p *Phone) Activate(ctx context.Context, userID, enrollmentID, code, uv string) (Activation, error) {
+// ErrNobodyHere means that a second user was to be added to an app that has no
+// first.
+var ErrNobodyHere = errors.New("nobody's IB Key is active on this phone; activate the first user by `authledger phone activate`")
+
+// AddUser is Activate for an app that serves somebody already (R-10).
+func (p *Phone) AddUser(ctx context.Context, userID, enrollmentID, code string, u Unlock) (Activation, error) {
 	s, err := load(p.path)
+	if err != nil {
+		return Activation{}, err
+	}
+	if len(s.Users) == 0 {
+		return Activation{}, ErrNobodyHere
+	}
+	return p.Activate(ctx, userID, enrollmentID, code, u)
+}
+
+// Activate answers an enrolment with the code from the SMS, performs the local
+// check and keeps the key it is given. The phone may serve other users already.
+func (p *Phone) Activate(ctx context.Context, userID, enrollmentID, code string, u Unlock) (Activation, error) {
+	s, uv, err := p.unlocked(ctx, u)
 	if err != nil {
 		return Activation{}, err
 	}
@@ -109,25 +142,26 @@ func (p *Phone) Activate(ctx context.Context, userID, enrollmentID, code, uv str
 	if done.Status != "enrolled" {
 		return Activation{}, fmt.Errorf("the enrollment was refused: %s", done.ReasonCode)
 	}
-	secret, err := base64.RawURLEncoding.DecodeString(done.Ocra.Secret)
+	return p.carry(s, userID, string(done.AuthenticatorId), done.Ocra)
+}
+
+// carry keeps the key of an IB Key that lives here from now on.
+func (p *Phone) carry(s *state, userID, authenticatorID string, key gen.OCRA) (Activation, error) {
+	secret, err := base64.RawURLEncoding.DecodeString(key.Secret)
 	if err != nil {
 		return Activation{}, fmt.Errorf("read the key from the answer: %w", err)
 	}
-	a := account{UserID: userID, AuthenticatorID: string(done.AuthenticatorId), Suite: done.Ocra.Suite, Secret: secret}
-	kept := s.Users[:0]
-	for _, u := range s.Users {
-		if u.UserID != userID {
-			kept = append(kept, u)
-		}
-	}
-	s.Users = append(kept, a)
-	return Activation{UserID: userID, AuthenticatorID: a.AuthenticatorID}, s.save(p.path)
+	s.keep(account{UserID: userID, AuthenticatorID: authenticatorID, Suite: key.Suite, Secret: secret})
+	return Activation{UserID: userID, AuthenticatorID: authenticatorID}, s.save(p.path)
 }
 
 // Respond turns the six-digit challenge of the login page into the eight-digit
-// response. It needs no network.
-func (p *Phone) Respond(userID, challenge string) (string, error) {
+// response. It needs no network; on Android it needs the PIN (R-23).
+func (p *Phone) Respond(ctx context.Context, userID, challenge, typed string) (string, error) {
 	s, err := load(p.path)
+	if err == nil && s.OS == android {
+		s, _, err = p.unlocked(ctx, Unlock{UV: appPIN, PIN: typed})
+	}
 	if err != nil {
 		return "", err
 	}
@@ -142,10 +176,14 @@ func (p *Phone) Respond(userID, challenge string) (string, error) {
 	return suite.Compute(a.Secret, ocra.Input{Question: challenge, Time: suite.TimeStep(p.now())})
 }
 
-// Reachable renews the push token, as the app does when it comes online (R-25).
+// Reachable renews the push token, as the app does when it comes online (R-25),
+// and reports a PIN that was blocked while it was offline.
 func (p *Phone) Reachable(ctx context.Context) error {
 	s, err := load(p.path)
 	if err != nil {
+		return err
+	}
+	if err := p.reportBlock(ctx, s); err != nil {
 		return err
 	}
 	return p.pushToken(ctx, s)
@@ -158,19 +196,10 @@ func (p *Phone) Pending(ctx context.Context) ([]gen.PendingChallenge, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := s.key()
-	if err != nil {
-		return nil, err
-	}
-	path := "/v1/installations/" + s.InstallationID + "/challenges"
-	at := strconv.FormatInt(p.now().UnixMilli(), 10)
-	sig, err := sign(key, "authledger/request/v1\nGET\n"+path+"\n"+at)
-	if err != nil {
-		return nil, err
-	}
 	c := client.New(s.Server, p.key)
+	path := "/v1/installations/" + s.InstallationID + "/challenges"
 	var list gen.PendingList
-	if _, err := c.Get(ctx, path, http.Header{"Authledger-Installation-Proof": {at + "." + sig}}, &list); err != nil {
+	if err := p.get(ctx, s, path, &list); err != nil {
 		return nil, err
 	}
 	for _, item := range list.Items {
@@ -179,6 +208,41 @@ func (p *Phone) Pending(ctx context.Context) ([]gen.PendingChallenge, error) {
 		}
 	}
 	return list.Items, nil
+}
+
+// get reads a path with the installation's own proof.
+func (p *Phone) get(ctx context.Context, s *state, path string, out any) error {
+	proof, err := p.proof(s, func(at string) string { return requestText(path, at) })
+	if err != nil {
+		return err
+	}
+	_, err = client.New(s.Server, p.key).Get(ctx, path, http.Header{"Authledger-Installation-Proof": {proof}}, out)
+	return err
+}
+
+// proof is "<unix milliseconds>.<signature>" over a text that holds the same
+// time.
+func (p *Phone) proof(s *state, text func(at string) string) (string, error) {
+	key, err := s.key()
+	if err != nil {
+		return "", err
+	}
+	at := strconv.FormatInt(p.now().UnixMilli(), 10)
+	sig, err := sign(key, text(at))
+	return at + "." + sig, err
+}
+
+// Texts that an installation signs begin with what they are, so that a
+// signature over one is never one over another.
+
+func requestText(path, at string) string { return "authledger/request/v1\nGET\n" + path + "\n" + at }
+
+func collectText(deliveryID, at string) string {
+	return "authledger/collect/v1\n" + deliveryID + "\n" + at
+}
+
+func handoverText(userID, from, to string) string {
+	return "authledger/handover/v1\n" + userID + "\n" + from + "\n" + to
 }
 
 // document is what the app signs.
@@ -195,9 +259,9 @@ type document struct {
 
 // Decide answers a pending push: approve it by the number of the login page,
 // or deny it with an empty number.
-func (p *Phone) Decide(ctx context.Context, c gen.PendingChallenge, number, uv string) (gen.PushDecisionAnswer, error) {
+func (p *Phone) Decide(ctx context.Context, c gen.PendingChallenge, number string, u Unlock) (gen.PushDecisionAnswer, error) {
 	var answer gen.PushDecisionAnswer
-	s, err := load(p.path)
+	s, uv, err := p.unlocked(ctx, u)
 	if err != nil {
 		return answer, err
 	}
@@ -233,21 +297,4 @@ func sign(key *ecdsa.PrivateKey, text string) (string, error) {
 		return "", fmt.Errorf("sign: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(sig), nil
-}
-
-// DefaultUV is the local check this simulated phone makes when none is named.
-func DefaultUV(os string) string {
-	if os == "android" {
-		return "fingerprint"
-	}
-	return "face_id"
-}
-
-// OS is the operating system the phone registered with.
-func (p *Phone) OS() (string, error) {
-	s, err := load(p.path)
-	if err != nil {
-		return "", err
-	}
-	return s.OS, nil
 }

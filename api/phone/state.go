@@ -11,16 +11,27 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
-// state is the phone's file.
+// state is the phone's file: one app on one phone.
 type state struct {
 	Server         string    `json:"server"`
 	InstallationID string    `json:"installationId"`
+	App            string    `json:"app,omitempty"` // empty means ibkr_mobile
 	OS             string    `json:"os"`
 	HandsetID      string    `json:"handsetId"`
 	PrivateKey     []byte    `json:"privateKey"` // PKCS #8
 	Users          []account `json:"users"`
+	PIN            *pin      `json:"pin,omitempty"`    // Android
+	Former         []former  `json:"former,omitempty"` // what the keychain kept from before the app was installed again; iOS
+}
+
+// former is an installation that is no more, and whose IB Keys it carried.
+type former struct {
+	InstallationID string   `json:"installationId"`
+	PrivateKey     []byte   `json:"privateKey"` // PKCS #8
+	Users          []string `json:"users"`
 }
 
 // account is one user who activated IB Key on this phone.
@@ -46,8 +57,10 @@ func newKey() ([]byte, *ecdsa.PrivateKey, error) {
 	return der, key, nil
 }
 
-func (s *state) key() (*ecdsa.PrivateKey, error) {
-	k, err := x509.ParsePKCS8PrivateKey(s.PrivateKey)
+func (s *state) key() (*ecdsa.PrivateKey, error) { return parseKey(s.PrivateKey) }
+
+func parseKey(der []byte) (*ecdsa.PrivateKey, error) {
+	k, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
 		return nil, fmt.Errorf("read the phone's key: %w", err)
 	}
@@ -56,6 +69,17 @@ func (s *state) key() (*ecdsa.PrivateKey, error) {
 		return nil, errors.New("the phone's key is not a P-256 key")
 	}
 	return key, nil
+}
+
+// keep stores an account in place of the one its user had here.
+func (s *state) keep(a account) {
+	s.drop(a.UserID)
+	s.Users = append(s.Users, a)
+}
+
+// drop forgets a user.
+func (s *state) drop(userID string) {
+	s.Users = slices.DeleteFunc(s.Users, func(u account) bool { return u.UserID == userID })
 }
 
 // user returns the account of a user, or the only one when userID is empty.
