@@ -55,7 +55,9 @@ func TestPrintedCardIsMadeWhilePolicyAllowsIt(t *testing.T) {
 		t.Fatalf("without password: %+v", no)
 	}
 	c := want[gen.ProofAnswer](t, w.post(access.Frontend, path, map[string]any{"authenticationId": w.begin(w.user, "activation")}), 200).Challenge
-	cells := func(c gen.Challenge) string { return card.Cells[c.GridIndices[0]-1] + " " + card.Cells[c.GridIndices[1]-1] }
+	cells := func(c gen.Challenge) string {
+		return card.Cells[c.GridIndices[0]-1] + " " + card.Cells[c.GridIndices[1]-1]
+	}
 	if done := w.respond(c.Id, cells(c), gen.ResultProved); done.Process.Kind != gen.ProcessStepKindCodeCard || done.Process.AuthenticatorId != card.AuthenticatorId {
 		t.Fatalf("activated: %+v", done)
 	}

@@ -120,7 +120,7 @@ func (c newcomer) verifyPhone(ctx context.Context, userID string) error {
 	if err != nil {
 		return err
 	}
-	code, err := c.j.CodeText(ctx, domain.PurposePhoneVerification, issued.VerificationID, domain.Issued{Seq: issued.Seq, Kid: issued.Kid, ExpiresAt: issued.ExpiresAt})
+	code, err := c.j.CodeText(ctx, domain.PurposePhoneVerification, issued.VerificationID, domain.Issued{Seq: issued.Seq, Kid: issued.Kid, Len: issued.CodeLen, ExpiresAt: issued.ExpiresAt})
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (c newcomer) activate(ctx context.Context, userID string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	code, err := c.j.CodeText(ctx, domain.PurposeActivation, issued.SubjectID, domain.Issued{Seq: issued.Seq, Kid: issued.Kid, ExpiresAt: issued.ExpiresAt})
+	code, err := c.j.CodeText(ctx, domain.PurposeActivation, issued.SubjectID, domain.Issued{Seq: issued.Seq, Kid: issued.Kid, Len: issued.CodeLen, ExpiresAt: issued.ExpiresAt})
 	if err != nil {
 		return "", err
 	}

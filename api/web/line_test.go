@@ -64,7 +64,7 @@ func TestEveryEventHasALine(t *testing.T) {
 	if err := w.views.Apply(t.Context(), all); err != nil {
 		t.Fatal(err)
 	}
-	page, err := w.views.Events(t.Context(), projections.EventFilter{Listing: projections.Listing{Limit: 100}})
+	page, err := w.views.Events(t.Context(), projections.EventFilter{Listing: projections.Listing{Limit: 500}})
 	if err != nil || len(page.Items) != len(all) {
 		t.Fatalf("%d events of %d: %v", len(page.Items), len(all), err)
 	}
