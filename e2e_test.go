@@ -121,6 +121,9 @@ func (u *person) authenticate(purpose, platform, verdict string) gen.Authenticat
 func (u *person) withIBKey(os, uv string) *person {
 	u.p.t.Helper()
 	installation := u.p.mustRun("phone", "register", "--file", u.phone, "--server", u.p.url, "--os", os)
+	if os == "android" { // it has a PIN even where a finger unlocks it (domain.md D-16)
+		u.p.mustRun("phone", "pin", "--file", u.phone, "--pin", "ab12", "--repeat", "ab12")
+	}
 	a := u.authenticate("activation", "ibkr_mobile_"+os, "verified")
 	if a.Decision != "enroll" {
 		u.p.t.Fatalf("activation of %s: %+v", u.ref, a)

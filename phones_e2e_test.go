@@ -85,11 +85,9 @@ func TestEndToEndPhones(t *testing.T) {
 		}
 	}
 	p.until("the phone's page lists both", func() bool {
-		var i struct {
-			Users []any `json:"users"`
-		}
+		var i gen.Installation
 		p.get("auditor", "/v1/installations/"+string(installation), &i)
-		return len(i.Users) == 2
+		return len(i.Bindings) == 2 && i.Bindings[0].UserId == first.id && i.Bindings[1].UserId == second.id
 	})
 
 	// S-8: the response must come back on the login that showed the challenge.

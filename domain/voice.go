@@ -202,19 +202,20 @@ func (d *decision) recordVoiceUncertain(cmd RecordVoiceUncertain) ([]Event, erro
 // old that it was forgotten is placed without a verdict on its wait.
 func (d *decision) recordVoicePlaced(cmd RecordVoicePlaced) ([]Event, error) {
 	c, err := d.call(cmd.CallID)
-	if err != nil || c == nil || c.Placed {
+	if err != nil || c != nil && c.Placed {
 		return nil, err
 	}
-	wait := max(0, cmd.PlacedAt.Sub(c.RequestedAt))
-	return []Event{VoiceCallPlaced{
-		CallID: c.ID, PlacedAt: cmd.PlacedAt.UTC(), WaitMS: wait.Milliseconds(), SLAMissed: wait > d.seconds(pVoiceSLA),
-		Provider: cmd.Provider, ProviderRef: cmd.ProviderRef,
-	}}, nil
+	e := VoiceCallPlaced{CallID: cmd.CallID, PlacedAt: cmd.PlacedAt.UTC(), Provider: cmd.Provider, ProviderRef: cmd.ProviderRef}
+	if c != nil {
+		wait := max(0, cmd.PlacedAt.Sub(c.RequestedAt))
+		e.WaitMS, e.SLAMissed = wait.Milliseconds(), wait > d.seconds(pVoiceSLA)
+	}
+	return []Event{e}, nil
 }
 
 func (d *decision) recordVoiceAnswered(cmd RecordVoiceAnswered) ([]Event, error) {
 	c, err := d.call(cmd.CallID)
-	if err != nil || c == nil || c.Answered {
+	if err != nil || c != nil && c.Answered {
 		return nil, err
 	}
 	return []Event{VoiceCallAnswered(cmd)}, nil
@@ -222,7 +223,7 @@ func (d *decision) recordVoiceAnswered(cmd RecordVoiceAnswered) ([]Event, error)
 
 func (d *decision) recordVoiceFailed(cmd RecordVoiceFailed) ([]Event, error) {
 	c, err := d.call(cmd.CallID)
-	if err != nil || c == nil || c.Failed {
+	if err != nil || c != nil && c.Failed {
 		return nil, err
 	}
 	return []Event{VoiceCallFailed(cmd)}, nil

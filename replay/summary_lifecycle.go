@@ -99,7 +99,7 @@ func summariseDevice(e domain.Event) string {
 	case domain.PhysicalDeviceShipped:
 		return fmt.Sprintf("%s: %s dispatched to %s on %s, to be activated by %s", thing(e.RequestID), e.DeviceID, e.UserID, e.DispatchedOn, e.ActivationDueOn)
 	case domain.DeviceReturned:
-		return fmt.Sprintf("unit %s returned on %s, condition %s", e.DeviceID, e.ReceivedOn, Name(e.Condition))
+		return fmt.Sprintf("unit %s returned on %s: %s", e.DeviceID, e.ReceivedOn, e.Condition)
 	case domain.DeviceDepositHeld:
 		return fmt.Sprintf("deposit of %s held for %s", money(e.Amount), e.DeviceID)
 	case domain.DeviceDepositReleased:
