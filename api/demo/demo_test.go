@@ -27,10 +27,12 @@ type told struct {
 	policy *domain.Policy
 }
 
-// broker populates an in-memory ledger.
-func broker(t *testing.T, users int, seed uint64) told {
+// morning is when most of these histories end.
+var morning = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+
+// broker populates an in-memory ledger with the three months before a moment.
+func broker(t *testing.T, users int, seed uint64, to time.Time) told {
 	t.Helper()
-	to := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	from := to.AddDate(0, -3, 0)
 	clock := demo.NewClock(from)
 	store := memstore.New(clock.Now)
@@ -56,7 +58,7 @@ func broker(t *testing.T, users int, seed uint64) told {
 	network := demo.NewNetwork()
 	p.reactors, err = delivery.New(delivery.Config{
 		Journal: j, Log: store, Codec: c, Gateway: network, Texts: texts, OptedOut: p.list, DueDevices: p.due,
-		Logger: slog.New(slog.DiscardHandler),
+		ExpiredProcesses: p.everybody, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -87,6 +89,7 @@ type pump struct {
 	keys     *keyring.Keyring
 	reactors *delivery.Delivery
 	seen     []codec.Decoded
+	users    []string
 	optedOut map[string]bool
 	sent     map[string]domain.PhysicalDeviceShipped
 	day      string
@@ -124,6 +127,8 @@ func (p *pump) take(ctx context.Context, r eventstore.Record) error {
 	switch e := d.Event.(type) {
 	case domain.PhysicalDeviceShipped:
 		p.sent[e.DeviceID] = e
+	case domain.UserRegistered:
+		p.users = append(p.users, userID)
 	case domain.OptOutGranted:
 		p.optedOut[userID] = true
 	case domain.OptOutRevoked, domain.OptedBackIn:
@@ -150,6 +155,9 @@ func (p *pump) due(_ context.Context, now time.Time) (due []delivery.Due, err er
 	return due, nil
 }
 
+// everybody may have something that expired; who has not is left alone.
+func (p *pump) everybody(context.Context, time.Time) ([]string, error) { return p.users, nil }
+
 func (p *pump) daily(ctx context.Context) error {
 	gone, err := p.keys.ExpireEpochs(ctx)
 	if err != nil {
@@ -174,7 +182,7 @@ func TestPopulateShowsTheFlows(t *testing.T) {
 	count := map[string]int{}
 	denied := map[string]int{}
 	granted := map[string]int{}
-	for _, d := range broker(t, 60, 1).events {
+	for _, d := range broker(t, 60, 1, morning).events {
 		count[d.Record.Type]++
 		switch e := d.Event.(type) {
 		case domain.OptOutDenied:
@@ -207,7 +215,7 @@ func TestPopulateReachesEveryType(t *testing.T) {
 	t.Parallel()
 	absent := map[string]string{}
 	count := map[string]int{}
-	for _, d := range broker(t, 60, 3).events {
+	for _, d := range broker(t, 60, 3, morning).events {
 		count[d.Record.Type]++
 	}
 	for _, info := range codec.Types() {
@@ -221,7 +229,7 @@ func TestPopulateReachesEveryType(t *testing.T) {
 // The same seed gives the same story; keys and signatures differ.
 func TestPopulateIsRepeatable(t *testing.T) {
 	t.Parallel()
-	one, two := broker(t, 60, 7).events, broker(t, 60, 7).events
+	one, two := broker(t, 60, 7, morning).events, broker(t, 60, 7, morning).events
 	if len(one) != len(two) {
 		t.Fatalf("%d and %d events from one seed", len(one), len(two))
 	}
