@@ -186,6 +186,7 @@ func TestNothingButNoticesFollowsTheClosureOfAUser(t *testing.T) {
 	s := given(t, alice, ibKey, login(ClientPortal))
 	key, challenge, message := s.id(PrefixAuthenticator), s.id(PrefixChallenge), s.id(PrefixSMS)
 	s.when(CloseUser{UserID: aliceID, Reason: "account_closed"}).then(
+		ChallengeCancelled{ChallengeID: challenge}, AuthenticationAbandoned{}, AuthenticationAbandoned{}, // the login, and what the activation began with
 		AuthenticatorRevoked{AuthenticatorID: key, Reason: "user_closed"}, UserClosed{Reason: "account_closed"},
 	)
 	s.and(login(ClientPortal)).then(AuthenticationRefused{Reason: ReasonUserClosed})

@@ -40,7 +40,7 @@ type Rule struct {
 type RuleRow struct {
 	ID            string   `json:"rule_id"`
 	Version       int      `json:"version"`
-	CC            string   `json:"cc"` // everyCountry for the house rule
+	CC            string   `json:"cc"` // "*" for the house rule
 	Zone          string   `json:"tz"`
 	Status        string   `json:"status"` // active, proposed, informative
 	Effects       []Effect `json:"effects"`

@@ -197,7 +197,7 @@ func TestS3WhatHappensToACallIsRecordedOnce(t *testing.T) {
 	}
 }
 
-func TestS3ReportAboutACallThatWasForgottenChangesNothing(t *testing.T) {
+func TestS3ReportAboutACallThatWasForgottenIsRecordedWithoutAVerdict(t *testing.T) {
 	t.Parallel()
 	s := smsLoginAtTen(t)
 	s.when(call(s))
@@ -205,9 +205,12 @@ func TestS3ReportAboutACallThatWasForgottenChangesNothing(t *testing.T) {
 	for range recentLimit {
 		s.after(10*time.Minute).and(smsLogin(TWS, Latest)).when(call(s)).then(LoginCodeIssued{}, VoiceCallRequested{})
 	}
-	s.when(RecordVoicePlaced{CallID: id, PlacedAt: s.now}).thenNothing()
-	s.when(RecordVoiceAnswered{CallID: id}).thenNothing()
-	s.when(RecordVoiceFailed{CallID: id}).thenNothing()
+	s.when(RecordVoicePlaced{CallID: id, PlacedAt: s.now, Provider: "voice"}).then(VoiceCallPlaced{CallID: id, PlacedAt: s.now, Provider: "voice"})
+	if placed := the[VoiceCallPlaced](s); placed.WaitMS != 0 || placed.SLAMissed {
+		t.Errorf("a verdict on the wait of a call nobody remembers: %+v", placed)
+	}
+	s.when(RecordVoiceAnswered{CallID: id, DurationS: 3}).then(VoiceCallAnswered{CallID: id, DurationS: 3})
+	s.when(RecordVoiceFailed{CallID: id, Failure: "busy"}).then(VoiceCallFailed{CallID: id, Failure: "busy"})
 }
 
 func TestS3CopyByEmailIsRecordedOnceWhereARuleDemandsIt(t *testing.T) {

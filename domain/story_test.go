@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -342,9 +343,14 @@ func (s *story) then(want ...Event) *story {
 			s.t.Fatalf("got %s, want %s", names(s.got), names(want))
 		}
 		differences(s.t, reflect.TypeOf(want[i]).Name(), reflect.ValueOf(want[i]), reflect.ValueOf(s.got[i]))
+		asserted.Store(reasonOf(want[i]), true)
 	}
 	return s
 }
+
+// asserted holds the reasons that a story has demanded, in an event or as an
+// error; see TestMain.
+var asserted sync.Map
 
 // thenNothing asserts that the command was accepted and changed nothing.
 func (s *story) thenNothing() *story {
@@ -362,6 +368,7 @@ func (s *story) thenError(want Code) *story {
 	if e.Code != want || len(s.got) != 0 {
 		s.t.Fatalf("got error %v and events %s, want error %s and nothing recorded", e, names(s.got), want)
 	}
+	asserted.Store(want, true)
 	return s
 }
 
