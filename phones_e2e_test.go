@@ -3,6 +3,7 @@ package main
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/authledger/authledger/api/gen"
 )
@@ -139,7 +140,7 @@ func migratesAndRecovers(t *testing.T, p *product, dir string) {
 	// S-13 on Android: a code and the PIN.
 	p.mustRun("phone", "reinstall", "--file", file)
 	p.mustRun("phone", "pin", "--file", file, "--pin", "xyz89", "--repeat", "xyz89")
-	p.setClock(p.now().Add(125e9).Format("2006-01-02T15:04:05.999Z07:00"))
+	p.setClock(p.now().Add(2 * time.Minute).Format(time.RFC3339Nano)) // until the next message
 	recovery := p.mustRun("phone", "recover", "--file", file, "--user", u.id, "--authentication", string(u.begin("recovery", "ibkr_mobile_android")))
 	var sent gen.EventList
 	p.get("auditor", "/v1/events?type=SMSRequested&userId="+u.id+"&limit=1&order=desc", &sent)

@@ -39,7 +39,7 @@ func TestNothingSecretIsWritten(t *testing.T) {
 	push2 := u.authenticate("login", "tws", "verified")
 	var next gen.Challenge
 	p.post("frontend", "/v1/challenges/"+string(push2.Challenge.Id)+"/fallback", gen.FallbackRequest{Cause: "poor_link"}, &next)
-	response := p.mustRun("phone", "respond", "--file", u.phone, "--challenge", next.OfflineChallenge)
+	response := p.mustRun("phone", "respond", "--file", u.phone, "--pin", "ab12", "--challenge", next.OfflineChallenge)
 	u.respond(next.Id, response)
 
 	var inPhone struct {

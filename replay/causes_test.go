@@ -94,7 +94,7 @@ func TestPartsNameTheEventsThatCount(t *testing.T) {
 		"a sharing that was denied": {[]domain.Event{
 			domain.DeviceSharingRequested{SharingID: id("shr", "9")}, domain.DeviceSharingDenied{SharingID: id("shr", "9")},
 		}, nil},
-		"a code card that waits": {[]domain.Event{domain.OnlineCodeCardIssued{AuthenticatorID: id("aut", "4"), Cells: 224}}, []string{"process: 2"}},
+		"a code card that waits": {[]domain.Event{domain.SecurityCodeCardIssued{AuthenticatorID: id("aut", "4"), Cells: 224}}, []string{"process: 2"}},
 		"a code card that answers": {[]domain.Event{
 			domain.SecurityCodeCardIssued{AuthenticatorID: id("aut", "4"), Cells: 224}, domain.AuthenticatorEnrolled{AuthenticatorID: id("aut", "4"), Kind: domain.KindSCC},
 		}, []string{"authenticator: 3"}},

@@ -72,7 +72,7 @@ func (w *walker) facts(c domain.Command, right bool) domain.Facts {
 	f := domain.Facts{
 		Actor: domain.Actor{Kind: domain.ActorCompliance, Ref: "officer-1"}, Code: no, PINConforms: right, Handover: right, GridCommitment: "commitment",
 		Installation: &domain.InstallationFacts{ID: w.installations[1], OS: domain.IOS, HandsetID: "handset-2", App: domain.AppIBKRMobile},
-		Device:       &domain.DeviceFacts{ID: w.device, Model: domain.ModelDSCPlus, Suite: "OCRA-1:HOTP-SHA256-8:C-QN06", NextCounter: 1},
+		Device:       &domain.DeviceFacts{ID: w.device, Model: domain.ModelDSCPlus, Suite: "OCRA-1:HOTP-SHA256-8:C-QN06", NextCounter: 1, RequestID: w.l.state(domain.DeviceStream(w.device)).(*domain.Device).RequestID},
 		Clients:      map[string]*domain.Client{w.clientID: w.l.state(domain.ClientStream(w.clientID)).(*domain.Client)},
 		Push:         domain.PushEvidence{Authentic: true, Approve: right, NumberGiven: right, NumberMatched: right, UV: domain.UVFaceID},
 	}
