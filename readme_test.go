@@ -9,26 +9,17 @@ import (
 	"testing"
 )
 
-// TestReadmeFirstLogin pastes the README's first login into a shell, against
+// TestReadme pastes the README's first login and its tour into a shell, against
 // the built program.
-func TestReadmeFirstLogin(t *testing.T) {
+func TestReadme(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "jq"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			if os.Getenv("AUTHLEDGER_REQUIRE_BROWSER") != "" {
 				t.Fatalf("%s is missing", tool)
 			}
-			t.Skipf("SKIPPED: the README's first login needs %s; install it and run again", tool)
+			t.Skipf("SKIPPED: what the README tells to paste needs %s; install it and run again", tool)
 		}
-	}
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(readme), "<!-- first-login -->\n```sh\n")
-	script, _, found := strings.Cut(rest, "```\n<!-- /first-login -->")
-	if !found {
-		t.Fatal("the README has no first login between its markers")
 	}
 	dir := t.TempDir()
 	p := start(t, filepath.Join(dir, "data"))
@@ -39,13 +30,15 @@ func TestReadmeFirstLogin(t *testing.T) {
 	if err := os.Symlink(path, filepath.Join(dir, "authledger")); err != nil {
 		t.Fatal(err)
 	}
+	script := readmeBlock(t, "first-login") + readmeBlock(t, "tour")
 	for _, r := range [][2]string{
 		{"URL=http://127.0.0.1:8080", "URL=" + p.url},
 		{"FRONTEND=…", "FRONTEND=" + p.keys["frontend"]}, {"OPERATOR=…", "OPERATOR=" + p.keys["operator"]},
+		{"AUDITOR=…", "AUDITOR=" + p.keys["auditor"]}, {"COMPLIANCE=…", "COMPLIANCE=" + p.keys["compliance"]},
 		{"AUTHLEDGER_DEVICE_KEY=…", "AUTHLEDGER_DEVICE_KEY=" + p.keys["device"]},
 	} {
 		if strings.Count(script, r[0]) != 1 {
-			t.Fatalf("the README's first login does not contain %q once", r[0])
+			t.Fatalf("the README does not contain %q once", r[0])
 		}
 		script = strings.Replace(script, r[0], r[1], 1)
 	}
@@ -56,9 +49,27 @@ func TestReadmeFirstLogin(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
-	for _, want := range []string{`"result": "allow"`, "AuthenticationSucceeded", "UserRegistered", "ibkey"} {
+	for _, want := range []string{
+		`"result": "allow"`, "AuthenticationSucceeded", "UserRegistered", // the first login
+		`"lastAttempt": "correct"`, "dsc_plus active", "ibkey active", `"optedOut": 0`, "DE-TOUR-1", "HK-2FA-1", // the tour
+	} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("the first login did not print %s:\n%s", want, &out)
+			t.Errorf("the README's commands did not print %s:\n%s", want, &out)
 		}
 	}
+}
+
+// readmeBlock is what the README tells to paste, between two markers.
+func readmeBlock(t *testing.T, name string) string {
+	t.Helper()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "<!-- "+name+" -->\n```sh\n")
+	block, _, found := strings.Cut(rest, "```\n<!-- /"+name+" -->")
+	if !found {
+		t.Fatalf("the README has no %s between its markers", name)
+	}
+	return block
 }
