@@ -358,6 +358,20 @@ func (d *decision) issueActivationCode(p *Phone, purpose Purpose, subject string
 	d.requestSMS(p, purpose, subject, seq, activationTemplate(purpose))
 }
 
+// issueNextActivationCode is the same for a code that is asked for again, unless
+// it is too early for another message.
+func (d *decision) issueNextActivationCode(phoneID string, purpose Purpose, subject string, codes []Issued, expires time.Time) ([]Event, error) {
+	p, err := d.phone(phoneID)
+	if err != nil {
+		return nil, err
+	}
+	if refusal := d.smsRefusal(p, purpose, subject); refusal != nil {
+		return []Event{*refusal}, nil
+	}
+	d.issueActivationCode(p, purpose, subject, nextSeq(codes), expires)
+	return d.events, nil
+}
+
 var errActivatedByResponse = &Error{
 	Code: Invalid, Field: "enrollmentId", Detail: "a physical device is activated by its response; answer the challenge",
 }
@@ -384,15 +398,7 @@ func (d *decision) resendActivationCode(c ResendActivationCode) ([]Event, error)
 	if e.Accepted {
 		return nil, &Error{Code: ReasonEnrollmentClosed, Detail: "the code was accepted already; complete the enrollment"}
 	}
-	p, err := d.phone(e.PhoneID)
-	if err != nil {
-		return nil, err
-	}
-	if refusal := d.smsRefusal(p, PurposeActivation, e.ID); refusal != nil {
-		return []Event{*refusal}, nil
-	}
-	d.issueActivationCode(p, PurposeActivation, e.ID, nextSeq(e.Codes), d.now.Add(d.seconds(pActivationTTL)))
-	return d.events, nil
+	return d.issueNextActivationCode(e.PhoneID, PurposeActivation, e.ID, e.Codes, d.now.Add(d.seconds(pActivationTTL)))
 }
 
 // activationReasons are the code reasons in the words of enrolment (7.3).

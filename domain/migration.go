@@ -228,15 +228,7 @@ func (d *decision) resendMigrationCode(c ResendMigrationCode) ([]Event, error) {
 	if !m.open(d.now) || m.Proved || m.Proof != proofSMS {
 		return nil, errMigrationClosed
 	}
-	p, err := d.phone(m.PhoneID)
-	if err != nil {
-		return nil, err
-	}
-	if refusal := d.smsRefusal(p, PurposeMigration, m.ID); refusal != nil {
-		return []Event{*refusal}, nil
-	}
-	d.issueActivationCode(p, PurposeMigration, m.ID, nextSeq(m.Codes), earlier(d.now.Add(d.seconds(pActivationTTL)), m.ExpiresAt))
-	return d.events, nil
+	return d.issueNextActivationCode(m.PhoneID, PurposeMigration, m.ID, m.Codes, earlier(d.now.Add(d.seconds(pActivationTTL)), m.ExpiresAt))
 }
 
 func (d *decision) submitMigrationCode(c ProveMigration) ([]Event, error) {

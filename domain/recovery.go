@@ -203,15 +203,7 @@ func (d *decision) resendRecoveryCode(c ResendRecoveryCode) ([]Event, error) {
 	if !r.open(d.now) || r.Proved || r.Proof != proofSMS {
 		return nil, errRecoveryClosed
 	}
-	p, err := d.phone(r.PhoneID)
-	if err != nil {
-		return nil, err
-	}
-	if refusal := d.smsRefusal(p, PurposeRecovery, r.ID); refusal != nil {
-		return []Event{*refusal}, nil
-	}
-	d.issueActivationCode(p, PurposeRecovery, r.ID, nextSeq(r.Codes), earlier(d.now.Add(d.seconds(pActivationTTL)), r.ExpiresAt))
-	return d.events, nil
+	return d.issueNextActivationCode(r.PhoneID, PurposeRecovery, r.ID, r.Codes, earlier(d.now.Add(d.seconds(pActivationTTL)), r.ExpiresAt))
 }
 
 func (d *decision) submitRecoveryCode(c ProveRecovery) ([]Event, error) {
