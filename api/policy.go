@@ -108,7 +108,7 @@ func ruleAnswer(r domain.Rule) gen.Rule {
 	out := gen.Rule{
 		RuleId: r.ID, Version: r.Version, Cc: r.CC, Tz: r.Zone, Status: gen.RuleStatus(r.Status), Effects: []gen.RuleEffect{},
 		LegalBasis: r.LegalBasis, IssuedOn: r.IssuedOn, EffectiveFrom: r.EffectiveFrom, EffectiveTo: r.EffectiveTo,
-		Tests: slices.Concat([]string{}, r.Tests), BasisOfDate: r.BasisOfDate, KnownSince: r.KnownSince,
+		Tests: texts(r.Tests), BasisOfDate: r.BasisOfDate, KnownSince: r.KnownSince,
 	}
 	for _, e := range r.Effects {
 		out.Effects = append(out.Effects, gen.RuleEffect{Effect: e.Name, Until: e.Until, Values: e.Values, Duration: e.Duration})
@@ -204,7 +204,7 @@ func (s *Server) decide(ctx context.Context, userID string, asOf, knownAt time.T
 func decisionFacts(f domain.DecisionFacts) gen.DecisionFacts {
 	return gen.DecisionFacts{
 		Residence: f.Residence, ClientKind: string(f.ClientKind), CarryingCountry: f.CarryingCC, Domicile: f.Domicile,
-		HolderResidences: slices.Concat([]string{}, f.HolderResidences), AccessibleCarryingCountries: slices.Concat([]string{}, f.AccessibleCarryingCCs),
+		HolderResidences: texts(f.HolderResidences), AccessibleCarryingCountries: texts(f.AccessibleCarryingCCs),
 	}
 }
 

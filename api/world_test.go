@@ -275,7 +275,7 @@ func (w *world) get(role access.Role, path string, header ...string) answer {
 	return w.do(w.request(role, "GET", path, nil, header...))
 }
 
-// want decodes an answer of the expected status.
+// want decodes an answer of the expected status; no answer has a null.
 func want[T any](t testing.TB, a answer, status int) T {
 	t.Helper()
 	var v T
@@ -284,6 +284,9 @@ func want[T any](t testing.TB, a answer, status int) T {
 	}
 	if err := json.Unmarshal(a.body, &v); err != nil {
 		t.Fatalf("decode %s: %v", a.body, err)
+	}
+	if bytes.Contains(a.body, []byte(":null")) {
+		t.Errorf("an answer says null where a list or nothing belongs: %s", a.body)
 	}
 	return v
 }
