@@ -72,7 +72,7 @@ func (a *auditor) readAuthenticator(e Event) {
 			a.bereft = a.bereft || x != nil && isLasting(x.kind) && a.answers(e.AuthenticatorID)
 		}
 		delete(a.bound, e.AuthenticatorID)
-		a.ended = e.AuthenticatorID
+		a.ended[e.AuthenticatorID] = a.write
 	case AuthenticatorSuspended:
 		if x := a.bound[e.AuthenticatorID]; x != nil {
 			a.must(x.suspended != e.Reason, "suspended twice for the same reason")

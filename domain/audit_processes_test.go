@@ -108,7 +108,7 @@ func (a *auditor) readProcess(e Event) {
 func (a *auditor) complete(p *auditedProcess, from, to string) {
 	a.must(a.openProcess(p) && p.settled, "completed without a proof (R-53)")
 	a.must(p.proof == "physical_device" || !a.anyAnswers(Kind.Physical), "completed by SMS although a physical device is active (K-19)")
-	a.must(a.ended == from && a.enrolled == to && a.bound[to] != nil && a.bound[from] == nil, "not one append (D-50)")
+	a.must(a.ended[from] == a.write && a.enrolled == to && a.bound[to] != nil && a.bound[from] == nil, "not one append (D-50)")
 	p.done = true
 }
 

@@ -83,18 +83,17 @@ func newAuditor(p policies) *auditor {
 		policies: p, ids: map[string]bool{}, txns: map[string]*auditedTxn{}, challenges: map[string]*auditedChallenge{},
 		bound: map[string]*auditedAuthenticator{}, promised: map[string]Kind{}, messages: map[string]SMSRequested{},
 		asked: map[string]time.Time{}, processes: map[string]*auditedProcess{}, shipped: map[string]string{},
-		waiting: map[string]TemporaryCredentialDelivered{},
+		waiting: map[string]TemporaryCredentialDelivered{}, ended: map[string]int{},
 	}
 }
 
 // see reads one event. Within one append authenticators take each other's
 // place, so what must hold of them together is looked at between appends.
 func (a *auditor) see(r record) {
-	switch r.Event.(type) {
-	case AuthenticatorEnrolled, AuthenticatorRevoked, DeviceSharingEnded:
-	default:
+	if r.Append != a.write {
 		a.settle()
 	}
+	a.write = r.Append
 	a.where = fmt.Sprintf("event %d, %T at %s", a.seen, r.Event, r.At.Format(time.RFC3339Nano))
 	a.must(!r.At.Before(a.at), "time goes back")
 	a.at = r.At
@@ -105,6 +104,7 @@ func (a *auditor) see(r record) {
 type auditor struct {
 	policies policies
 	seen     int
+	write    int // append of the event before
 	at       time.Time
 	where    string
 	findings []string
@@ -122,7 +122,7 @@ type auditor struct {
 	shipped  map[string]string // unit to the date its activation is due
 	verified string            // enrolment whose local check was the last thing that happened
 	enrolled string            // authenticator bound last
-	ended    string            // authenticator revoked last
+	ended    map[string]int    // revoked authenticators, and in which append
 	bereft   bool              // the user gave up an authenticator and must not be left without (D-43)
 	stepUp   time.Time         // last answer of a permanent authenticator outside a login
 

@@ -350,7 +350,7 @@ func (d *decision) requestFallback(cmd RequestFallback) ([]Event, error) {
 	a := d.u.bound(c.AuthenticatorID)
 	switch {
 	case reason != "":
-	case c.Mode != ModePush || c.ID != t.LastChallenge:
+	case c.Mode != ModePush || c.ID != t.LastChallenge || c.answered():
 		reason = ReasonNoFallback
 	case a == nil || !a.Active(d.now):
 		reason = ReasonNotActive

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -186,7 +187,7 @@ func TestNothingButNoticesFollowsTheClosureOfAUser(t *testing.T) {
 	s := given(t, alice, ibKey, login(ClientPortal))
 	key, challenge, message := s.id(PrefixAuthenticator), s.id(PrefixChallenge), s.id(PrefixSMS)
 	s.when(CloseUser{UserID: aliceID, Reason: "account_closed"}).then(
-		ChallengeCancelled{ChallengeID: challenge}, AuthenticationAbandoned{}, AuthenticationAbandoned{}, // the login, and what the activation began with
+		ChallengeCancelled{ChallengeID: challenge, Reason: "txn_ended"}, AuthenticationAbandoned{}, AuthenticationAbandoned{},
 		AuthenticatorRevoked{AuthenticatorID: key, Reason: "user_closed"}, UserClosed{Reason: "account_closed"},
 	)
 	s.and(login(ClientPortal)).then(AuthenticationRefused{Reason: ReasonUserClosed})
@@ -202,11 +203,56 @@ func TestNothingButNoticesFollowsTheClosureOfAUser(t *testing.T) {
 	s.when(RecordNotification{UserID: aliceID, Topic: "closed", Channel: "email"}).then(SecurityNotificationSent{})
 }
 
+func TestClosureEndsEverythingThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	s := given(t, alice, sms, dscPlus(cardID), unit(otherCardID), sent(otherCardID), as(bobID, registered(RoleHolder, "DE"), sms, dscPlus(thirdCardID)))
+	s.and(installation(iphoneID, IOS), installation(pixelID, Android), steppedUp(PurposeActivation), later(time.Minute))
+	s.when(StartEnrollment{UserID: aliceID, Kind: KindIBKey, InstallationID: iphoneID, TxnID: s.id(PrefixTransaction)})
+	s.when(SubmitActivationCode{EnrollmentID: s.id(PrefixEnrollment)}, code(1)).when(CompleteEnrollment{EnrollmentID: s.id(PrefixEnrollment), UV: UVFaceID})
+	s.and(passcodeFor(kindOf(s, KindDSCPlus).ID), login(ClientPortal))
+	s.when(IssueChallenge{TxnID: s.id(PrefixTransaction), AuthenticatorID: kindOf(s, KindTempCode).ID}).and(answered)
+	s.when(IssueCodeCard{UserID: aliceID, Kind: KindOSCC, TxnID: s.id(PrefixTransaction)}).when(ActivateCodeCard{AuthenticatorID: s.id(PrefixAuthenticator)})
+	s.and(migration(pixelID), recovery(iphoneID, "os_upgraded", handedOver), steppedUp(PurposeActivation))
+	s.when(StartEnrollment{UserID: aliceID, Kind: KindDSCPlus, DeviceID: otherCardID, TxnID: s.id(PrefixTransaction)})
+	s.when(optOut()).and(login(TWS))
+	if p := s.user().Snapshot(s.now, s.policy).Processes; len(p) < 4 {
+		t.Fatalf("under way are only %+v", p)
+	}
+	s.when(CloseUser{UserID: aliceID, Reason: "account_closed"}) // the audit looks for what is left
+	must[UserClosed](s)
+	for _, e := range []Event{MigrationCancelled{}, RecoveryCancelled{}, EnrollmentAbandoned{}, ChallengeCancelled{}, AuthenticationAbandoned{}, AuthenticatorRevoked{}} {
+		if !strings.Contains(names(s.got), strings.TrimSuffix(strings.TrimPrefix(names([]Event{e}), "["), "]")) {
+			t.Errorf("closed by %s, want %s among them", names(s.got), names([]Event{e}))
+		}
+	}
+	end := s.user().Snapshot(s.now, s.policy)
+	if len(end.Processes) != 0 || len(end.Transactions) != 0 || len(end.Authenticators) != 0 || end.OptedOut {
+		t.Errorf("left are %+v", end)
+	}
+	s.when(AutoActivateDevice{UserID: aliceID, DeviceID: otherCardID}).thenNothing()
+	s.when(RevokeAuthenticator{AuthenticatorID: s.id(PrefixAuthenticator), Reason: "returned"}).thenNothing()
+	s.when(completeMigration(s)).thenError(ReasonUserClosed)
+}
+
+func TestClosureDeniesASharingThatWaits(t *testing.T) {
+	t.Parallel()
+	s := given(t, alice, sms, as(bobID, registered(RoleHolder, "DE"), sms, dscPlus(otherCardID)), request(bobID, KindDSCPlus))
+	s.when(CloseUser{UserID: aliceID, Reason: "r"}).then(
+		ChallengeCancelled{Reason: "txn_ended"}, AuthenticationAbandoned{}, DeviceSharingDenied{Reason: ReasonUserClosed}, AuthenticatorRevoked{}, UserClosed{},
+	)
+}
+
 func TestAuditorsReadsAreRecorded(t *testing.T) {
 	t.Parallel()
 	given(t).when(RecordAuditQuery{Month: "2024-03", AuditorRef: "aud", Operation: "listEvents", QueryDigest: "d", Purpose: "p", Rows: 7}).then(
 		AuditQueryPerformed{AuditorRef: "aud", Operation: "listEvents", QueryDigest: "d", Purpose: "p", Rows: 7},
 	)
+}
+
+func TestEndOfACodeKeyIsRecorded(t *testing.T) {
+	t.Parallel()
+	s := given(t).when(RecordCodeEpochDestroyed{Kid: "2024-03-01"}).then(CodeEpochDestroyed{Kid: "2024-03-01"})
+	s.when(RecordCodeEpochDestroyed{}).thenError(Invalid)
 }
 
 func TestCommandSentToAStreamOfAnotherKindIsAnError(t *testing.T) {

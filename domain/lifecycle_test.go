@@ -125,8 +125,11 @@ func TestWhoReactivatesNothing(t *testing.T) {
 	own := func(s *story) ReactivateAuthenticator {
 		return ReactivateAuthenticator{AuthenticatorID: kindOf(s, KindIBKey).ID, Proof: "own_response", TxnID: s.id(PrefixTransaction)}
 	}
-	s := given(t, lostKey)
-	s.and(later(time.Hour), password(PurposePINChange, ClientPortal)).when(own(s)).then(ReactivationRefused{Reason: ReasonPrimaryRequired})
+	s := given(t, lostKey, later(10*time.Minute))
+	s.when(own(s)).then(ReactivationRefused{Reason: ReasonPrimaryRequired}) // the password is ten minutes old
+	wrong := given(t, lostKey, wrongPassword)
+	wrong.when(own(wrong)).then(ReactivationRefused{Reason: ReasonPrimaryRequired})
+	s.and(password(PurposePINChange, ClientPortal)).when(own(s)).then(ReactivationRefused{Reason: ReasonPrimaryRequired})
 	s.and(password(PurposeActivation, ClientPortal), lockedOut).when(own(s)).then(ReactivationRefused{Reason: ReasonUserLocked})
 	unclear := own(s)
 	unclear.Proof = "honestly"

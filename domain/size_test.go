@@ -108,7 +108,13 @@ func TestEmptyCommandsAreAnsweredWithoutPanic(t *testing.T) {
 		RecordSMSDelivered{}, RecordSMSDeliveryFailed{}, RecordSMSSendFailed{}, StartEnrollment{}, ResendActivationCode{}, SubmitActivationCode{},
 		CompleteEnrollment{}, AbandonEnrollment{}, EvaluateAutoSMS{}, SetSeamless{}, StartAuthentication{}, IssueChallenge{}, RequestFallback{},
 		ResendLoginCode{}, CancelChallenge{}, SubmitResponse{}, DecidePush{}, RecordPushSent{}, RecordPushFailed{}, RecordPushOpened{},
-		VerifyIdentityByPhone{}, UnlockUser{}, RequestOptOut{}, OptBackIn{}, ReevaluateRegime{}, RecordNotification{},
+		VerifyIdentityByPhone{}, UnlockUser{}, RequestOptOut{}, OptBackIn{}, ReevaluateRegime{}, RecordNotification{}, TidyUser{},
+		RequestVoiceCall{}, RecordVoiceDispatch{}, RecordVoiceUncertain{}, RecordVoicePlaced{}, RecordVoiceAnswered{}, RecordVoiceFailed{},
+		RecordCodeEmailed{}, ReportLost{}, SuspendAuthenticator{}, ReactivateAuthenticator{}, RevokeAuthenticator{}, RemoveUserFromInstallation{},
+		RequestPhysicalDevice{}, NoteDeviceShipped{}, AutoActivateDevice{}, ChangeDevicePIN{}, RequestDeviceSharing{}, DecideDeviceSharing{},
+		IssueCodeCard{}, ActivateCodeCard{}, IssueTemporaryPasscode{}, DeliverTemporaryCredential{}, CollectTemporaryCredential{},
+		StartMigration{}, ResendMigrationCode{}, ProveMigration{}, CompleteMigration{}, CancelMigration{}, StartRecovery{}, ResendRecoveryCode{},
+		ProveRecovery{}, CompleteRecovery{}, CancelRecovery{}, DetectUnification{}, DeferUnification{}, CompleteUnification{},
 	}
 	stories := []*story{
 		given(t, alice), given(t, alice, ibKey, login(TWS)), given(t, registered(RoleOwner, ""), sms, lockedOut),

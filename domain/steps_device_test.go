@@ -7,13 +7,17 @@ import "time"
 const (
 	cardID      = PrefixDevice + "_" + ownKey
 	otherCardID = PrefixDevice + "_" + otherKey
+	thirdCardID = PrefixDevice + "_00000000000000000000000003"
 	cardSuite   = "OCRA-1:HOTP-SHA256-8:C-QN06"
 )
 
-// unit registers a Digital Security Card+ with its maker's data.
+// unit registers a Digital Security Card+ with its maker's data, once.
 func unit(id string) step {
 	return func(s *story) {
 		s.t.Helper()
+		if v, ok := s.states[DeviceStream(id)].(*Device); ok && v.Registered() {
+			return
+		}
 		s.when(RegisterDevice{DeviceID: id, Model: ModelDSCPlus, Manufacturer: "m", Serial: id, Suite: cardSuite, Counter: 7})
 		s.then(PhysicalDeviceRegistered{DeviceID: id, OCRASuite: cardSuite, NextCounter: 7})
 	}
