@@ -27,6 +27,9 @@ func live(t *rapid.T, l *ledger) {
 		a := acts[(rapid.IntRange(0, len(acts)-1).Draw(t, "act")+n*7)%len(acts)]
 		w.step(a, rapid.SampledFrom([]bool{true, true, false}).Draw(t, "right"))
 	}
+	if rapid.Bool().Draw(t, "ends") { // rare among the acts, and nothing happens after it
+		walkers[0].step(closeUser, false)
+	}
 }
 
 // walker is one user of a random walk and what it can refer to.
