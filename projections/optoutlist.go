@@ -36,12 +36,13 @@ const (
 	OptOutDenied        OptOutStatus = "denied"
 	OptOutRevoked       OptOutStatus = "revoked"        // by the rules
 	OptOutReturned      OptOutStatus = "opted_in"       // by the user
+	OptOutClosed        OptOutStatus = "closed"         // with the user
 	OptOutReturnRefused OptOutStatus = "return_refused" // an opt-in with nothing to end
 )
 
 // optOutStatuses lists all of them, for lists without a filter.
 var optOutStatuses = [...]OptOutStatus{
-	OptOutRequested, OptOutGranted, OptOutDenied, OptOutRevoked, OptOutReturned, OptOutReturnRefused,
+	OptOutRequested, OptOutGranted, OptOutDenied, OptOutRevoked, OptOutReturned, OptOutClosed, OptOutReturnRefused,
 }
 
 // OptOutFilter selects entries of the register, in order of the time of
@@ -71,7 +72,7 @@ type OptOut struct {
 	Decision         json.RawMessage // domain.Decision of the verdict
 	Scope            string
 	EndsAt           *time.Time // fixed at the grant
-	EndedAt          *time.Time // when a revocation or return was recorded
+	EndedAt          *time.Time // when a revocation, a return or the end of the user was recorded
 	Cause            string     // of a revocation
 	EffectiveAt      *time.Time // since when the rules forbade it
 	DetectedAt       *time.Time

@@ -30,7 +30,7 @@ const (
 	decision    TEXT,                -- JSON of domain.Decision
 	scope       TEXT,
 	ends        INTEGER,             -- fixed at the grant
-	ended       INTEGER,             -- when a revocation or return was recorded
+	ended       INTEGER,             -- when a revocation, a return or the end of the user was recorded
 	cause       TEXT,                -- of a revocation
 	effective   INTEGER,             -- since when it should have been revoked
 	detected    INTEGER,
@@ -50,7 +50,9 @@ VALUES (?, ?, ?, 'requested', ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
 	policy_version = ?, decision = ?, reason = ? WHERE id = ? AND decided IS NULL`
 	sqlRevokeOptOut = `UPDATE optouts SET status = 'revoked', ended = ?, cause = ?, effective = ?, detected = ?, exposed_s = ?, end_decision = ?
 WHERE id = ? AND ended IS NULL`
-	sqlReturnOptOut  = `UPDATE optouts SET status = 'opted_in', ended = ?, ended_by = ? WHERE id = ? AND ended IS NULL`
+	sqlReturnOptOut = `UPDATE optouts SET status = 'opted_in', ended = ?, ended_by = ? WHERE id = ? AND ended IS NULL`
+	sqlCloseOptOuts = `UPDATE optouts INDEXED BY optouts_user SET status = 'closed', ended = ?1
+WHERE user = ?2 AND status = 'granted' AND (ends IS NULL OR ends > ?1)`
 	sqlRefusedReturn = `INSERT INTO optouts (seq, user, status, requested, reason) VALUES (?, ?, 'return_refused', ?, ?)`
 )
 
@@ -58,12 +60,13 @@ WHERE id = ? AND ended IS NULL`
 type optOuts struct {
 	direct
 
-	request, grant, deny, revoke, back, refused *stmt
+	request, grant, deny, revoke, back, closed, refused *stmt
 }
 
 func (m *optOuts) prepare(p *preparer) {
 	m.request, m.grant, m.deny = p.stmt(sqlRequestOptOut), p.stmt(sqlGrantOptOut), p.stmt(sqlDenyOptOut)
-	m.revoke, m.back, m.refused = p.stmt(sqlRevokeOptOut), p.stmt(sqlReturnOptOut), p.stmt(sqlRefusedReturn)
+	m.revoke, m.back = p.stmt(sqlRevokeOptOut), p.stmt(sqlReturnOptOut)
+	m.closed, m.refused = p.stmt(sqlCloseOptOuts), p.stmt(sqlRefusedReturn)
 }
 
 func (m *optOuts) apply(_ context.Context, e *entry) error {
@@ -82,6 +85,8 @@ func (m *optOuts) apply(_ context.Context, e *entry) error {
 		return run(m.revoke, e.occurred, v.Cause, micros(v.EffectiveAt), micros(v.DetectedAt), v.ExposedS, string(decision), v.OptOutID)
 	case domain.OptedBackIn:
 		return run(m.back, e.occurred, v.By, v.OptOutID)
+	case domain.UserClosed:
+		return run(m.closed, e.occurred, e.owner)
 	case domain.OptBackInRefused:
 		return run(m.refused, e.seq, e.owner, e.occurred, string(v.Reason))
 	}

@@ -37,6 +37,11 @@ func TestOptOutRegister(t *testing.T) {
 	w.pass(10 * time.Second)
 	w.in(user(4), domain.OptedBackIn{OptOutID: id(4), By: user(4)})
 	w.in(user(4), domain.OptBackInRefused{Reason: domain.ReasonNotOptedOut})
+	w.in(user(5), ask(5), grant(5, nil)) // closed at 40
+	w.pass(10 * time.Second)
+	w.in(user(5), domain.UserClosed{Reason: "account_closed"})
+	w.pass(20 * time.Second)
+	w.in(user(2), domain.UserClosed{Reason: "account_closed"}) // its opt-out was over by then
 	v := w.views()
 
 	text, err := json.Marshal(decision)
@@ -61,6 +66,13 @@ func TestOptOutRegister(t *testing.T) {
 	if err != nil || back.Status != OptOutReturned || back.EndedBy != user(4) || !back.EndedAt.Equal(at(30)) {
 		t.Errorf("back in: %+v, %v", back, err)
 	}
+	closed, err := v.OptOut(ctx, id(5))
+	if err != nil || closed.Status != OptOutClosed || !closed.EndedAt.Equal(at(40)) {
+		t.Errorf("closed: %+v, %v", closed, err)
+	}
+	if over, err := v.OptOut(ctx, id(2)); err != nil || over.Status != OptOutGranted || over.EndedAt != nil {
+		t.Errorf("over before the user was closed: %+v, %v", over, err)
+	}
 	if _, err := v.OptOut(ctx, id(9)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("unknown: %v", err)
 	}
@@ -69,7 +81,7 @@ func TestOptOutRegister(t *testing.T) {
 		want   []string
 	}{
 		{-1, nil}, {0, []string{user(1)}}, {10, []string{user(1), user(2), user(4)}}, {19, []string{user(1), user(2), user(4)}},
-		{20, []string{user(2), user(4)}}, {30, []string{user(2)}}, {49, []string{user(2)}}, {50, nil},
+		{20, []string{user(2), user(4)}}, {30, []string{user(2), user(5)}}, {39, []string{user(2), user(5)}}, {40, []string{user(2)}}, {49, []string{user(2)}}, {50, nil},
 	} {
 		out, err := v.OptedOut(ctx, at(c.second))
 		var users []string
@@ -87,11 +99,12 @@ func TestOptOutRegister(t *testing.T) {
 		filter OptOutFilter
 		want   []int // sequences
 	}{
-		{OptOutFilter{}, []int{1, 3, 5, 7, 11}},
-		{OptOutFilter{Listing: Listing{Descending: true}}, []int{11, 7, 5, 3, 1}},
+		{OptOutFilter{}, []int{1, 3, 5, 7, 11, 12}},
+		{OptOutFilter{Listing: Listing{Descending: true}}, []int{12, 11, 7, 5, 3, 1}},
 		{OptOutFilter{UserID: user(4)}, []int{7, 11}},
 		{OptOutFilter{UserID: user(4), Status: OptOutReturnRefused}, []int{11}},
 		{OptOutFilter{Status: OptOutGranted}, []int{3}},
+		{OptOutFilter{Status: OptOutClosed}, []int{12}},
 		{OptOutFilter{Listing: Listing{Since: at(10), Until: at(30)}}, []int{3, 5, 7}},
 		{OptOutFilter{Status: "nonsense"}, nil},
 	} {
