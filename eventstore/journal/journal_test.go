@@ -264,6 +264,34 @@ func TestConcurrentSubmitsOfOneRightCode(t *testing.T) {
 	checkChain(t, w)
 }
 
+// Ten thousand logins whose right code arrives twice at once: each lets in once.
+func TestDoubleSubmits(t *testing.T) {
+	t.Parallel()
+	n := 10_000
+	w := newWorld(t)
+	w.register()
+	for range n {
+		challenge, right := w.smsLogin()
+		var errs [2]error
+		var wg sync.WaitGroup
+		for i := range errs {
+			r := w.request(domain.SubmitResponse{ChallengeID: challenge, Response: right})
+			r.CommandID = uuid.New()
+			wg.Go(func() { _, errs[i] = w.j.Execute(t.Context(), r) })
+		}
+		wg.Wait()
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored := w.types(domain.UserStream(w.user))
+	for name, want := range map[string]int{"ChallengeIssued": n, "ResponseVerified": n, "ResponseRejected": n, "AuthenticationSucceeded": n} {
+		if got := count(stored, name); got != want {
+			t.Errorf("%d %s of %d double submits, want %d", got, name, n, want)
+		}
+	}
+}
+
 func checkChain(t *testing.T, w *world) {
 	t.Helper()
 	c := codec.New(nil)
