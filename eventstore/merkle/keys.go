@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -43,19 +44,27 @@ type epochDocument struct {
 
 // MarshalJSON writes the document that evidence bundles and /v1/log/keys carry.
 func (k Keys) MarshalJSON() ([]byte, error) {
+	d, err := k.document()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(d)
+}
+
+func (k Keys) document() (keysDocument, error) {
 	d := keysDocument{Origin: k.Origin, Epochs: make([]epochDocument, len(k.Epochs))}
 	for i, e := range k.Epochs {
 		verifier, err := VerifierKey(k.Origin, e.Public)
 		if err != nil {
-			return nil, err
+			return keysDocument{}, err
 		}
 		cosigner, err := CosignerKey(k.Origin, e.Public)
 		if err != nil {
-			return nil, err
+			return keysDocument{}, err
 		}
 		d.Epochs[i] = epochDocument{Epoch: e.Number, FromSize: e.FromSize, PublicKey: e.Public, Verifier: verifier, Cosigner: cosigner}
 	}
-	return json.Marshal(d)
+	return d, nil
 }
 
 // UnmarshalJSON reads the document and checks it.
@@ -71,9 +80,14 @@ func (k *Keys) UnmarshalJSON(b []byte) error {
 	if err := read.Check(); err != nil {
 		return err
 	}
+	if spelled, err := read.document(); err != nil || !slices.EqualFunc(spelled.Epochs, d.Epochs, sameKey) {
+		return errors.Join(errors.New("keys of a log: a verifier key is not that of its public key"), err)
+	}
 	*k = read
 	return nil
 }
+
+func sameKey(a, b epochDocument) bool { return a.Verifier == b.Verifier && a.Cosigner == b.Cosigner }
 
 // Check refuses keys that no log can have.
 func (k Keys) Check() error {

@@ -258,6 +258,10 @@ func TestCheckpoint(t *testing.T) {
 	if err := json.Unmarshal(b, &read); err != nil || fmt.Sprint(read) != fmt.Sprint(keys) {
 		t.Errorf("keys read back: %+v, %v", read, err)
 	}
+	other := strings.Replace(string(b), vkey, strings.Replace(vkey, "test+", "best+", 1), 1)
+	if err := json.Unmarshal([]byte(other), &read); other == string(b) || err == nil {
+		t.Errorf("a verifier key of another name was accepted: %s", other)
+	}
 }
 
 // TestCheckpointFlips changes every bit of a signed checkpoint: only the time
