@@ -5,13 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
 const (
-	sqlSubjectKey = `SELECT wrapped, destroyed_at FROM subject_keys WHERE subject = ?`
-	sqlAddSubject = `INSERT INTO subject_keys (subject, created_at, destroyed_at, wrapped) VALUES (?, ?, 9223372036854775807, ?)
+	sqlSubjectKey    = `SELECT wrapped, destroyed_at FROM subject_keys WHERE subject = ?`
+	sqlSubjectNumber = `SELECT n FROM subject_keys WHERE subject = ?`
+	sqlAddSubject    = `INSERT INTO subject_keys (subject, created_at, destroyed_at, wrapped) VALUES (?, ?, 9223372036854775807, ?)
 ON CONFLICT (subject) DO NOTHING`
 	// Tombstones of keys that never existed here; a living row is left alone.
 	sqlAddTombstone = `INSERT INTO subject_keys (subject, created_at, destroyed_at, wrapped) VALUES (?1, ?2, ?2, x'')
@@ -93,6 +95,29 @@ func (k *Keyring) Destroy(ctx context.Context, subject string) error {
 		return fmt.Errorf("destroy key of %s: %w", subject, err)
 	}
 	return nil
+}
+
+// KeyID names the subject's data key: "k" and the number of its row. The name
+// says nothing about the key and stays after the key was destroyed. It returns
+// ErrKeyNotFound for a subject that never had one.
+func (k *Keyring) KeyID(ctx context.Context, subject string) (string, error) {
+	leave, err := k.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	if err := checkName("subject", subject); err != nil {
+		return "", fmt.Errorf("name key: %w", err)
+	}
+	var n int64
+	err = k.read.QueryRowContext(ctx, sqlSubjectNumber, subject).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("name key of %s: %w", subject, ErrKeyNotFound)
+	}
+	if err != nil {
+		return "", storage("name key of "+subject, err)
+	}
+	return "k" + strconv.FormatInt(n, 10), nil
 }
 
 // subjectRow is a row of subject_keys.
