@@ -7,59 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/authledger/authledger/eventstore"
 )
 
-// Rows that hold wrapped keys are only ever appended, and a destroyed key is
-// overwritten in place by as many zero bytes. secure_delete promises to zero
-// what is deleted; it says nothing of copies left behind by rows that moved when
-// a page was split or merged. Rows that never move leave none. For the same
-// reason destroyed_at has the same width before (alive) and after.
-var schema = []string{
-	`CREATE TABLE meta (
-	name  TEXT NOT NULL PRIMARY KEY,
-	value BLOB NOT NULL
-) STRICT`,
-	`CREATE TABLE subject_keys (
-	n            INTEGER PRIMARY KEY,
-	subject      TEXT NOT NULL UNIQUE,
-	created_at   INTEGER NOT NULL,
-	destroyed_at INTEGER NOT NULL,
-	wrapped      BLOB NOT NULL
-) STRICT`,
-	`CREATE TABLE code_epochs (
-	n            INTEGER PRIMARY KEY,
-	kid          TEXT NOT NULL UNIQUE,
-	day          INTEGER NOT NULL,
-	created_at   INTEGER NOT NULL,
-	destroyed_at INTEGER NOT NULL,
-	wrapped      BLOB NOT NULL
-) STRICT`,
-	`CREATE UNIQUE INDEX living_epoch ON code_epochs (day) WHERE destroyed_at = 9223372036854775807`,
-	`CREATE TABLE secrets (
-	n          INTEGER PRIMARY KEY,
-	subject    TEXT NOT NULL,
-	id         TEXT NOT NULL,
-	changed_at INTEGER NOT NULL,
-	sealed     BLOB NOT NULL,
-	UNIQUE (subject, id)
-) STRICT`,
-}
-
 const (
-	schemaVersion = 1
-	// alive stands in destroyed_at while the key lives.
-	alive = int64(9223372036854775807)
-
-	sqlVersion    = `PRAGMA user_version`
-	sqlSetVersion = `PRAGMA user_version = 1`
-	sqlSchema     = `SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid`
-	sqlQuickCheck = `PRAGMA quick_check(1)`
-	sqlPutMeta    = `INSERT INTO meta (name, value) VALUES (?, ?)`
 	sqlMeta       = `SELECT value FROM meta WHERE name = ?`
 	sqlCheckpoint = `PRAGMA wal_checkpoint(TRUNCATE)`
 )
@@ -117,83 +71,6 @@ func openWriter(ctx context.Context, path string) (*writer, error) {
 	return w, nil
 }
 
-// migrate brings an empty file to the newest schema in one transaction, or
-// checks that a written one is whole and exactly ours: a trigger somebody
-// added could copy keys.
-func (k *Keyring) migrate(ctx context.Context, path string, ledgerNotEmpty bool) error {
-	var version int
-	if err := k.write.db.QueryRowContext(ctx, sqlVersion).Scan(&version); err != nil {
-		return startFailure(path, err)
-	}
-	if version > schemaVersion {
-		return &StartError{Reason: SchemaNewer, Path: path, Detail: fmt.Sprintf("schema version %d, this release knows %d", version, schemaVersion)}
-	}
-	var check string
-	if err := k.write.db.QueryRowContext(ctx, sqlQuickCheck).Scan(&check); err != nil {
-		return startFailure(path, err)
-	}
-	if check != "ok" {
-		return &StartError{Reason: KeysCorrupt, Path: path, Detail: "SQLite's quick_check found damage"}
-	}
-	found, err := k.schema(ctx)
-	if err != nil {
-		return startFailure(path, err)
-	}
-	switch {
-	case version == schemaVersion && slices.Equal(found, schema):
-		return nil
-	case version == 0 && len(found) == 0 && !ledgerNotEmpty:
-		return k.initialise(ctx)
-	default:
-		return &StartError{Reason: KeysCorrupt, Path: path, Detail: fmt.Sprintf("schema version %d with %d objects is not ours", version, len(found))}
-	}
-}
-
-func (k *Keyring) schema(ctx context.Context) ([]string, error) {
-	rows, err := k.write.db.QueryContext(ctx, sqlSchema)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var found []string
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		found = append(found, s)
-	}
-	return found, rows.Err()
-}
-
-// initialise writes the schema, the value that recognises the key-encryption
-// key, and the key of the blind index: all of it or nothing.
-func (k *Keyring) initialise(ctx context.Context) error {
-	check, err := k.kek.Encrypt([]byte(checkText), wrapData("check", ""))
-	if err != nil {
-		return fmt.Errorf("wrap check value: %w", err)
-	}
-	index, err := k.wrapRaw("index", "", newRawKey())
-	if err != nil {
-		return err
-	}
-	return k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, s := range schema {
-			if _, err := tx.ExecContext(ctx, s); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.ExecContext(ctx, sqlPutMeta, "check", check); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, sqlPutMeta, "index", index); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, sqlSetVersion)
-		return err
-	})
-}
-
 // checkText is what the check value holds; only its decryption matters.
 const checkText = "authledger keyring check v1"
 
@@ -204,14 +81,18 @@ func (k *Keyring) unlock(ctx context.Context, p paths) error {
 	if err != nil {
 		return err
 	}
-	if clear, err := k.kek.Decrypt(check, wrapData("check", "")); err != nil || string(clear) != checkText {
-		return &StartError{Reason: KEKWrong, Path: p.kek, Detail: "it does not open keys.db beside it"}
+	clear, err := k.kek.Decrypt(ctx, check, wrapData("check", ""))
+	if err != nil && !errors.Is(err, ErrNotAuthentic) {
+		return fmt.Errorf("open keyring: %w", unwrapFailure(err))
+	}
+	if string(clear) != checkText {
+		return &StartError{Reason: KEKWrong, Path: p.keys, Detail: "key " + k.kek.ID() + " does not open it"}
 	}
 	index, err := k.meta(ctx, p, "index")
 	if err != nil {
 		return err
 	}
-	if k.indexKey, err = k.unwrapRaw("index", "", index); err != nil {
+	if k.indexKey, err = k.unwrapRaw(ctx, "index", "", index); err != nil {
 		return &StartError{Reason: KeysCorrupt, Path: p.keys, Detail: "the index key does not open", Err: err}
 	}
 	return nil

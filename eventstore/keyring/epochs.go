@@ -21,7 +21,7 @@ const (
 )
 
 const (
-	sqlLivingEpoch  = `SELECT kid FROM code_epochs WHERE day = ? AND destroyed_at = 9223372036854775807`
+	sqlLivingEpoch  = `SELECT kid FROM code_epochs WHERE day = ? AND destroyed_at = 9223372036854775807 ORDER BY n DESC LIMIT 1`
 	sqlAddEpoch     = `INSERT INTO code_epochs (kid, day, created_at, destroyed_at, wrapped) VALUES (?, ?, ?, 9223372036854775807, ?)`
 	sqlEpochKey     = `SELECT wrapped, destroyed_at FROM code_epochs WHERE kid = ?`
 	sqlExpireEpochs = `UPDATE code_epochs SET destroyed_at = ?1, wrapped = zeroblob(length(wrapped))
@@ -71,7 +71,7 @@ func (k *Keyring) epochOf(ctx context.Context, day time.Time, name string, now t
 	var random [kidRandomSize]byte
 	_, _ = rand.Read(random[:]) // never fails; see crypto/rand
 	fresh := "c" + name + "-" + hex.EncodeToString(random[:])
-	wrapped, err := k.wrapRaw("epoch", fresh, newRawKey())
+	wrapped, err := k.wrapRaw(ctx, "epoch", fresh, newRawKey())
 	if err != nil {
 		return "", err
 	}
@@ -166,7 +166,7 @@ func (k *Keyring) epochKey(ctx context.Context, kid string) (Secret, error) {
 	case destroyedAt != alive:
 		return nil, fmt.Errorf("code key %s: %w", kid, ErrKeyDestroyed)
 	}
-	key, err := k.unwrapRaw("epoch", kid, wrapped)
+	key, err := k.unwrapRaw(ctx, "epoch", kid, wrapped)
 	if err != nil {
 		return nil, err
 	}

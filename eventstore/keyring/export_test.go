@@ -118,3 +118,26 @@ func (w *writer) waiting() int {
 func (k *Keyring) Write(ctx context.Context, err error) error {
 	return k.write.do(ctx, func(context.Context, *sql.Tx) error { return err })
 }
+
+// OpenFileKEK opens or creates kek.json of a directory.
+func OpenFileKEK(dir string) (KeyEncryption, error) {
+	p, err := files(dir)
+	if err != nil {
+		return nil, err
+	}
+	return p.openKEK(false)
+}
+
+// SignerBytes returns the private half of an epoch's key as keys.db holds it.
+func (k *Keyring) SignerBytes(ctx context.Context, t testing.TB, epoch uint32) []byte {
+	t.Helper()
+	var public, wrapped []byte
+	var retired int64
+	if err := k.read.QueryRowContext(ctx, sqlSigner, epoch).Scan(&public, &wrapped, &retired); err != nil {
+		t.Fatalf("row of signing epoch %d: %v", epoch, err)
+	}
+	return wrapped
+}
+
+// Newest is the schema version of this release.
+var Newest = len(migrations)

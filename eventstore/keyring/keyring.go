@@ -1,10 +1,10 @@
 // Package keyring keeps every key of the ledger: one data key for each data
 // subject, the daily keys of which login codes are derived, the authenticators'
-// secrets, and the key of the blind index.
+// secrets, the keys that sign checkpoints, and the key of the blind index.
 //
 // They live in keys.db, a file with its own backups and its own lifetime, each
-// wrapped by the key-encryption key of kek.json. Losing either file loses all
-// personal data; destroying one subject's key erases that subject and leaves
+// wrapped by a key-encryption key: that of kek.json, unless the owner plugs in
+// another KeyEncryption. Losing either loses all personal data; destroying one subject's key erases that subject and leaves
 // every proof intact, because the log holds ciphertext only.
 //
 // The package must not know what an event means. Most readers want Seal and
@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
@@ -55,14 +56,18 @@ type Options struct {
 	// LedgerNotEmpty says that the log already has records. Then keys must
 	// exist, and Open refuses to start with a new, empty keyring.
 	LedgerNotEmpty bool
+	// KEK wraps the keys; nil means the key in kek.json of Dir. The keyring
+	// closes it, also when Open fails. With one of its own the directory is
+	// locked through a file keys.lock.
+	KEK KeyEncryption
 }
 
 // Keyring is an open keyring. It is safe for concurrent use. One process at a
 // time may hold it; Open enforces that.
 type Keyring struct {
 	clock func() time.Time
-	lock  *os.File // kek.json, locked until Close
-	kek   tink.AEAD
+	kek   KeyEncryption
+	lock  *os.File // keys.lock, when kek.json does not carry the lock
 	write *writer
 	read  *sql.DB
 
@@ -70,6 +75,8 @@ type Keyring struct {
 	subjects *cache[tink.AEAD] // by subject
 	epochs   *cache[Secret]    // by kid
 	current  *cache[string]    // kid by the day it is current on, one entry
+	signers  *cache[Secret]    // Ed25519 private keys by epoch in decimal
+	signing  sync.Mutex        // held while an epoch of a signing key is chosen and stored
 	life     sync.RWMutex      // held shared by every call, exclusively by Close
 	closed   bool              // guarded by life
 }
@@ -79,6 +86,7 @@ type Keyring struct {
 const (
 	cachedSubjects = 16384
 	cachedEpochs   = 64
+	cachedSigners  = 4
 )
 
 // Open opens the keyring of a directory, creating both of its files at the
@@ -89,6 +97,8 @@ func Open(ctx context.Context, o Options) (*Keyring, error) {
 		subjects: newCache[tink.AEAD](cachedSubjects),
 		epochs:   newCache[Secret](cachedEpochs),
 		current:  newCache[string](1),
+		signers:  newCache[Secret](cachedSigners),
+		kek:      o.KEK,
 	}
 	if k.clock == nil {
 		k.clock = time.Now
@@ -104,7 +114,7 @@ func (k *Keyring) open(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if k.kek, k.lock, err = f.openKEK(o.LedgerNotEmpty); err != nil {
+	if err := k.lockDir(f, o.LedgerNotEmpty); err != nil {
 		return err
 	}
 	if err := f.ensureKeys(o.LedgerNotEmpty); err != nil {
@@ -120,6 +130,25 @@ func (k *Keyring) open(ctx context.Context, o Options) error {
 	}
 	k.read = openReaders(f.keys)
 	return k.unlock(ctx, f)
+}
+
+// lockDir takes the lock on the directory, with the key-encryption key in
+// kek.json when the owner brought none.
+func (k *Keyring) lockDir(f paths, ledgerNotEmpty bool) error {
+	if k.kek == nil {
+		kek, err := f.openKEK(ledgerNotEmpty)
+		if err != nil {
+			return err
+		}
+		k.kek = kek
+		return nil
+	}
+	lock, err := os.OpenFile(f.lock, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("open lock of the keyring: %w", err)
+	}
+	k.lock = lock
+	return lockFile(lock, f.lock)
 }
 
 // Close waits for calls under way, releases the files and the lock. Calls
@@ -143,6 +172,9 @@ func (k *Keyring) release() error {
 	}
 	if k.write != nil {
 		errs = append(errs, k.write.db.Close())
+	}
+	if k.kek != nil {
+		errs = append(errs, k.kek.Close())
 	}
 	if k.lock != nil {
 		errs = append(errs, k.lock.Close())

@@ -177,6 +177,11 @@ func TestCallsAfterCloseAndWithEndedContext(t *testing.T) {
 		"Digits":       func(ctx context.Context) error { _, err := k.Digits(ctx, kid, "p", "s", 0, 6); return err },
 		"Challenge":    func(ctx context.Context) error { _, err := k.Challenge(ctx, kid, "p", "s", 0); return err },
 		"Activation":   func(ctx context.Context) error { _, err := k.Activation(ctx, kid, "p", "s", 0); return err },
+		"KeyID":        func(ctx context.Context) error { _, err := k.KeyID(ctx, "u"); return err },
+		"SigningKeys":  func(ctx context.Context) error { _, err := k.SigningKeys(ctx); return err },
+		"Sign":         func(ctx context.Context) error { _, err := k.Sign(ctx, 1, nil); return err },
+		"NewSigning":   func(ctx context.Context) error { _, err := k.NewSigningKey(ctx); return err },
+		"Retire":       func(ctx context.Context) error { return k.RetireSigningKey(ctx, 1) },
 		"Blind":        func(ctx context.Context) error { _, err := k.Blind(ctx, "p", "v"); return err },
 	}
 	ended, cancel := context.WithCancel(ctx)

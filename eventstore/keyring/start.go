@@ -21,7 +21,8 @@ const (
 	KEKPermissions Reason = "kek_permissions"
 	// KEKCorrupt: kek.json is not a keyset. Restore it.
 	KEKCorrupt Reason = "kek_corrupt"
-	// KEKWrong: kek.json belongs to another keyring. Restore the right one.
+	// KEKWrong: the key-encryption key (kek.json, or what was plugged in)
+	// belongs to another keyring. Restore the right one.
 	KEKWrong Reason = "kek_wrong"
 	// KeysMissing: the ledger has records, keys.db is gone. Restore it.
 	KeysMissing Reason = "keys_missing"
@@ -58,7 +59,7 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // paths are the absolute paths of a keyring's files.
 type paths struct {
-	dir, kek, keys string
+	dir, kek, keys, lock string
 }
 
 func files(dir string) (paths, error) {
@@ -66,7 +67,12 @@ func files(dir string) (paths, error) {
 	if err != nil {
 		return paths{}, fmt.Errorf("open keyring in %q: %w", dir, err)
 	}
-	return paths{dir: dir, kek: filepath.Join(dir, "kek.json"), keys: filepath.Join(dir, "keys.db")}, nil
+	return paths{
+		dir:  dir,
+		kek:  filepath.Join(dir, "kek.json"),
+		keys: filepath.Join(dir, "keys.db"),
+		lock: filepath.Join(dir, "keys.lock"),
+	}, nil
 }
 
 // ensureKeys checks keys.db and creates an empty one at the first start. A

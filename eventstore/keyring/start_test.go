@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -114,7 +115,9 @@ func TestStartIsRefusedWithItsReason(t *testing.T) {
 		{"the index key was exchanged", func(t *testing.T, kek, _ string) {
 			tamper(t, filepath.Dir(kek), `UPDATE meta SET value = (SELECT value FROM meta WHERE name = 'check') WHERE name = 'index'`)
 		}, true, keyring.KeysCorrupt},
-		{"a newer release wrote the keys", func(t *testing.T, kek, _ string) { tamper(t, filepath.Dir(kek), `PRAGMA user_version = 2`) }, true, keyring.SchemaNewer},
+		{"a newer release wrote the keys", func(t *testing.T, kek, _ string) {
+			tamper(t, filepath.Dir(kek), fmt.Sprintf(`PRAGMA user_version = %d`, keyring.Newest+1))
+		}, true, keyring.SchemaNewer},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

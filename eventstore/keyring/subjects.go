@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	sqlSubjectKey    = `SELECT wrapped, destroyed_at FROM subject_keys WHERE subject = ?`
 	sqlSubjectNumber = `SELECT n FROM subject_keys WHERE subject = ?`
+	sqlSubjectKey    = `SELECT wrapped, destroyed_at FROM subject_keys WHERE subject = ?`
 	sqlAddSubject    = `INSERT INTO subject_keys (subject, created_at, destroyed_at, wrapped) VALUES (?, ?, 9223372036854775807, ?)
 ON CONFLICT (subject) DO NOTHING`
 	// Tombstones of keys that never existed here; a living row is left alone.
@@ -97,9 +97,9 @@ func (k *Keyring) Destroy(ctx context.Context, subject string) error {
 	return nil
 }
 
-// KeyID names the subject's data key: "k" and the number of its row. The name
-// says nothing about the key and stays after the key was destroyed. It returns
-// ErrKeyNotFound for a subject that never had one.
+// KeyID names the subject's data key in events and certificates: "k" and the
+// number of its row. The name stays when the key is destroyed. It returns
+// ErrKeyNotFound when the subject never had a key here.
 func (k *Keyring) KeyID(ctx context.Context, subject string) (string, error) {
 	leave, err := k.enter(ctx)
 	if err != nil {
@@ -107,15 +107,15 @@ func (k *Keyring) KeyID(ctx context.Context, subject string) (string, error) {
 	}
 	defer leave()
 	if err := checkName("subject", subject); err != nil {
-		return "", fmt.Errorf("name key: %w", err)
+		return "", fmt.Errorf("key id: %w", err)
 	}
 	var n int64
 	err = k.read.QueryRowContext(ctx, sqlSubjectNumber, subject).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("name key of %s: %w", subject, ErrKeyNotFound)
+		return "", fmt.Errorf("key of %s: %w", subject, ErrKeyNotFound)
 	}
 	if err != nil {
-		return "", storage("name key of "+subject, err)
+		return "", storage("read key id", err)
 	}
 	return "k" + strconv.FormatInt(n, 10), nil
 }
@@ -145,7 +145,7 @@ func (k *Keyring) primitive(ctx context.Context, subject string, create bool) (t
 	if row.destroyedAt != alive {
 		return nil, fmt.Errorf("key of %s: %w", subject, ErrKeyDestroyed)
 	}
-	p, err := k.openSubjectKey(subject, row.wrapped)
+	p, err := k.openSubjectKey(ctx, subject, row.wrapped)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (k *Keyring) addSubjects(ctx context.Context, subjects []string) ([]subject
 	wrapped := make([][]byte, len(subjects))
 	for i, s := range subjects {
 		var err error
-		if wrapped[i], err = k.newSubjectKey(s); err != nil {
+		if wrapped[i], err = k.newSubjectKey(ctx, s); err != nil {
 			return nil, err
 		}
 	}

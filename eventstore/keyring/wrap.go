@@ -2,9 +2,10 @@ package keyring
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -33,47 +34,53 @@ func bind(use string, parts ...string) []byte {
 // cannot be exchanged.
 func wrapData(kind, name string) []byte { return bind("authledger/keyring/wrap/v1", kind, name) }
 
-// newRawKey returns a fresh key for HMAC-SHA-256.
+// rawKeySize is the size in bytes of a key for HMAC-SHA-256 and of an Ed25519
+// seed.
+const rawKeySize = 32
+
+// newRawKey returns rawKeySize fresh random bytes.
 func newRawKey() Secret {
-	key := make(Secret, sha256.Size)
+	key := make(Secret, rawKeySize)
 	_, _ = rand.Read(key) // never fails; see crypto/rand
 	return key
 }
 
-func (k *Keyring) wrapRaw(kind, name string, key Secret) ([]byte, error) {
-	wrapped, err := k.kek.Encrypt(key, wrapData(kind, name))
+func (k *Keyring) wrapRaw(ctx context.Context, kind, name string, key Secret) ([]byte, error) {
+	wrapped, err := k.kek.Encrypt(ctx, key, wrapData(kind, name))
 	if err != nil {
 		return nil, fmt.Errorf("wrap %s key %s: %w", kind, name, err)
 	}
 	return wrapped, nil
 }
 
-func (k *Keyring) unwrapRaw(kind, name string, wrapped []byte) (Secret, error) {
-	key, err := k.kek.Decrypt(wrapped, wrapData(kind, name))
-	if err != nil || len(key) != sha256.Size {
-		return nil, fmt.Errorf("unwrap %s key %s: %w", kind, name, ErrNotAuthentic)
+func (k *Keyring) unwrapRaw(ctx context.Context, kind, name string, wrapped []byte) (Secret, error) {
+	key, err := k.kek.Decrypt(ctx, wrapped, wrapData(kind, name))
+	if err != nil || len(key) != rawKeySize {
+		return nil, fmt.Errorf("unwrap %s key %s: %w", kind, name, unwrapFailure(err))
 	}
 	return key, nil
 }
 
 // newSubjectKey returns a fresh AES-256-GCM keyset in Tink's encrypted binary
 // form.
-func (k *Keyring) newSubjectKey(subject string) ([]byte, error) {
+func (k *Keyring) newSubjectKey(ctx context.Context, subject string) ([]byte, error) {
 	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
 		return nil, fmt.Errorf("generate key of %s: %w", subject, err)
 	}
 	var b bytes.Buffer
-	if err := h.WriteWithAssociatedData(keyset.NewBinaryWriter(&b), k.kek, wrapData("subject", subject)); err != nil {
-		return nil, fmt.Errorf("wrap key of %s: %w", subject, err)
+	w := wrapper{kek: k.kek}
+	if err := h.WriteWithContext(ctx, keyset.NewBinaryWriter(&b), &w, wrapData("subject", subject)); err != nil {
+		return nil, fmt.Errorf("wrap key of %s: %w", subject, errors.Join(w.cause, err))
 	}
 	return b.Bytes(), nil
 }
 
-func (k *Keyring) openSubjectKey(subject string, wrapped []byte) (tink.AEAD, error) {
-	h, err := keyset.ReadWithAssociatedData(keyset.NewBinaryReader(bytes.NewReader(wrapped)), k.kek, wrapData("subject", subject))
+func (k *Keyring) openSubjectKey(ctx context.Context, subject string, wrapped []byte) (tink.AEAD, error) {
+	w := wrapper{kek: k.kek}
+	h, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(wrapped)), &w, wrapData("subject", subject))
 	if err != nil {
-		return nil, fmt.Errorf("unwrap key of %s: %w", subject, ErrNotAuthentic)
+		return nil, fmt.Errorf("unwrap key of %s: %w", subject, unwrapFailure(w.cause))
 	}
 	a, err := aead.New(h)
 	if err != nil {
