@@ -158,7 +158,7 @@ func seedData(ctx context.Context, data string, users int, seed uint64, now time
 
 func populate(ctx context.Context, dir string, users int, seed uint64, now time.Time, progress io.Writer) (err error) {
 	from := now.AddDate(0, -3, 0)
-	clock := demo.NewClock(from)
+	clock := demo.NewClock(demo.Opening(from))
 	logger := slog.New(slog.DiscardHandler)
 	s, err := openStores(ctx, dir, clock.Now, logger)
 	if err != nil {
@@ -179,8 +179,8 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 		return err
 	}
 	err = demo.Populate(ctx, demo.Config{
-		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Pump: pump.run, Users: users, Seed: seed,
-		From: from, To: now, Progress: progressTo(progress, "three months of logins"),
+		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Erase: s.eraser(dir),
+		Pump: pump.run, Users: users, Seed: seed, From: from, To: now, Progress: progressTo(progress, "three months of logins"),
 	})
 	if err != nil {
 		return err
@@ -196,7 +196,7 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 			return err
 		}
 	}
-	fmt.Fprintf(progress, "demo data: %d users, %d events from %s to %s\n", users, pump.at, from.Format(time.DateOnly), now.Format(time.DateOnly))
+	fmt.Fprintf(progress, "demo data: %d users, %d events from %s to %s\n", users, pump.at, demo.Opening(from).Format(time.DateOnly), now.Format(time.DateOnly))
 	return nil
 }
 
