@@ -106,4 +106,8 @@ var reasons = []reason{
 	{domain.ReasonFactsIncomplete, "A fact the law asks for is unknown; it is never guessed."},
 	{domain.ReasonIDVRequired, "No identity verification of this user is in force."},
 	{domain.ReasonNotLocked, "The user is not locked."},
+	{domain.ReasonRetentionRuns, "The law wants the records kept for some years; until then the data is only locked away."},
+	{domain.ReasonLegalHold, "A legal hold protects the data as evidence."},
+	{domain.ReasonAccountOpen, "The user is not closed, and the data is needed."},
+	{domain.ReasonAlreadyErased, "The data was destroyed before."},
 }

@@ -4,6 +4,9 @@ import "time"
 
 // Apply records an event of the user's stream. at is the moment it was decided.
 func (u *User) Apply(e Event, at time.Time) {
+	if extendsRetention(e) {
+		u.recordedAt = at
+	}
 	switch e := e.(type) {
 	case UserRegistered:
 		u.registered, u.ID, u.ClientID, u.Role, u.Locale = true, e.UserID, e.ClientID, e.Role, e.Locale
@@ -22,12 +25,16 @@ func (u *User) Apply(e Event, at time.Time) {
 	case IdentityVerifiedByAgent:
 		u.idvID, u.idvUntil = e.IDVID, e.ExpiresAt
 		u.took(e.IDVID)
+	case IdentityVerificationFailed:
+		u.idvID, u.idvUntil = "", time.Time{}
 	case UserLocked:
 		u.lockedUntil, u.lockOpen = e.LockedUntil, true
 	case UserUnlocked:
 		u.lockedUntil, u.lockOpen, u.failures = time.Time{}, false, nil
 	case SecurityNotificationSent:
 		u.took(e.NotificationID)
+	case PersonalDataRevealed:
+		u.took(e.RevealID)
 	case SecurityNotificationFailed:
 		u.took(e.NotificationID)
 	default:
@@ -45,6 +52,8 @@ func (u *User) Apply(e Event, at time.Time) {
 		u.applyRecovery(e, at)
 		u.applyUnification(e, at)
 		u.applySharing(e, at)
+		u.applyErasure(e)
+		u.applyHold(e, at)
 	}
 }
 

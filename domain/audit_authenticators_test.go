@@ -38,6 +38,7 @@ func (a *auditor) settle() {
 			devices[x.device] = true
 		}
 	}
+	a.must(a.privacy.undecided == "", "an erasure was asked for and nothing said to it")
 	a.must(count[KindIBKey] <= 1, "two bound IB Keys (R-5)")
 	a.must(count[KindSMS] <= 1, "SMS bound twice")
 	a.must(count[KindTempCode] <= 1 && count[KindOSCC] <= 1, "two temporary passcodes or two online cards")

@@ -84,6 +84,7 @@ func newAuditor(p policies) *auditor {
 		bound: map[string]*auditedAuthenticator{}, promised: map[string]Kind{}, messages: map[string]SMSRequested{},
 		asked: map[string]time.Time{}, processes: map[string]*auditedProcess{}, shipped: map[string]string{},
 		waiting: map[string]TemporaryCredentialDelivered{}, ended: map[string]int{},
+		privacy: auditedPrivacy{holds: map[string]string{}},
 	}
 }
 
@@ -137,6 +138,8 @@ type auditor struct {
 
 	optOut     string
 	optOutEnds *time.Time
+
+	privacy auditedPrivacy
 }
 
 func (a *auditor) breach(format string, args ...any) {
@@ -157,11 +160,8 @@ func (a *auditor) fresh(id string) {
 }
 
 func (a *auditor) read(e Event) {
-	switch e.(type) {
-	case SecurityNotificationSent, SecurityNotificationFailed, AuthenticationRefused:
-	default:
-		a.must(!a.closed, "event after UserClosed (I-4)")
-	}
+	a.must(!a.closed || lateEvent(e), "event after UserClosed (I-4)")
+	a.readPrivacy(e)
 	switch e := e.(type) {
 	case UserClosed:
 		a.closed = true
@@ -175,6 +175,8 @@ func (a *auditor) read(e Event) {
 	case IdentityVerifiedByAgent:
 		a.fresh(e.IDVID)
 		a.idv, a.idvEnds = e.IDVID, e.ExpiresAt
+	case IdentityVerificationFailed:
+		a.idv = ""
 	case PushSent:
 		a.fresh(e.PushID)
 	case SecurityNotificationSent:

@@ -18,7 +18,7 @@ type Command interface {
 }
 
 // State is what a stream's events add up to: *User, *Client, *Installation,
-// *Device, *PolicyBook, *Keys or *Audit.
+// *Device, *PolicyBook, *Keys, *Certificates or *Audit.
 type State interface {
 	// Apply records an event that was decided at a moment. It never fails and
 	// judges nothing.
@@ -44,6 +44,8 @@ func NewState(stream string) State {
 		return &Audit{}
 	case categoryKeyring:
 		return &Keys{}
+	case categoryErasures:
+		return &Certificates{certified: map[string]bool{}}
 	}
 	return nil
 }
@@ -78,6 +80,11 @@ type Facts struct {
 	Clients     map[string]*Client // by client id: the user's own and those it may access
 	Requester   *RequesterFacts    // of an opt-out asked for by somebody else
 	SMSLastHour int                // messages to the same number in the last hour, all users (D-11)
+
+	KeyID  string       // of the data key the user's personal data is sealed under; empty when there never was one
+	Homes  []string     // streams of the installations the user's IB Key lives or ever lived on
+	Sole   []string     // those of them on which nobody else's ever did
+	Record *RecordFacts // the one the command names; nil when there is none
 }
 
 // CodeEvidence is the verdict on something the user typed.
@@ -169,6 +176,8 @@ func Decide(s State, c Command, f Facts, now time.Time, p *Policy) ([]Event, err
 		return decidePolicy(s, c, f, now, p)
 	case *Keys:
 		return decideKeys(c)
+	case *Certificates:
+		return decideCertificates(s, c, now)
 	case *Audit:
 		if c, ok := c.(RecordAuditQuery); ok {
 			return []Event{AuditQueryPerformed{
@@ -186,10 +195,13 @@ func decideUser(u *User, c Command, f Facts, now time.Time, p *Policy) ([]Event,
 	if !u.registered {
 		return nil, unknown("user")
 	}
+	d := decision{u: u, now: now, p: p, f: f, n: u.n}
+	if events, err, ok := d.decidePrivacy(c); ok {
+		return events, err
+	}
 	if u.closed {
 		return u.decideClosed(c)
 	}
-	d := decision{u: u, now: now, p: p, f: f, n: u.n}
 	switch c := c.(type) {
 	case RecordResidence:
 		return d.recordResidence(c)
@@ -259,6 +271,8 @@ func decideUser(u *User, c Command, f Facts, now time.Time, p *Policy) ([]Event,
 		return d.recordPushOpened(c)
 	case VerifyIdentityByPhone:
 		return d.verifyIdentity(c)
+	case RecordIdentityVerificationFailed:
+		return []Event{IdentityVerificationFailed{AgentRef: c.AgentRef, Method: c.Method}}, nil
 	case UnlockUser:
 		return d.unlock()
 	case RequestOptOut:

@@ -106,6 +106,11 @@ const (
 	ReasonFactsIncomplete  Code = "FACTS_INCOMPLETE"
 	ReasonIDVRequired      Code = "IDV_REQUIRED"
 	ReasonNotLocked        Code = "NOT_LOCKED"
+
+	ReasonRetentionRuns Code = "RETENTION_RUNS"
+	ReasonLegalHold     Code = "LEGAL_HOLD"
+	ReasonAccountOpen   Code = "ACCOUNT_OPEN"
+	ReasonAlreadyErased Code = "ALREADY_ERASED"
 )
 
 // Codes of errors: the request was malformed, forbidden or contradictory, and
@@ -116,6 +121,10 @@ const (
 	Exists              Code = "EXISTS"               // registered already, with other content
 	IdempotencyConflict Code = "IDEMPOTENCY_CONFLICT" // command id used for another request (I-1)
 	NotAuthorised       Code = "NOT_AUTHORISED"       // actor may not act for this user (I-5)
+
+	SecondPerson   Code = "SECOND_PERSON_REQUIRED" // one person alone may not do it
+	DataRestricted Code = "PROCESSING_RESTRICTED"  // the person asked to be forgotten; the data is locked away
+	DataErased     Code = "PERSONAL_DATA_ERASED"   // the data was destroyed
 )
 
 // Error says why a command was not decided. Its text is safe to show: it never

@@ -146,3 +146,15 @@ func (PolicyRulePublished) isEvent()          {}
 func (PolicyRuleAmended) isEvent()            {}
 func (PolicyRuleWithdrawn) isEvent()          {}
 func (PolicyParameterSet) isEvent()           {}
+func (ErasureRequested) isEvent()             {}
+func (ErasureRefused) isEvent()               {}
+func (ProcessingRestricted) isEvent()         {}
+func (PersonalDataErased) isEvent()           {}
+func (LegalHoldPlaced) isEvent()              {}
+func (LegalHoldReleaseRequested) isEvent()    {}
+func (LegalHoldReleased) isEvent()            {}
+func (PersonalDataRevealed) isEvent()         {}
+func (EventAnnotated) isEvent()               {}
+func (IdentityVerificationFailed) isEvent()   {}
+func (ErasureCertified) isEvent()             {}
+func (KeyRotated) isEvent()                   {}

@@ -32,6 +32,9 @@ const (
 	PrefixRequest        = "req" // of a physical device
 	PrefixSharing        = "shr"
 	PrefixDelivery       = "dlv" // of a temporary credential
+	PrefixErasure        = "ers"
+	PrefixHold           = "hld" // legal hold
+	PrefixReveal         = "rvl" // of personal data
 	PrefixDevice         = "dev" // a physical unit, whoever holds it
 	keyLength            = 26
 	categoryUser         = "user"
@@ -41,6 +44,7 @@ const (
 	categoryKeyring      = "keyring"
 	categoryDevice       = "device"
 	categoryPolicy       = "policy"
+	categoryErasures     = "erasures"
 )
 
 // Stream names.
@@ -67,6 +71,9 @@ func AuditStream(month string) string { return categoryAudit + "-" + month }
 
 // KeyringStream is the stream of what happened to keys of the whole ledger.
 func KeyringStream() string { return categoryKeyring + "-codes" }
+
+// ErasuresStream is the one stream of certificates of erasure.
+func ErasuresStream() string { return categoryErasures + "-certificates" }
 
 // UserID is the id of the user with this key, the part after "user-" in the
 // stream's name.
@@ -106,7 +113,8 @@ func ParseRef(id string) (ref Ref, ok bool) {
 	switch ref.Prefix {
 	case PrefixPhone, PrefixVerification, PrefixSMS, PrefixEnrollment, PrefixAuthenticator, PrefixTransaction,
 		PrefixChallenge, PrefixPush, PrefixOptOut, PrefixSession, PrefixIDV, PrefixNotification, PrefixCall,
-		PrefixMigration, PrefixUnification, PrefixRecovery, PrefixRequest, PrefixSharing, PrefixDelivery:
+		PrefixMigration, PrefixUnification, PrefixRecovery, PrefixRequest, PrefixSharing, PrefixDelivery,
+		PrefixErasure, PrefixHold, PrefixReveal:
 	default:
 		return Ref{}, false
 	}

@@ -22,6 +22,21 @@ type IdentityVerifiedByAgent struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+// RecordIdentityVerificationFailed records that an agent could not verify the
+// caller's identity.
+type RecordIdentityVerificationFailed struct {
+	UserID   string
+	AgentRef string
+	Method   string
+}
+
+// IdentityVerificationFailed ends a verification in force: whoever calls now
+// may be somebody else than before.
+type IdentityVerificationFailed struct {
+	AgentRef string `json:"agent_ref"`
+	Method   string `json:"method"`
+}
+
 // UserLocked locks the user.
 type UserLocked struct {
 	Failures            int       `json:"failures"`

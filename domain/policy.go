@@ -94,6 +94,9 @@ const (
 	EffectOTPChannels = "otp_channels"
 	// EffectSenderPrefix demands that a sender's name begins with its value.
 	EffectSenderPrefix = "sender_prefix"
+	// EffectRetain keeps the records of everybody who ever had to do with the
+	// rule's country for its duration, such as "8y".
+	EffectRetain = "retain"
 	// OutcomeIncomplete is a decision that a mandatory fact, or any rule, was
 	// missing for.
 	OutcomeIncomplete = "incomplete"
@@ -248,6 +251,10 @@ const (
 	pMigrationTTL    = "migration.ttl_s"
 	pCompletionTTL   = "process.completion_ttl_s"
 	pSharingReview   = "sharing.compliance_review"
+	pRetention       = "retention.default_y"
+	pRetentionHK     = "retention.hk_y"
+	pRetentionIN     = "retention.in_y"
+	pRetentionUS     = "retention.us_y"
 
 	// ParameterNotifyLogin says whether every login leads to a notice (D-58);
 	// where a rule demands one it is sent whatever this says.
@@ -259,7 +266,8 @@ var parameterNames = []string{
 	pChallengeLen, pResponseLen, pPushTTL, pPushPerTxn, pPushPerHour, pTxnTTL, pMaxAttempts, pLockThreshold,
 	pLockWindow, pLockDuration, pIDVTTL, pPINPolicy, pNumberMatching, pPINMaxWrong, pVoiceCooldown, pVoicePerTxn, pVoiceSLA,
 	pM2FSMinTWS, pEquityThreshold, pDeviceWindow, pTempTTL, pTempFull, pInAppTTL, pOSCCTTL, pPortalSession, pCardCells,
-	pSCCIssue, pMigrationTTL, pCompletionTTL, pSharingReview, ParameterNotifyLogin,
+	pSCCIssue, pMigrationTTL, pCompletionTTL, pSharingReview, pRetention, pRetentionHK, pRetentionIN, pRetentionUS,
+	ParameterNotifyLogin,
 }
 
 // Int is the value of a parameter in effect at a moment. ReadPolicy makes sure

@@ -246,6 +246,7 @@ func TestParametersAreThoseOfTheRuleBookWithTheirSource(t *testing.T) {
 		"code_card.cells": 224, "scc.issue": 0, "migration.ttl_s": 600, "process.completion_ttl_s": 1800,
 		"sharing.compliance_review": 0, "notify.login": 1, "fee.dsc_plus": 2000, "fee.scc": 0, "withdrawal.none_per_day": 5_000_000,
 		"withdrawal.sms_per_day": 20_000_000, "withdrawal.scc_per_day": 20_000_000, "withdrawal.ibkey_per_day": 100_000_000,
+		"retention.default_y": 7, "retention.hk_y": 7, "retention.in_y": 8, "retention.us_y": 6,
 	}
 	p, got := builtIn(t), map[string]int64{}
 	for _, v := range p.Parameters() {

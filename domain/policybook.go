@@ -274,6 +274,9 @@ func (r RuleRow) checkContent() error {
 				return err
 			}
 		}
+		if e.Name == EffectRetain && yearsOf(e.Duration) < 1 {
+			return invalid("effects", "retain takes a duration of 1 to 100 years such as 8y")
+		}
 	}
 	if len(r.Tests) == 0 && r.CC != everyCountry {
 		return invalid("tests", "name at least one fact the rule looks at, such as residence")
@@ -289,7 +292,7 @@ func (r RuleRow) checkContent() error {
 var (
 	ruleEffects = []string{
 		EffectDeny, EffectUntil, EffectPermit, EffectTempRecovery, EffectNotify, EffectOTPChannels, EffectSenderPrefix,
-		"no_links_in_messages", "every_login", "advise_2fa", "retain", "phishing_resistant_default",
+		"no_links_in_messages", "every_login", "advise_2fa", EffectRetain, "phishing_resistant_default",
 	}
 	ruleTests = []string{"residence", "holder_residence", "domicile", "carrying_cc", "accessible_carrying_cc"}
 )
@@ -308,6 +311,8 @@ var parameterBounds = map[string]bounds{
 	pDeviceWindow: {1, 365}, pTempTTL: {3600, 30 * 86400}, pTempFull: {0, 30 * 86400}, pInAppTTL: {60, 7 * 86400},
 	pOSCCTTL: {3600, 90 * 86400}, pPortalSession: {60, 86400}, pCardCells: {16, 999}, pSCCIssue: {0, 1}, pMigrationTTL: {60, 600},
 	pCompletionTTL: {60, 86400}, pSharingReview: {0, 1}, ParameterNotifyLogin: {0, 1},
+	// D-30; G-15; SEBI Depositories and Participants Regulations; 17 CFR 240.17a-4.
+	pRetention: {7, maxRetention}, pRetentionHK: {7, maxRetention}, pRetentionIN: {8, maxRetention}, pRetentionUS: {6, maxRetention},
 }
 
 func setParameter(c SetParameter, p *Policy) (Event, error) {

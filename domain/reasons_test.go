@@ -221,7 +221,7 @@ func refusals() map[Code]func(*testing.T) *story {
 func TestEveryReasonHasACase(t *testing.T) {
 	t.Parallel()
 	cases := map[Code]func(*testing.T) *story{}
-	for _, part := range []map[Code]func(*testing.T) *story{refusals(), deviceRefusals(), moveRefusals()} {
+	for _, part := range []map[Code]func(*testing.T) *story{refusals(), deviceRefusals(), moveRefusals(), privacyRefusals()} {
 		for code, make := range part {
 			if cases[code] != nil {
 				t.Errorf("%s has two cases", code)

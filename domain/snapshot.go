@@ -25,6 +25,20 @@ type Snapshot struct {
 	Authenticators []AuthenticatorSnapshot `json:"authenticators"`
 	Transactions   []TransactionSnapshot   `json:"open_transactions"`
 	Processes      []ProcessSnapshot       `json:"open_processes"`
+
+	Restricted      bool           `json:"restricted,omitempty"` // locked away until the data may be destroyed
+	RestrictedUntil *time.Time     `json:"restricted_until,omitempty"`
+	Erased          bool           `json:"erased,omitempty"`
+	Holds           []HoldSnapshot `json:"legal_holds,omitempty"`
+}
+
+// HoldSnapshot is a legal hold in force.
+type HoldSnapshot struct {
+	HoldID      string    `json:"hold_id"`
+	CaseRef     string    `json:"case_ref"`
+	Basis       string    `json:"basis"`
+	PlacedAt    time.Time `json:"placed_at"`
+	RequestedBy string    `json:"release_requested_by,omitempty"`
 }
 
 // OptOutSnapshot is the opt-out in force.
@@ -99,6 +113,10 @@ func (u *User) Snapshot(at time.Time, p *Policy) Snapshot {
 	if o := u.OptedOut(at); o != nil {
 		s.OptedOut = true
 		s.OptOut = &OptOutSnapshot{OptOutID: o.ID, GrantedAt: o.GrantedAt, EndsAt: o.EndsAt, RuleID: o.RuleID}
+	}
+	s.Restricted, s.RestrictedUntil, s.Erased = u.erasure.restricted, optional(u.erasure.until), u.erasure.erased
+	for _, h := range u.holds {
+		s.Holds = append(s.Holds, HoldSnapshot{HoldID: h.ID, CaseRef: h.CaseRef, Basis: h.Basis, PlacedAt: h.PlacedAt, RequestedBy: h.RequestedBy})
 	}
 	for _, ph := range u.Phones() {
 		s.Phones = append(s.Phones, ph.snapshot())

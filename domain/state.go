@@ -52,6 +52,10 @@ type User struct {
 	idvUntil    time.Time
 
 	optOut *OptOut
+
+	recordedAt time.Time // newest record that extends the retention
+	erasure    erasure
+	holds      []Hold // in force, oldest first
 }
 
 // datedCountry holds from the start of a day; Policy.Start says when that is.

@@ -47,7 +47,7 @@ func (f facts) starting(id string) facts    { f.starts = id; return f }
 func describe(e domain.Event) (f facts, ok bool) {
 	for _, part := range [...]func(domain.Event) (facts, bool){
 		describeLogin, describePhone, describeEnrollment, describeRest,
-		describeVoice, describeLifecycle, describeDevice, describeTemporary, describeMove, describeSharing, describePolicy,
+		describeVoice, describeLifecycle, describeDevice, describeTemporary, describeMove, describeSharing, describePolicy, describePrivacy,
 	} {
 		if f, ok = part(e); ok {
 			return f, true

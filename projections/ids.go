@@ -21,6 +21,7 @@ var prefixes = [...]string{
 	domain.PrefixSession, domain.PrefixIDV, domain.PrefixNotification,
 	domain.PrefixCall, domain.PrefixMigration, domain.PrefixUnification, domain.PrefixRecovery,
 	domain.PrefixRequest, domain.PrefixSharing, domain.PrefixDelivery, domain.PrefixDevice,
+	domain.PrefixErasure, domain.PrefixHold, domain.PrefixReveal,
 }
 
 // Codes of the prefixes that the audit timeline tells apart.
@@ -43,7 +44,7 @@ const (
 // packID is the short form of an id in the large tables, half as long as its
 // text:
 //
-//	1 byte     code of the prefix, 1 to 23
+//	1 byte     code of the prefix, 1 to 26
 //	16 bytes   key
 //	1–9 bytes  number, unsigned varint; absent for users, clients, installations, devices
 //

@@ -14,7 +14,7 @@ func TestPackedIDsComeBackTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := rapid.OneOf(
 			rapid.String(),
-			rapid.StringMatching(`(usr|clt|ins|phn|sms|chl|txn|ntf|cal|mig|uni|rec|req|shr|dlv|dev|foo)_[0-9a-v]{26}(_[0-9]{1,21})?`),
+			rapid.StringMatching(`(usr|clt|ins|phn|sms|chl|txn|ntf|cal|mig|uni|rec|req|shr|dlv|dev|ers|hld|rvl|foo)_[0-9a-v]{26}(_[0-9]{1,21})?`),
 			rapid.StringMatching(`[a-z]{3}_[0-9a-w]{24,27}(_?[0-9a]{1,3})?`),
 		).Draw(t, "id")
 		// A text whose first byte is a code cannot be an id: stream names and

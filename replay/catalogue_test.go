@@ -63,11 +63,13 @@ var chapters = []struct {
 	{"Authentication transactions", "authentication.go challenge.go response.go lock.go"},
 	{"Migration, unification, recovery, temporary access", "migration.go recovery.go unification.go temporary.go codecard.go"},
 	{"Opt-out, policy, notification, audit, keys", "optout.go regime.go policybook.go notice.go keys.go"},
+	{"Personal data: erasure, legal holds, looks, remarks", "erasure.go hold.go reveal.go certificate.go"},
 }
 
 // elsewhere are the events whose chapter is another than that of their file.
 var elsewhere = map[string]string{
 	"PushTokenRegistered": "push.go", "SeamlessEnabled": "push.go", "SeamlessDisabled": "push.go", "IdentityVerifiedByAgent": "temporary.go",
+	"IdentityVerificationFailed": "temporary.go",
 }
 
 const preface = `# Events
@@ -306,7 +308,7 @@ func (c *catalogue) structures() {
 func structureOf(t *testing.T, name string) (reflect.Type, map[string]any, []string) {
 	t.Helper()
 	for _, v := range []any{
-		domain.Actor{Kind: domain.ActorAgent, Ref: "agent-7"}, domain.Source{}, domain.Money{}, domain.EquityCheck{}, domain.Effect{Until: "2027-01-01"},
+		domain.Actor{Kind: domain.ActorAgent, Ref: "agent-7"}, domain.Source{}, domain.Retention{}, domain.Money{}, domain.EquityCheck{}, domain.Effect{Until: "2027-01-01"},
 		domain.Option{AuthenticatorID: "aut_c9hpkgj4d5r7s2u0vm1n3b6e8k_6"}, domain.Decision{},
 		domain.DecisionFacts{Residence: "DE", CarryingCC: "IE", Domicile: "DE", HolderResidences: []string{"DE"}, AccessibleCarryingCCs: []string{"IE"}},
 	} {

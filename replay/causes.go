@@ -48,6 +48,8 @@ const (
 	PartPhone         = "phone"
 	PartAuthenticator = "authenticator"
 	PartProcess       = "process"
+	PartPersonalData  = "personal_data" // locked away, or destroyed
+	PartLegalHold     = "legal_hold"
 	PartAccess        = "access" // of a decision: to another client's accounts
 	PartClient        = "client" // of a decision: whose facts it asked
 )
@@ -97,6 +99,22 @@ func (c *causes) note(e domain.Event, o Origin, u *domain.User, at time.Time) {
 		c.notePhone(e, o)
 		c.noteAuthenticator(e, o)
 		c.noteProcess(e, o, u)
+		c.notePrivacy(e, o)
+	}
+}
+
+// notePrivacy notes why personal data is locked away or gone. A hold that was
+// released is no part of the state.
+func (c *causes) notePrivacy(e domain.Event, o Origin) {
+	switch e := e.(type) {
+	case domain.ProcessingRestricted, domain.PersonalDataErased:
+		c.set(PartPersonalData, "", o)
+	case domain.LegalHoldPlaced:
+		c.set(PartLegalHold, e.HoldID, o)
+	case domain.LegalHoldReleaseRequested:
+		c.add(PartLegalHold, e.HoldID, o)
+	case domain.LegalHoldReleased:
+		delete(c.events, partKey{PartLegalHold, e.HoldID})
 	}
 }
 
@@ -275,7 +293,10 @@ func newestOf(events []Origin, n int) []Origin { return events[len(events)-min(n
 func (c *causes) parts(u *domain.User, s domain.Snapshot) []Part {
 	k := partKey{name: PartFailures}
 	c.events[k] = newestOf(c.events[k], s.FailureCount)
-	keys := []partKey{{name: PartUser}, {name: PartClosed}, {name: PartResidence}, {name: PartSeamless}, {name: PartLock}, k, {name: PartOptOut}}
+	keys := []partKey{{name: PartUser}, {name: PartClosed}, {name: PartResidence}, {name: PartSeamless}, {name: PartLock}, k, {name: PartOptOut}, {name: PartPersonalData}}
+	for _, h := range u.Holds() {
+		keys = append(keys, partKey{PartLegalHold, h.ID})
+	}
 	for _, p := range u.Phones() {
 		keys = append(keys, partKey{PartPhone, p.ID})
 	}

@@ -43,6 +43,17 @@ func TestPartsNameTheEventsThatCount(t *testing.T) {
 		"residences add up": {[]domain.Event{
 			domain.ResidenceChanged{To: "DE", EffectiveOn: "2026-01-01"}, domain.ResidenceChanged{To: "IN", EffectiveOn: "2027-01-01"},
 		}, []string{"residence: 2 3"}},
+		"locked away twice": {[]domain.Event{
+			domain.UserClosed{}, domain.ErasureRequested{ErasureID: id("ers", "9")}, domain.ProcessingRestricted{ErasureID: id("ers", "9")},
+			domain.ProcessingRestricted{ErasureID: id("ers", "10")},
+		}, []string{"closed: 2", "personal_data: 5"}},
+		"locked away and destroyed": {[]domain.Event{
+			domain.UserClosed{}, domain.ProcessingRestricted{ErasureID: id("ers", "9")}, domain.PersonalDataErased{ErasureID: id("ers", "9")},
+		}, []string{"closed: 2", "personal_data: 4"}},
+		"two holds, one to be released, one released": {[]domain.Event{
+			domain.LegalHoldPlaced{HoldID: id("hld", "9")}, domain.LegalHoldPlaced{HoldID: id("hld", "10")},
+			domain.LegalHoldReleaseRequested{HoldID: id("hld", "9")}, domain.LegalHoldReleased{HoldID: id("hld", "10")},
+		}, []string{"legal_hold: 2 4"}},
 		"the last switch counts":               {[]domain.Event{domain.SeamlessDisabled{}, domain.SeamlessEnabled{}}, []string{"seamless: 3"}},
 		"a closed user":                        {[]domain.Event{domain.UserClosed{Reason: "x"}}, []string{"closed: 2"}},
 		"a lock and its end":                   {[]domain.Event{locked, domain.UserUnlocked{By: "agent"}}, []string{"lock: 2 3"}},

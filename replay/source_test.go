@@ -108,7 +108,7 @@ func streamNames(t *testing.T) map[string]string {
 	for form, stream := range map[string]string{
 		"user-…": domain.UserStream("usr_" + key), "client-…": domain.ClientStream("clt_" + key), "installation-…": domain.InstallationStream("ins_" + key),
 		"device-…": domain.DeviceStream("dev_" + key), domain.PolicyStream(): domain.PolicyStream(), "audit-…": domain.AuditStream("2026-03"),
-		domain.KeyringStream(): domain.KeyringStream(),
+		domain.KeyringStream(): domain.KeyringStream(), domain.ErasuresStream(): domain.ErasuresStream(),
 	} {
 		state := domain.NewState(stream)
 		if state == nil {

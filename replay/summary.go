@@ -20,7 +20,7 @@ import (
 func Summary(e domain.Event) string {
 	for _, part := range [...]func(domain.Event) string{
 		summariseLogin, summariseChallenge, summarisePhone, summariseMessage, summariseVoice, summariseEnrollment, summariseLifecycle,
-		summariseDevice, summariseTemporary, summariseMove, summariseOptOut, summarisePolicy, summariseUser, summariseRest,
+		summariseDevice, summariseTemporary, summariseMove, summariseOptOut, summarisePolicy, summariseUser, summarisePrivacy, summariseRest,
 	} {
 		if s := part(e); s != "" {
 			return oneLine(s)
@@ -99,6 +99,12 @@ func noun(prefix string) string {
 		return "sharing"
 	case domain.PrefixDelivery:
 		return "delivery"
+	case domain.PrefixErasure:
+		return "erasure"
+	case domain.PrefixHold:
+		return "legal hold"
+	case domain.PrefixReveal:
+		return "look at personal data"
 	}
 	return ""
 }

@@ -84,6 +84,8 @@ func summariseUser(e domain.Event) string {
 		return "push approval switched off"
 	case domain.IdentityVerifiedByAgent:
 		return fmt.Sprintf("%s: identity verified by %s with %s, valid before %s", thing(e.IDVID), e.AgentRef, Name(e.Method), moment(e.ExpiresAt))
+	case domain.IdentityVerificationFailed:
+		return fmt.Sprintf("identity not verified by %s with %s", e.AgentRef, Name(e.Method))
 	case domain.UserLocked:
 		return fmt.Sprintf("user locked until %s after %s since %s", moment(e.LockedUntil), plural(int64(e.Failures), "failed attempt"), moment(e.FirstFailureAt))
 	case domain.UserUnlocked:
@@ -132,6 +134,8 @@ func summariseRest(e domain.Event) string {
 		return fmt.Sprintf("installation %s can be reached by push through %s", e.InstallationID, Name(e.Service))
 	case domain.CodeEpochDestroyed:
 		return fmt.Sprintf("code epoch %s destroyed: its codes can never be computed again", e.Kid)
+	case domain.KeyRotated:
+		return keyRotated(e)
 	case domain.AuditQueryPerformed:
 		return fmt.Sprintf("read by %s with %s: %s%s", e.AuditorRef, e.Operation, plural(int64(e.Rows), "row"), optional(", purpose %s", e.Purpose))
 	}

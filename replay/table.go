@@ -78,6 +78,7 @@ func writeState(row func(...string), s domain.Snapshot) {
 	row("Failures", strconv.Itoa(s.FailureCount))
 	row("Push approval", onOff(s.Seamless))
 	row("Opted out", optedOut(s.OptOut))
+	writePrivacy(row, s)
 
 	row()
 	row("PHONES", "COUNTRY", "LINE", "STATUS", "VERIFIED")
@@ -102,6 +103,25 @@ func writeState(row func(...string), s domain.Snapshot) {
 	row("OPEN TRANSACTIONS", "PURPOSE", "PLATFORM", "CHALLENGE", "MODE", "EXPIRES")
 	for _, t := range s.Transactions {
 		row(t.TxnID, string(t.Purpose), string(t.Platform), t.ChallengeID, string(t.Mode), millis(t.ExpiresAt))
+	}
+}
+
+// writePrivacy says what became of the personal data; nothing, of most users.
+func writePrivacy(row func(...string), s domain.Snapshot) {
+	switch {
+	case s.Erased:
+		row("Personal data", "destroyed")
+	case s.RestrictedUntil != nil:
+		row("Personal data", "locked away until "+millis(*s.RestrictedUntil))
+	case s.Restricted:
+		row("Personal data", "locked away while a legal hold is in force")
+	}
+	for _, h := range s.Holds {
+		asked := ""
+		if h.RequestedBy != "" {
+			asked = ", release requested by " + h.RequestedBy
+		}
+		row("Legal hold", h.HoldID+" for "+h.CaseRef+" since "+millis(h.PlacedAt)+asked)
 	}
 }
 

@@ -170,6 +170,21 @@ func (c *Codec) Reveal(ctx context.Context, d Decoded, field string) (string, er
 	return string(clear), nil
 }
 
+// SealedFields names the personal fields of a record that hold a datum, as
+// Reveal takes them, in the order of the registry and the metadata's last.
+func (c *Codec) SealedFields(d Decoded) []string {
+	var out []string
+	for _, p := range c.types.byType[reflect.TypeOf(d.Event)].personal {
+		if !p.read(d.Event).IsZero() {
+			out = append(out, p.name)
+		}
+	}
+	if !d.Meta.Source.IP.IsZero() {
+		out = append(out, FieldIP)
+	}
+	return out
+}
+
 func (t registry) personal(d Decoded, name string) (domain.Personal, error) {
 	if name == FieldIP {
 		return d.Meta.Source.IP, nil

@@ -382,7 +382,7 @@ func TestTypesDescribeTheRegistry(t *testing.T) {
 	}
 	equal(t, "personal fields", personal, map[string][]string{
 		"UserRegistered": {"username"}, "PhoneNumberAdded": {"number"}, "InstallationRegistered": {"device_name"}, "PhysicalDeviceRequested": {"ship_to"},
-		"ResponseVerified": {"document"}, "ResponseRejected": {"document"},
+		"ResponseVerified": {"document"}, "ResponseRejected": {"document"}, "EventAnnotated": {"note"},
 	})
 	if got := TypeName(domain.SMSSent{}); got != "SMSSent" {
 		t.Errorf("TypeName(SMSSent) = %q", got)

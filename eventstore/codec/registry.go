@@ -183,7 +183,7 @@ type registry struct {
 // table is the one registry of this program; it depends on nothing but code.
 var table = sync.OnceValue(func() registry {
 	return newRegistry(slices.Concat(clientRows(), userRows(), phoneRows(), voiceRows(), enrollmentRows(), hostRows(), lifecycleRows(), authenticationRows(), moveRows(),
-		temporaryRows(), optOutRows(), policyRows()))
+		temporaryRows(), optOutRows(), policyRows(), privacyRows()))
 })
 
 func newRegistry(rows []row) registry {

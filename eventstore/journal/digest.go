@@ -71,6 +71,12 @@ func fieldText(value any) (text string, ok bool) {
 	switch v := value.(type) {
 	case domain.Secret, domain.Personal:
 		return "", true
+	case []string:
+		if len(v) == 0 {
+			return "", true
+		}
+		text, err := json.Marshal(v)
+		return string(text), err == nil
 	case time.Time:
 		if v.IsZero() {
 			return "", true

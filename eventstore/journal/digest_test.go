@@ -39,6 +39,9 @@ func commands() []domain.Command {
 		domain.UnbindFromDevice{}, domain.ReportPINBlocked{}, domain.UnblockInstallation{}, domain.RetireInstallation{},
 		domain.BindToInstallation{}, domain.UnbindFromInstallation{}, domain.RecordHolderResidence{}, domain.RecordDomicile{},
 		domain.PublishRule{}, domain.AmendRule{}, domain.WithdrawRule{}, domain.SetParameter{},
+		domain.RequestErasure{}, domain.EraseSubject{}, domain.PlaceLegalHold{}, domain.RequestHoldRelease{}, domain.ReleaseLegalHold{},
+		domain.RevealPersonalData{}, domain.AnnotateEvent{}, domain.RecordIdentityVerificationFailed{}, domain.CertifyErasure{},
+		domain.RecordKeyRotated{},
 	}
 }
 

@@ -38,8 +38,14 @@ func (g *gathering) gather(ctx context.Context, c domain.Command) (domain.Comman
 		return c, g.request(ctx, ship)
 	}
 	u, ok := g.slot.state.(*domain.User)
-	if !ok || !u.Registered() || u.Closed() {
+	if !ok || !u.Registered() {
 		return withoutSecrets(c), nil // decided without evidence
+	}
+	if done, err := g.privacy(ctx, u, c); done {
+		return c, err
+	}
+	if u.Closed() {
+		return withoutSecrets(c), nil
 	}
 	if derives(c) {
 		kid, err := g.j.keys.CurrentKid(ctx)
@@ -281,11 +287,15 @@ func ignoreUnknown(err error) error {
 	return err
 }
 
-// clients locks the states of the user's own and accessible clients for
-// reading. They are taken in the order of their names, so that two gatherings
-// and the commands on those clients cannot wait for each other in a circle.
+// clients locks the states of the user's own and accessible clients.
 func (g *gathering) clients(ctx context.Context, u *domain.User) error {
-	ids := append([]string{u.ClientID}, u.AccessibleClients(g.now, g.policy)...)
+	return g.lockClients(ctx, append([]string{u.ClientID}, u.AccessibleClients(g.now, g.policy)...))
+}
+
+// lockClients locks the states of clients for reading. They are taken in the
+// order of their names, so that two gatherings and the commands on those
+// clients cannot wait for each other in a circle.
+func (g *gathering) lockClients(ctx context.Context, ids []string) error {
 	slices.Sort(ids)
 	g.facts.Clients = map[string]*domain.Client{}
 	for _, id := range slices.Compact(ids) {

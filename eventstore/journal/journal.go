@@ -37,6 +37,7 @@ type Keyring interface {
 	PutSecret(ctx context.Context, subject, id string, secret []byte) error
 	Secret(ctx context.Context, subject, id string) (keyring.Secret, error)
 	Open(ctx context.Context, subject string, eventID uuid.UUID, field, sealed string) ([]byte, error)
+	KeyID(ctx context.Context, subject string) (string, error)
 }
 
 // Config says what a journal works with. Store, Codec, Keyring, Policy and
@@ -248,7 +249,14 @@ func (j *Journal) encode(ctx context.Context, x execution, events []domain.Event
 			return nil, nil, err
 		}
 		m.Ordinal = i
-		if proposed[i], err = j.codec.Encode(ctx, x.stream, id, stored[i], m); err != nil {
+		proposed[i], err = j.codec.Encode(ctx, x.stream, id, stored[i], m)
+		if gone(err) {
+			// Only the address it came from was left to be sealed. A late report
+			// about somebody who was forgotten is recorded without it.
+			m.Source.IP = domain.Personal{}
+			proposed[i], err = j.codec.Encode(ctx, x.stream, id, stored[i], m)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 	}

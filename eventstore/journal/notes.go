@@ -21,13 +21,17 @@ type notes struct {
 	// counters are the next OCRA counters of the units that ever answered for
 	// this user, by unit. They outlive the authenticators.
 	counters map[string]uint64
-	// holders are the users a unit was ever sent or bound to.
+	// holders are the users a unit was ever sent or bound to, or whose IB Key
+	// ever lived on an installation.
 	holders []string
+	// homes are the installations this user's IB Key ever lived on.
+	homes []string
 }
 
 // take notes one stored event of a stream with this state.
 func (n *notes) take(s domain.State, id eventstore.EventID, e domain.Event) {
-	if _, ok := s.(*domain.Device); ok {
+	switch s.(type) {
+	case *domain.Device, *domain.Installation:
 		n.takeHolder(e)
 		return
 	}
@@ -49,6 +53,9 @@ func (n *notes) take(s domain.State, id eventstore.EventID, e domain.Event) {
 			put(&n.secrets, e.DeliveryID, id)
 		}
 	case domain.AuthenticatorEnrolled:
+		if e.InstallationID != "" {
+			n.homes = withOne(n.homes, e.InstallationID)
+		}
 		n.takeCounter(e.DeviceID, e.NextCounter)
 	case domain.ResponseVerified:
 		n.takeCounter(e.DeviceID, e.NextCounter)
@@ -65,9 +72,15 @@ func (n *notes) takeHolder(e domain.Event) {
 	default:
 		return
 	}
-	if !slices.Contains(n.holders, userID) {
-		n.holders = append(n.holders[:len(n.holders):len(n.holders)], userID) // readers may keep the list before
+	n.holders = withOne(n.holders, userID)
+}
+
+// withOne adds a value that is not there yet. Readers may keep the list before.
+func withOne(list []string, value string) []string {
+	if slices.Contains(list, value) {
+		return list
 	}
+	return append(list[:len(list):len(list)], value)
 }
 
 func (n *notes) takeCounter(deviceID string, next uint64) {

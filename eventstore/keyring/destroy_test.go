@@ -182,3 +182,23 @@ func TestDestroyAgainstConcurrentUse(t *testing.T) {
 		t.Errorf("%d secrets of destroyed subjects", n)
 	}
 }
+
+func TestKeyIDNamesTheRowAndOutlivesTheKey(t *testing.T) {
+	t.Parallel()
+	k := open(t)
+	_, err := k.KeyID(ctx, "user-1")
+	wantErr(t, err, keyring.ErrKeyNotFound)
+	seal(t, k, "user-1", event1, "phone", "x")
+	seal(t, k, "user-2", event1, "phone", "y")
+	first, err := k.KeyID(ctx, "user-1")
+	do(t, err)
+	second, err := k.KeyID(ctx, "user-2")
+	do(t, err)
+	if first != "k1" || second != "k2" {
+		t.Errorf("the keys are named %s and %s, want k1 and k2", first, second)
+	}
+	do(t, k.Destroy(ctx, "user-1"))
+	if again, err := k.KeyID(ctx, "user-1"); err != nil || again != first {
+		t.Errorf("destroyed it is named %q (%v), want %s", again, err, first)
+	}
+}

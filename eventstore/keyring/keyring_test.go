@@ -229,6 +229,8 @@ func TestArgumentsOutsideTheLimitsAreRefused(t *testing.T) {
 		wantErr(t, err, keyring.ErrInvalid)
 		wantErr(t, k.Destroy(ctx, bad), keyring.ErrInvalid)
 		wantErr(t, k.Destroy(ctx, "user-1", bad), keyring.ErrInvalid)
+		_, err = k.KeyID(ctx, bad)
+		wantErr(t, err, keyring.ErrInvalid)
 		_, err = k.Destroyed(ctx, bad)
 		wantErr(t, err, keyring.ErrInvalid)
 		_, err = k.ErasurePatterns(ctx, "user-1", bad)

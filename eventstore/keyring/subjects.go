@@ -138,9 +138,9 @@ func (k *Keyring) Destroyed(ctx context.Context, subject string) (bool, error) {
 	return err == nil && row.destroyedAt != alive, err
 }
 
-// KeyID names the subject's data key in events and certificates: "k" and the
-// number of its row. The name stays when the key is destroyed. It returns
-// ErrKeyNotFound when the subject never had a key here.
+// KeyID names the subject's data key: "k" and the number of its row. The name
+// says nothing about the key and stays after the key was destroyed. It returns
+// ErrKeyNotFound for a subject that never had one.
 func (k *Keyring) KeyID(ctx context.Context, subject string) (string, error) {
 	leave, err := k.enter(ctx)
 	if err != nil {
@@ -148,15 +148,15 @@ func (k *Keyring) KeyID(ctx context.Context, subject string) (string, error) {
 	}
 	defer leave()
 	if err := checkName("subject", subject); err != nil {
-		return "", fmt.Errorf("key id: %w", err)
+		return "", fmt.Errorf("name key: %w", err)
 	}
 	var n int64
 	err = k.read.QueryRowContext(ctx, sqlSubjectNumber, subject).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("key of %s: %w", subject, ErrKeyNotFound)
+		return "", fmt.Errorf("name key of %s: %w", subject, ErrKeyNotFound)
 	}
 	if err != nil {
-		return "", storage("read key id", err)
+		return "", storage("name key of "+subject, err)
 	}
 	return "k" + strconv.FormatInt(n, 10), nil
 }
