@@ -77,7 +77,7 @@ type Keyring struct {
 	current  *cache[string]    // kid by the day it is current on, one entry
 	signers  *cache[Secret]    // Ed25519 private keys by epoch in decimal
 	signing  sync.Mutex        // held while an epoch of a signing key is chosen and stored
-	rotating sync.Mutex        // held by the one rotation of the key-encryption key
+	rotating sync.Mutex        // held by the one rotation there is at a time
 	scanner  *Scanner          // of Scan, closed last
 	// wrapping is held shared from reading a wrapped key to opening it, and from
 	// wrapping one to its commit; a rotation holds it exclusively while it

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"time"
 )
@@ -26,9 +27,11 @@ type KeyInfo struct {
 	ID    string // empty in a line that counts
 	State KeyState
 	Count int
+	Epoch uint32 // of a signing key
 	// Since is when the key, or the oldest of those counted, was created; zero
 	// when that is not known, as for the first key-encryption key.
-	Since time.Time // UTC
+	Since  time.Time         // UTC
+	Public ed25519.PublicKey // of a signing key
 	// Ended is when the key, or the last of those counted, was destroyed.
 	Ended time.Time // UTC; zero while it lives
 }
@@ -89,7 +92,7 @@ func (k *Keyring) listSigners(ctx context.Context) ([]KeyInfo, error) {
 	}
 	var list []KeyInfo
 	for i, key := range keys {
-		line := KeyInfo{Kind: string(KindSigning), ID: signerName(key.Epoch), State: Kept, Count: 1, Since: key.CreatedAt, Ended: key.Retired}
+		line := KeyInfo{Kind: string(KindSigning), ID: signerName(key.Epoch), State: Kept, Count: 1, Epoch: key.Epoch, Public: key.Public, Since: key.CreatedAt, Ended: key.Retired}
 		switch {
 		case !key.Retired.IsZero():
 			line.State = Destroyed

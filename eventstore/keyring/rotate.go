@@ -2,10 +2,13 @@ package keyring
 
 import (
 	"context"
+	"crypto/ed25519"
 	"database/sql"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // RotationKind says what was replaced by a new key.
@@ -24,19 +27,25 @@ const (
 // Rotation is one finished rotation, kept in keys.db so that the ledger can
 // record it also when the process ended in between.
 type Rotation struct {
-	Number    int64 // counts from 1 within this keyring
+	Number    int64     // counts from 1 within this keyring
+	Request   uuid.UUID // of whoever asked for it
 	Kind      RotationKind
-	At        time.Time // UTC
-	From      string    // id of the key that was in use; empty when there was none
-	To        string    // id of the new key
-	Epoch     uint32    // of the new signing key, else 0
-	Rewrapped int       // keys that were wrapped anew, for KindKeyEncryption
+	At        time.Time         // UTC
+	From      string            // id of the key that was in use; empty when there was none
+	To        string            // id of the new key
+	Epoch     uint32            // of the new signing key, else 0
+	Public    ed25519.PublicKey // the new signing key, else nil
+	Rewrapped int               // keys that were wrapped anew, for KindKeyEncryption
 }
 
 const (
-	sqlPutRotation = `INSERT INTO rotations (kind, rotated_at, key_id, previous_id, epoch, rewrapped) VALUES (?, ?, ?, ?, ?, ?) RETURNING n`
-	sqlGetRotation = `SELECT n, kind, rotated_at, key_id, previous_id, epoch, rewrapped FROM rotations WHERE kind = ? AND key_id = ?`
-	sqlRotations   = `SELECT n, kind, rotated_at, key_id, previous_id, epoch, rewrapped FROM rotations WHERE n > ? ORDER BY n`
+	sqlPutRotation = `INSERT INTO rotations (request, kind, rotated_at, key_id, previous_id, epoch, rewrapped)
+VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING n`
+	sqlSelectRotation = `SELECT r.n, r.request, r.kind, r.rotated_at, r.key_id, r.previous_id, r.epoch, r.rewrapped, s.public
+FROM rotations r LEFT JOIN signing_keys s ON s.epoch = r.epoch `
+	sqlRotationOf      = sqlSelectRotation + `WHERE r.kind = ? AND r.key_id = ?`
+	sqlRotationAskedBy = sqlSelectRotation + `WHERE r.request = ?`
+	sqlRotations       = sqlSelectRotation + `WHERE r.n > ? ORDER BY r.n`
 
 	sqlMetaToRewrap    = `SELECT rowid, name, value FROM meta WHERE rowid > ? ORDER BY rowid LIMIT ?`
 	sqlSubjectToRewrap = `SELECT n, subject, wrapped FROM subject_keys WHERE n > ? AND destroyed_at = 9223372036854775807 ORDER BY n LIMIT ?`
@@ -55,12 +64,12 @@ const (
 // get their turn between two commits.
 const rewrapAtOnce = 256
 
-// RotateKEK replaces the key-encryption key: a new one is made durable, every
-// key in keys.db is wrapped with it, and the old one is destroyed, after which
-// it opens nothing. Other calls go on meanwhile. After an error or a crash the
-// keyring works with both keys, and RotateKEK finishes that rotation instead of
-// beginning another; Keys shows the older key until then.
-func (k *Keyring) RotateKEK(ctx context.Context) (Rotation, error) {
+// Rotate puts a new key in the place of the one in use, once for each request:
+// asked again, it finishes what was begun and answers what was done. A rotation
+// of the key-encryption key that another request left unfinished is finished
+// instead of beginning a new one. It returns ErrInvalid when the request asked
+// for another kind before.
+func (k *Keyring) Rotate(ctx context.Context, kind RotationKind, request uuid.UUID) (Rotation, error) {
 	leave, err := k.enter(ctx)
 	if err != nil {
 		return Rotation{}, err
@@ -68,14 +77,67 @@ func (k *Keyring) RotateKEK(ctx context.Context) (Rotation, error) {
 	defer leave()
 	k.rotating.Lock()
 	defer k.rotating.Unlock()
-	r, err := k.rotateKEK(ctx)
+	r, err := k.rotate(ctx, kind, request)
 	if err != nil {
-		return Rotation{}, fmt.Errorf("rotate key-encryption key: %w", err)
+		return Rotation{}, fmt.Errorf("rotate %s key: %w", kind, err)
 	}
 	return r, nil
 }
 
-func (k *Keyring) rotateKEK(ctx context.Context) (Rotation, error) {
+func (k *Keyring) rotate(ctx context.Context, kind RotationKind, request uuid.UUID) (Rotation, error) {
+	if request == uuid.Nil {
+		return Rotation{}, fmt.Errorf("%w: no id of the request", ErrInvalid)
+	}
+	done, err := scanRotation(k.read.QueryRowContext(ctx, sqlRotationAskedBy, request[:]))
+	switch {
+	case err == nil && done.Kind != kind:
+		return Rotation{}, fmt.Errorf("%w: the request rotated the %s key", ErrInvalid, done.Kind)
+	case err == nil && !k.unfinished(done):
+		return done, nil
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return Rotation{}, storage("read rotation", err)
+	}
+	switch kind {
+	case KindKeyEncryption:
+		return k.rotateKEK(ctx, request)
+	case KindCodeEpoch:
+		return k.rotateCodeEpoch(ctx, request)
+	case KindSigning:
+		return k.rotateSigningKey(ctx, request)
+	}
+	return Rotation{}, fmt.Errorf("%w: no such kind of key", ErrInvalid)
+}
+
+// unfinished reports whether a note is of the rotation under way, whose older
+// key still decrypts: the note comes before the last step.
+func (k *Keyring) unfinished(r Rotation) bool {
+	return r.Kind == KindKeyEncryption && r.To == k.kek.ID() && len(k.kek.Older()) > 0
+}
+
+// RotateKEK replaces the key-encryption key: a new one is made durable, every
+// key in keys.db is wrapped with it, and the old one is destroyed, after which
+// it opens nothing. Other calls go on meanwhile. After an error or a crash the
+// keyring works with both keys, and RotateKEK finishes that rotation instead of
+// beginning another; Keys shows the older key until then.
+func (k *Keyring) RotateKEK(ctx context.Context) (Rotation, error) {
+	return k.Rotate(ctx, KindKeyEncryption, uuid.New())
+}
+
+// RotateCodeEpoch gives today's codes a new key, for when the present one may
+// be known to others. Codes that were issued under the old one can be verified
+// until it expires; whoever wants them void ends their processes.
+func (k *Keyring) RotateCodeEpoch(ctx context.Context) (Rotation, error) {
+	return k.Rotate(ctx, KindCodeEpoch, uuid.New())
+}
+
+// RotateSigningKey creates the key of the next epoch, as NewSigningKey does,
+// and notes it as a rotation in the same commit. Whoever signs hands over when
+// the ledger records it.
+func (k *Keyring) RotateSigningKey(ctx context.Context) (Rotation, error) {
+	return k.Rotate(ctx, KindSigning, uuid.New())
+}
+
+func (k *Keyring) rotateKEK(ctx context.Context, request uuid.UUID) (Rotation, error) {
 	from, err := k.changePrimary(ctx)
 	if err != nil {
 		return Rotation{}, err
@@ -92,7 +154,7 @@ func (k *Keyring) rotateKEK(ctx context.Context) (Rotation, error) {
 	}
 	// Before the old key goes: afterwards nothing would tell a restarted
 	// process that there was a rotation.
-	r, err := k.noteOnce(ctx, Rotation{Kind: KindKeyEncryption, From: from, To: k.kek.ID(), Rewrapped: rewrapped})
+	r, err := k.noteOnce(ctx, Rotation{Request: request, Kind: KindKeyEncryption, From: from, To: k.kek.ID(), Rewrapped: rewrapped})
 	if err != nil {
 		return Rotation{}, err
 	}
@@ -255,7 +317,7 @@ func (k *Keyring) rewrapSubject(ctx context.Context, subject string, wrapped []b
 func (k *Keyring) noteOnce(ctx context.Context, r Rotation) (Rotation, error) {
 	r.At = time.UnixMicro(k.now()).UTC()
 	err := k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		noted, err := scanRotation(tx.QueryRowContext(ctx, sqlGetRotation, r.Kind, r.To))
+		noted, err := scanRotation(tx.QueryRowContext(ctx, sqlRotationOf, r.Kind, r.To))
 		if !errors.Is(err, sql.ErrNoRows) {
 			r = noted
 			return err
@@ -267,14 +329,19 @@ func (k *Keyring) noteOnce(ctx context.Context, r Rotation) (Rotation, error) {
 
 // putRotation stores a note and gives it its number.
 func putRotation(ctx context.Context, tx *sql.Tx, r *Rotation) error {
-	return tx.QueryRowContext(ctx, sqlPutRotation, r.Kind, r.At.UnixMicro(), r.To, r.From, r.Epoch, r.Rewrapped).Scan(&r.Number)
+	return tx.QueryRowContext(ctx, sqlPutRotation, r.Request[:], r.Kind, r.At.UnixMicro(), r.To, r.From, r.Epoch, r.Rewrapped).Scan(&r.Number)
 }
 
 func scanRotation(row interface{ Scan(...any) error }) (Rotation, error) {
 	var r Rotation
+	var request, public []byte
 	var at int64
-	err := row.Scan(&r.Number, &r.Kind, &at, &r.To, &r.From, &r.Epoch, &r.Rewrapped)
-	r.At = time.UnixMicro(at).UTC()
+	if err := row.Scan(&r.Number, &request, &r.Kind, &at, &r.To, &r.From, &r.Epoch, &r.Rewrapped, &public); err != nil {
+		return Rotation{}, err
+	}
+	r.At, r.Public = time.UnixMicro(at).UTC(), public
+	var err error
+	r.Request, err = uuid.FromBytes(request)
 	return r, err
 }
 
@@ -285,11 +352,6 @@ func (k *Keyring) Rotations(ctx context.Context, after int64) ([]Rotation, error
 		return nil, err
 	}
 	defer leave()
-	// The note of a rotation comes before its last step.
-	unfinished := ""
-	if len(k.kek.Older()) > 0 {
-		unfinished = k.kek.ID()
-	}
 	rows, err := k.read.QueryContext(ctx, sqlRotations, after)
 	if err != nil {
 		return nil, storage("list rotations", err)
@@ -301,31 +363,23 @@ func (k *Keyring) Rotations(ctx context.Context, after int64) ([]Rotation, error
 		if err != nil {
 			return nil, storage("list rotations", err)
 		}
-		if r.Kind != KindKeyEncryption || r.To != unfinished {
+		if !k.unfinished(r) {
 			list = append(list, r)
 		}
 	}
 	return list, storage("list rotations", rows.Err())
 }
 
-// RotateCodeEpoch gives today's codes a new key, for when the present one may
-// be known to others. Codes that were issued under the old one can be verified
-// until it expires; whoever wants them void ends their processes.
-func (k *Keyring) RotateCodeEpoch(ctx context.Context) (Rotation, error) {
-	leave, err := k.enter(ctx)
-	if err != nil {
-		return Rotation{}, err
-	}
-	defer leave()
+func (k *Keyring) rotateCodeEpoch(ctx context.Context, request uuid.UUID) (Rotation, error) {
 	now := k.clock().UTC().Truncate(time.Microsecond)
 	day := now.Truncate(epochLength)
 	k.wrapping.RLock()
 	defer k.wrapping.RUnlock()
 	kid, wrapped, err := k.newEpoch(ctx, day.Format(kidDayLayout))
 	if err != nil {
-		return Rotation{}, fmt.Errorf("rotate code key: %w", err)
+		return Rotation{}, err
 	}
-	r := Rotation{Kind: KindCodeEpoch, At: now, To: kid}
+	r := Rotation{Request: request, Kind: KindCodeEpoch, At: now, To: kid}
 	err = k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		err := tx.QueryRowContext(ctx, sqlLivingEpoch, day.UnixMicro()).Scan(&r.From)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -337,33 +391,19 @@ func (k *Keyring) RotateCodeEpoch(ctx context.Context) (Rotation, error) {
 		return putRotation(ctx, tx, &r)
 	})
 	k.current.clear()
-	if err != nil {
-		return Rotation{}, fmt.Errorf("rotate code key: %w", err)
-	}
-	return r, nil
+	return r, err
 }
 
-// RotateSigningKey creates the key of the next epoch, as NewSigningKey does,
-// and notes it as a rotation in the same commit. Whoever signs hands over when
-// the ledger records it.
-func (k *Keyring) RotateSigningKey(ctx context.Context) (Rotation, error) {
-	leave, err := k.enter(ctx)
-	if err != nil {
-		return Rotation{}, err
-	}
-	defer leave()
+func (k *Keyring) rotateSigningKey(ctx context.Context, request uuid.UUID) (Rotation, error) {
 	var r Rotation
-	_, err = k.addSigner(ctx, func(ctx context.Context, tx *sql.Tx, key SigningKey) error {
-		r = Rotation{Kind: KindSigning, At: key.CreatedAt, To: signerName(key.Epoch), Epoch: key.Epoch}
+	_, err := k.addSigner(ctx, func(ctx context.Context, tx *sql.Tx, key SigningKey) error {
+		r = Rotation{Request: request, Kind: KindSigning, At: key.CreatedAt, To: signerName(key.Epoch), Epoch: key.Epoch, Public: key.Public}
 		if key.Epoch > 1 {
 			r.From = signerName(key.Epoch - 1)
 		}
 		return putRotation(ctx, tx, &r)
 	})
-	if err != nil {
-		return Rotation{}, fmt.Errorf("rotate signing key: %w", err)
-	}
-	return r, nil
+	return r, err
 }
 
 // signerName is the id of a signing key in events and lists: "s" and the epoch.
