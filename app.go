@@ -130,7 +130,7 @@ func (a *App) parked(handler string, p bridge.Parked, parked bool) {
 func (a *App) openServer(c Config) error {
 	registry := prometheus.NewRegistry()
 	cfg := api.Config{
-		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys,
+		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys, Keys: a.stores.keys,
 		Access: a.access, StateAt: a.stateAt, DecisionAt: a.decisionAt,
 		TransportKey: c.TransportKey, ReadPSKC: readTokens, ReceiptSecret: c.ReceiptSecret,
 		TrustedProxies: c.TrustedProxies, Limits: c.Limits, Logger: c.Logger, Registry: registry,
