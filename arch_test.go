@@ -33,8 +33,11 @@ var layers = map[string]layer{
 	"domain/ocra": {
 		std: []string{"context", "crypto/rand", "database/sql", "log/slog", "net/http", "os", "math/rand", "math/rand/v2"},
 	},
-	"eventstore":             {third: []string{uuidModule}},
-	"eventstore/merkle":      {own: []string{"eventstore"}, third: []string{"golang.org/x/mod/sumdb", uuidModule}},
+	"eventstore": {third: []string{uuidModule}},
+	"eventstore/merkle": {
+		own:   []string{"eventstore"},
+		third: []string{"golang.org/x/mod/sumdb", "github.com/transparency-dev/merkle", "github.com/transparency-dev/formats"},
+	},
 	"eventstore/memstore":    {own: []string{"eventstore"}, third: []string{uuidModule}},
 	"eventstore/sqlitestore": {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/mattn/go-sqlite3"}},
 	"eventstore/storetest":   {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/google/go-cmp"}},

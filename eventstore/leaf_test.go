@@ -2,9 +2,11 @@ package eventstore_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ func vector() eventstore.Record {
 
 // TestLeafVectors freezes the hash: a change here breaks every proof ever
 // given. The expected values come from a separate computation over the bytes
-// that Leaf's documentation lists.
+// that AppendTo's documentation lists.
 func TestLeafVectors(t *testing.T) {
 	t.Parallel()
 	empty := eventstore.Record{RecordedAt: time.UnixMicro(0)}
@@ -35,20 +37,20 @@ func TestLeafVectors(t *testing.T) {
 		record eventstore.Record
 		want   string
 	}{
-		{"full", vector(), "6f5a305eb662893dc3999ace413ab693fb890d3be5e11215826990925e342f9f"},
-		{"empty", empty, "8e8fe47e4a33b178bf0433d8050cb0ad7ec323fbdeeab3ecfd857b4ce1805b7a"},
+		{"full", vector(), "032e2aa3e164e0ec455bf1258b1c040a9b5099c9ecd2428ae6d9add4b9ababa8"},
+		{"empty", empty, "0274d575b48c3a05f90bf1c4696bbb6af583dbf21b1eb3e3c3636ad3e5ce42ad"},
 	} {
 		if got := c.record.Leaf().String(); got != c.want {
 			t.Errorf("%s: got leaf %s, want %s", c.name, got, c.want)
 		}
 		if got := documented(c.record); got != c.record.Leaf() {
-			t.Errorf("%s: leaf %s is not the hash of the documented bytes, %s", c.name, c.record.Leaf(), got)
+			t.Errorf("%s: leaf %s is not the hash of the documented entry, %s", c.name, c.record.Leaf(), got)
 		}
 	}
 }
 
 // documented is the RFC 6962 leaf hash, by an independent implementation, of
-// the bytes Leaf's documentation lists.
+// the bytes AppendTo's documentation lists.
 func documented(r eventstore.Record) eventstore.Hash {
 	var b bytes.Buffer
 	put := func(v any) { _ = binary.Write(&b, binary.BigEndian, v) }
@@ -59,8 +61,9 @@ func documented(r eventstore.Record) eventstore.Hash {
 	long([]byte(r.Type))
 	put(r.Schema)
 	put(r.RecordedAt.UnixMicro())
-	long(r.Data)
-	long(r.Metadata)
+	data, metadata := sha256.Sum256(r.Data), sha256.Sum256(r.Metadata)
+	b.Write(data[:])
+	b.Write(metadata[:])
 	return eventstore.Hash(tlog.RecordHash(b.Bytes()))
 }
 
@@ -166,5 +169,37 @@ func TestParseHash(t *testing.T) {
 		if got, err := eventstore.ParseHash(s); err == nil || got != (eventstore.Hash{}) {
 			t.Errorf("%q: got %s, %v, want an error and no hash", s, got, err)
 		}
+	}
+}
+
+// TestParseEntry reads back what was written, and nothing else.
+func TestParseEntry(t *testing.T) {
+	t.Parallel()
+	r := vector()
+	want := r.Entry()
+	b := want.AppendTo(nil)
+	if got, err := eventstore.ParseEntry(b); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if want.Leaf() != r.Leaf() {
+		t.Error("the entry's leaf is not the record's")
+	}
+	for n := range b {
+		if got, err := eventstore.ParseEntry(b[:n]); err == nil {
+			t.Fatalf("the first %d of %d bytes are read as %+v", n, len(b), got)
+		}
+	}
+	for name, bad := range map[string][]byte{
+		"a byte more":       append(bytes.Clone(b), 0),
+		"a huge text":       append([]byte{0xff, 0xff, 0xff, 0xff}, b[4:]...),
+		"longer than known": bytes.Repeat([]byte{0}, eventstore.MaxEntry+1),
+	} {
+		if got, err := eventstore.ParseEntry(bad); err == nil {
+			t.Errorf("%s: read as %+v", name, got)
+		}
+	}
+	longest := eventstore.Entry{Stream: strings.Repeat("s", eventstore.MaxStreamName), Type: strings.Repeat("T", eventstore.MaxTypeName)}
+	if n := len(longest.AppendTo(nil)); n != eventstore.MaxEntry {
+		t.Errorf("the longest entry has %d bytes, want %d", n, eventstore.MaxEntry)
 	}
 }

@@ -21,6 +21,7 @@ const (
 	ReasonAnchorCorrupt      = "anchor_corrupt"        // neither slot is readable
 	ReasonSynchronousNotFull = "synchronous_not_full"  // SQLite would acknowledge before the disk does
 	ReasonSchemaNewer        = "schema_newer"          // written by a newer release
+	ReasonFormatOld          = "format_old"            // records of a build before the first release
 	ReasonSchemaUnknown      = "schema_unknown"        // tables, triggers or indexes are not ours
 	ReasonIO                 = "io_error"              // the operating system refused
 )

@@ -49,7 +49,11 @@ CREATE TABLE by_id (id BLOB PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITH
 CREATE TABLE by_stream (stream TEXT NOT NULL, revision INTEGER NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (stream, revision)) STRICT, WITHOUT ROWID;
 CREATE TABLE indexed (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), upto INTEGER NOT NULL) STRICT;
 INSERT INTO indexed (only_row, upto) VALUES (1, 0);
-`}
+`,
+	// Version 2 changes no table: records of version 1 were hashed by a rule that
+	// no release ever had, and their chain cannot be made anew (checkFormat).
+	`SELECT 1;`,
+}
 
 // migrate brings the schema to the newest version and refuses one that is not
 // exactly ours: a trigger too many or too few changes what the file promises.
@@ -70,6 +74,11 @@ func migrate(c *conn) error {
 			return refusef(ReasonSchemaUnknown, "a database of something else, with %d objects", n)
 		}
 	}
+	if version == 1 {
+		if err := checkFormat(c); err != nil {
+			return err
+		}
+	}
 	for n := version; n < int64(len(migrations)); n++ {
 		step := fmt.Sprintf("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", migrations[n], applicationID, n+1)
 		if err := c.exec(step); err != nil {
@@ -77,6 +86,18 @@ func migrate(c *conn) error {
 		}
 	}
 	return checkSchema(c)
+}
+
+// checkFormat refuses records whose leaf hashes follow the rule of version 1.
+func checkFormat(c *conn) error {
+	n, err := c.integer("SELECT coalesce(max(sequence), 0) FROM records")
+	if err != nil {
+		return refuse(startReason(err), err)
+	}
+	if n > 0 {
+		return refusef(ReasonFormatOld, "%d records of a build before the first release, hashed by another rule; start with a new directory", n)
+	}
+	return nil
 }
 
 func rollback(c *conn) error {

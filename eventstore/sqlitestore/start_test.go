@@ -335,3 +335,26 @@ func TestForeignWrite(t *testing.T) {
 	}
 	wantRefused(t, dir, sqlitestore.ReasonLedgerCorrupt)
 }
+
+// TestOldFormat: records of a build before the first release were hashed by
+// another rule. They are refused by name; an empty directory goes on.
+func TestOldFormat(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		records int
+		reason  string
+	}{{0, ""}, {3, sqlitestore.ReasonFormatOld}} {
+		dir := written(t, c.records, 100)
+		mustRaw(t, dir, "PRAGMA user_version = 1")
+		s, err := sqlitestore.Open(t.Context(), sqlitestore.Options{Dir: dir, Clock: storetest.NewClock().Now})
+		var start *sqlitestore.StartError
+		if errors.As(err, &start) && start.Reason != c.reason || (err == nil) != (c.reason == "") {
+			t.Errorf("%d records: got %v, want reason %q", c.records, err, c.reason)
+		}
+		if s != nil {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
