@@ -249,14 +249,13 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	return nil
 }
 
-// housekeeping destroys code epochs that have outlived their thirty days, and
-// records it: once at start and then every hour.
+// housekeeping tidies the keyring up: once at start and then every hour.
 func (a *App) housekeeping(ctx context.Context) {
 	hour := time.NewTicker(time.Hour)
 	defer hour.Stop()
 	for {
-		if err := a.stores.expireCodes(ctx); err != nil && ctx.Err() == nil {
-			a.logger.Error("code epochs could not be expired; trying again in an hour", "error", err)
+		if err := a.stores.tidyKeys(ctx); err != nil && ctx.Err() == nil {
+			a.logger.Error("the keyring could not be tidied up; trying again in an hour", "error", err)
 		}
 		select {
 		case <-hour.C:

@@ -73,6 +73,7 @@ type Tokens interface {
 type Keys interface {
 	Keys(ctx context.Context) ([]keyring.KeyInfo, error)
 	Rotate(ctx context.Context, kind keyring.RotationKind, request uuid.UUID) (keyring.Rotation, error)
+	Rotations(ctx context.Context, after int64) ([]keyring.Rotation, error)
 }
 
 // PastUser is a user's state at a moment, as package replay folds it.
