@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -477,4 +478,50 @@ func TestKeysAreListedWithoutMaterial(t *testing.T) {
 	if got := list[3]; got.Kind != "code_epoch" || got.State != keyring.Destroyed || got.Count != 2 {
 		t.Errorf("expired code keys are listed as %+v", got)
 	}
+}
+
+// A key-encryption key that breaks its promise about lengths would let rows
+// move, and leave copies of keys behind: the rotation stops and nothing is lost.
+func TestRotationRefusesAnotherLength(t *testing.T) {
+	t.Parallel()
+	s := newService()
+	k, err := keyring.Open(ctx, keyring.Options{Dir: t.TempDir(), Clock: (&clock{t: morning}).now, KEK: client{s}})
+	do(t, err)
+	defer k.Close()
+	held := fill(t, k, 3)
+	s.lengthen(1)
+	if _, err := k.RotateKEK(ctx); err == nil || !strings.Contains(err.Error(), "length") {
+		t.Errorf("rotated with longer keys: %v", err)
+	}
+	held.check(t, k)
+	s.lengthen(0)
+	r, err := k.RotateKEK(ctx)
+	if err != nil || r.From != "service-key-1" || r.To != "service-key-2" {
+		t.Errorf("finished %+v, %v", r, err)
+	}
+	held.check(t, k)
+}
+
+// A disk that takes no new key file leaves the old key in use.
+func TestRotationWithoutANewFileChangesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	k := openDir(t, dir, &clock{t: morning})
+	held := fill(t, k, 3)
+	before, err := k.Keys(ctx)
+	do(t, err)
+	obstacle := filepath.Join(dir, "kek.json.new", "in the way")
+	do(t, os.MkdirAll(obstacle, 0o700))
+	if _, err := k.RotateKEK(ctx); err == nil {
+		t.Fatal("rotated without a new file")
+	}
+	held.check(t, k)
+	if after, err := k.Keys(ctx); err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("keys %+v, %v; want %+v", after, err, before)
+	}
+	do(t, os.RemoveAll(filepath.Dir(obstacle)))
+	if r, err := k.RotateKEK(ctx); err != nil || r.From != before[0].ID {
+		t.Errorf("rotated %+v, %v", r, err)
+	}
+	held.check(t, k)
 }

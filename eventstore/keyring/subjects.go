@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
@@ -104,7 +103,7 @@ func (k *Keyring) Destroy(ctx context.Context, subjects ...string) error {
 		err = k.write.scrub(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("destroy keys of %s: %w", strings.Join(subjects, ", "), err)
+		return fmt.Errorf("destroy keys of %d subjects, the first %s: %w", len(subjects), subjects[0], err)
 	}
 	return nil
 }
