@@ -121,8 +121,9 @@ func newSeedCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "seed", Short: "Fill an empty data directory with the history of a demo broker", Args: cobra.NoArgs,
 		Long: `Drives the real journal with a simulated clock: about two hundred users in Hong
-Kong, India, Germany, the United States and Japan over the last three months. A
-data directory that exists is left as it is.`,
+Kong, India, Germany, the United States and Japan over the last three months, and
+two who left years ago and want to be forgotten. A data directory that exists is
+left as it is.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(filepath.Join(data, "ledger.db")); err == nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s holds a ledger already; nothing was added\n", data)

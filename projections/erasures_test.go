@@ -281,3 +281,34 @@ func TestCertificatesAreOnTheTimelineOfThePerson(t *testing.T) {
 		}
 	}
 }
+
+func TestScrubSaysThatAQueryIsInTheWay(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w, _, _, _ := twoPhones(t)
+	v := w.open(w.options())
+	if _, err := v.write.conn.ExecContext(ctx, `PRAGMA busy_timeout = 1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Apply(ctx, w.log[:1]); err != nil {
+		t.Fatal(err)
+	}
+	err := v.snapshot(ctx, func(q queryer) error {
+		if _, err := readCheckpoint(ctx, q); err != nil { // the snapshot begins with its first query
+			return err
+		}
+		if err := v.Apply(ctx, w.log); err != nil {
+			return err
+		}
+		if err := v.Scrub(ctx); err == nil {
+			t.Error("scrubbed under a query that still sees the old state")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Scrub(ctx); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
