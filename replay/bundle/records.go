@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +20,7 @@ import (
 
 // records walks range.jsonl, and events.jsonl and events.csv beside it.
 func (v *verifier) records() {
-	w := walk{verifier: v, streams: map[string]place{}}
+	w := walk{verifier: v, streams: map[string]place{}, policies: map[uint64]bool{}}
 	var err error
 	for name, to := range map[string]**lines{fileRange: &w.ranges, fileEvents: &w.events, fileTable: &w.table} {
 		if *to, err = v.lines(name); err != nil {
@@ -50,10 +52,11 @@ type walk struct {
 	waiting               *eventRow // read from events and not due yet
 	broken                bool      // the table differs; said once
 
-	leaves  []eventstore.Hash
-	matched uint64
-	streams map[string]place
-	latest  time.Time
+	leaves   []eventstore.Hash
+	matched  uint64
+	streams  map[string]place
+	latest   time.Time
+	policies map[uint64]bool
 }
 
 // row is a line of range.jsonl; a matched record has the sequence alone.
@@ -199,6 +202,9 @@ func (w *walk) check(r *eventRow) {
 	if !w.report.Manifest.Query.Matches(e) {
 		w.failAt(ByFilter, fileEvents, r.Sequence, &e, errors.New("it does not answer the question"))
 	}
+	if p := policyOf(r.record.Metadata); p > 0 {
+		w.policies[p] = true
+	}
 	w.inclusion(r.Sequence, e)
 	w.row(csvLine(tableRow(r.record)), r.Sequence, &e)
 	w.follow(r.Sequence, e, &r.record)
@@ -286,6 +292,9 @@ func (w *walk) count() {
 	scanned := uint64(len(w.leaves))
 	if m.Counts != (Counts{Scanned: scanned, Matched: w.matched, Skipped: scanned - w.matched}) || scanned != m.Window.To-m.Window.From+1 {
 		w.fail(ByManifest, fileManifest, fmt.Errorf("its counts or its window differ from the files: %d records of which %d match", scanned, w.matched))
+	}
+	if !slices.Equal(m.PolicyVersions, slices.Sorted(maps.Keys(w.policies))) {
+		w.fail(ByManifest, fileManifest, errors.New("its policy versions are not those of the events"))
 	}
 	for _, f := range m.Files {
 		rows := map[string]uint64{fileEvents: w.matched, fileTable: w.matched, fileRange: scanned}[f.Name]

@@ -251,15 +251,24 @@ func (e *export) writeEvents(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			var m struct {
-				PolicyVersion uint64 `json:"policy_version"`
-			}
-			if json.Unmarshal(r.Metadata, &m) == nil && m.PolicyVersion > 0 { // records of other makers name none
-				e.policies[m.PolicyVersion] = true
+			if p := policyOf(r.Metadata); p > 0 {
+				e.policies[p] = true
 			}
 		}
 		return nil
 	})
+}
+
+// policyOf is the policy version a record was decided under; 0 when it names
+// none, as records of other makers do.
+func policyOf(metadata []byte) uint64 {
+	var m struct {
+		PolicyVersion uint64 `json:"policy_version"`
+	}
+	if json.Unmarshal(metadata, &m) != nil {
+		return 0
+	}
+	return m.PolicyVersion
 }
 
 func (e *export) writeTable(ctx context.Context) error {
