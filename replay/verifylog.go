@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -37,7 +38,7 @@ type logWalk struct {
 	sealedTo uint64              // its size, as it says
 	anchor   eventstore.Mark     // compared where the walk reaches it
 	running  bool                // the store keeps running hashes
-	held     []merkle.Checkpoint // by size
+	held     []seal              // the auditor's checkpoints, by size
 
 	tile     []byte // of level 0, holding the leaf of the next record
 	tileAt   int64  // its number; -1 before the first
@@ -152,16 +153,18 @@ func (w *logWalk) openHeld() error {
 		if err != nil {
 			return fmt.Errorf("%w: held checkpoint %d: %w", ErrUsage, i+1, err)
 		}
-		if w.usable && w.Report.ResumedAt == 0 {
-			if _, err := w.keys.Open(signed); err != nil {
-				w.fail(ByHeld, nil, "the log's keys did not sign the checkpoint of size %d that the auditor holds: %v", c.Size, err)
-			}
+		held := seal{head: c}
+		if w.usable {
+			held.at, err = w.keys.SignedAt(signed)
+		}
+		if err != nil && w.Report.ResumedAt == 0 {
+			w.fail(ByHeld, nil, "the log's keys did not sign the checkpoint of size %d that the auditor holds: %v", c.Size, err)
 		}
 		if c.Size >= uint64(w.Mark.Sequence) {
-			w.held = append(w.held, c)
+			w.held = append(w.held, held)
 		}
 	}
-	slices.SortStableFunc(w.held, func(a, b merkle.Checkpoint) int { return int(a.Size) - int(b.Size) })
+	slices.SortStableFunc(w.held, func(a, b seal) int { return cmp.Compare(a.head.Size, b.head.Size) })
 	return nil
 }
 
@@ -293,6 +296,8 @@ func (w *logWalk) times(h *hashed) {
 		w.fail(ByTime, h, "it was recorded at %s, before @%d", precise(at), h.Sequence-1)
 	case at.Before(w.Signed.Add(-clockAllowance)):
 		w.fail(ByTime, h, "it says %s, but a checkpoint signed at %s does not have it", precise(at), precise(w.Signed))
+	case at.Before(w.HeldAt.Add(-clockAllowance)):
+		w.fail(ByTime, h, "it says %s, but the auditor's checkpoint signed at %s does not have it", precise(at), precise(w.HeldAt))
 	case at.Before(w.Witnessed.Add(-witnessAllowance)):
 		w.fail(ByTime, h, "it says %s, but a checkpoint cosigned at %s does not have it", precise(at), precise(w.Witnessed))
 	}
@@ -339,13 +344,18 @@ func (w *logWalk) rotation(h *hashed) {
 // reached compares every checkpoint of the size the walk stands at.
 func (w *logWalk) reached(ctx context.Context) error {
 	size := uint64(w.Mark.Sequence)
-	for len(w.held) > 0 && w.held[0].Size <= size {
-		if w.held[0].Size == size {
-			if err := w.root(ByHeld, 0, w.held[0], "that the auditor holds"); err != nil {
-				return err
-			}
-		}
+	for len(w.held) > 0 && w.held[0].head.Size <= size {
+		held := w.held[0]
 		w.held = w.held[1:]
+		if held.head.Size < size {
+			continue // of an interrupted run, or behind a hole
+		}
+		if err := w.root(ByHeld, 0, held.head, "that the auditor holds"); err != nil {
+			return err
+		}
+		if held.at.After(w.HeldAt) {
+			w.HeldAt = held.at
+		}
 	}
 	for {
 		s, err := w.peek(ctx)
@@ -420,7 +430,7 @@ func (w *logWalk) signedTime(s *seal) {
 func (w *logWalk) others(s *seal) {
 	if !s.cosigned.IsZero() {
 		w.Report.Cosigned++
-		w.Report.CosignedTo = s.head.Size
+		w.Report.CosignedTo, w.Covered = s.head.Size, s.at
 		if s.cosigned.After(w.Witnessed) {
 			w.Witnessed = s.cosigned
 		}
@@ -469,8 +479,8 @@ func (w *logWalk) finish(ctx context.Context) error {
 	if w.running && size < uint64(w.anchor.Sequence) {
 		w.fail(ByAnchor, nil, "the log ends at @%d, acknowledged were %d records", size, w.anchor.Sequence)
 	}
-	for _, c := range w.held {
-		w.fail(ByHeld, nil, "the log ends at @%d, but the auditor holds a checkpoint of size %d", size, c.Size)
+	for _, held := range w.held {
+		w.fail(ByHeld, nil, "the log ends at @%d, but the auditor holds a checkpoint of size %d", size, held.head.Size)
 	}
 	if err := w.beyond(ctx, size); err != nil {
 		return err
@@ -479,7 +489,9 @@ func (w *logWalk) finish(ctx context.Context) error {
 	if !w.Policy.Empty() && w.Report.Cosigned == 0 {
 		w.fail(ByWitness, nil, "no checkpoint has the cosignatures the policy asks for")
 	}
-	if !w.Policy.Empty() && w.Report.CosignedTo < w.Report.Sealed {
+	if w.Report.Cosigned > 0 && w.Report.SignedAt.Sub(w.Covered) > witnessAllowance {
+		w.fail(ByWitness, nil, "nothing signed after %s has the cosignatures the policy asks for; the newest checkpoint is of %s", precise(w.Covered), precise(w.Report.SignedAt))
+	} else if w.Report.CosignedTo < w.Report.Sealed && !w.Policy.Empty() {
 		w.find("records @%d to @%d stand under no checkpoint with a quorum of witnesses yet", w.Report.CosignedTo+1, w.Report.Sealed)
 	}
 	if w.usable && w.Report.Sealed < size {

@@ -27,7 +27,9 @@ type State struct {
 
 	Last       time.Time // newest time of a record
 	Signed     time.Time // newest time of a checkpoint so far
+	HeldAt     time.Time // newest time of a checkpoint the auditor holds
 	Witnessed  time.Time // newest time by which a quorum had cosigned
+	Covered    time.Time // time of the newest checkpoint a quorum cosigned
 	Checkpoint uint64    // revision of the last one checked
 	Epoch      uint32    // of its key
 	Announced  []uint32  // key epochs the log announced
