@@ -61,7 +61,11 @@ func Start(ctx context.Context, c Config) (app *App, err error) {
 		a.clock = newDemoClock(c.DemoClock)
 		clock = a.clock.Now
 	}
-	if a.stores, err = openStores(ctx, c.Data, clock, c.Logger); err != nil {
+	as := sealing{origin: c.LogOrigin, rebuild: c.RebuildProof}
+	if a.stores, err = openSealed(ctx, c.Data, clock, c.Logger, as); err != nil {
+		return a, err
+	}
+	if err := a.catchUpClock(); err != nil {
 		return a, err
 	}
 	if a.access, err = access.Open(ctx, access.Options{Dir: c.Data}); err != nil {
@@ -78,6 +82,18 @@ func Start(ctx context.Context, c Config) (app *App, err error) {
 		return a, fmt.Errorf("listen on %s: %w", c.Listen, err)
 	}
 	return a, a.run(ctx, runCtx, deliveries)
+}
+
+// catchUpClock puts a demonstration's clock forward to the newest checkpoint: a
+// clock that was put forward before a restart would otherwise run behind what is
+// signed already.
+func (a *App) catchUpClock() error {
+	signed := a.stores.sealer.SignedAt()
+	if a.clock == nil || !a.clock.Now().Before(signed) {
+		return nil
+	}
+	a.logger.Info("the demonstration's clock goes on where the log ends", "at", signed)
+	return a.clock.Set(signed)
 }
 
 // openDelivery builds the reactors and puts them and the views on the router.
@@ -115,6 +131,7 @@ func (a *App) openDelivery(c Config) (*delivery.Delivery, error) {
 	}
 	a.stores.views.Register(a.router, a.stores.log, bridge.Config{}, c.Logger)
 	d.Register(a.router, a.stores.log, a.stores.checkpoints)
+	a.stores.sealer.Register(a.router, a.stores.log, bridge.Config{}, c.Logger)
 	return d, nil
 }
 
@@ -130,7 +147,7 @@ func (a *App) parked(handler string, p bridge.Parked, parked bool) {
 func (a *App) openServer(c Config) error {
 	registry := prometheus.NewRegistry()
 	cfg := api.Config{
-		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys,
+		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys, Keys: a.stores.keys,
 		Access: a.access, StateAt: a.stateAt, DecisionAt: a.decisionAt,
 		TransportKey: c.TransportKey, ReadPSKC: readTokens, ReceiptSecret: c.ReceiptSecret,
 		TrustedProxies: c.TrustedProxies, Limits: c.Limits, Logger: c.Logger, Registry: registry,
@@ -244,19 +261,21 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	deadlines := time.NewTicker(time.Second)
 	a.closers = append(a.closers, func() error { deadlines.Stop(); return nil })
 	a.running.Go(func() { d.RunDeadlines(runCtx, deadlines.C) })
+	seals := time.NewTicker(time.Second)
+	a.closers = append(a.closers, func() error { seals.Stop(); return nil })
+	a.running.Go(func() { a.stores.sealer.Run(runCtx, seals.C) })
 	a.running.Go(func() { a.housekeeping(runCtx) })
 	go func() { a.served <- a.server.Serve(runCtx, a.listen) }()
 	return nil
 }
 
-// housekeeping destroys code epochs that have outlived their thirty days, and
-// records it: once at start and then every hour.
+// housekeeping tidies the keyring up: once at start and then every hour.
 func (a *App) housekeeping(ctx context.Context) {
 	hour := time.NewTicker(time.Hour)
 	defer hour.Stop()
 	for {
-		if err := a.stores.expireCodes(ctx); err != nil && ctx.Err() == nil {
-			a.logger.Error("code epochs could not be expired; trying again in an hour", "error", err)
+		if err := a.stores.tidyKeys(ctx); err != nil && ctx.Err() == nil {
+			a.logger.Error("the keyring could not be tidied up; trying again in an hour", "error", err)
 		}
 		select {
 		case <-hour.C:

@@ -51,7 +51,12 @@ var layers = map[string]layer{
 		own:   []string{"domain", "domain/ocra", "eventstore", "eventstore/codec", "eventstore/keyring"},
 		third: []string{uuidModule, "github.com/hashicorp/golang-lru"},
 	},
-	"eventstore/bridge": {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/ThreeDotsLabs/watermill"}},
+	"eventstore/sealer": {
+		own:   []string{"eventstore", "eventstore/bridge", "eventstore/keyring", "eventstore/merkle"},
+		third: []string{"github.com/mattn/go-sqlite3", "github.com/ThreeDotsLabs/watermill"},
+	},
+	"eventstore/sealer/sealertest": {own: []string{"eventstore", "eventstore/merkle", "eventstore/sealer"}},
+	"eventstore/bridge":            {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/ThreeDotsLabs/watermill"}},
 	"projections": {
 		own:   []string{"domain", "eventstore", "eventstore/codec", "eventstore/bridge"},
 		third: []string{uuidModule, "github.com/mattn/go-sqlite3", "github.com/ThreeDotsLabs/watermill"},

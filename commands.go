@@ -24,7 +24,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand(),
-		newCardCommand(), newDeviceCommand(), newVerifyCommand())
+		newCardCommand(), newDeviceCommand(), newKeysCommand(), newVerifyCommand())
 	return root
 }
 
@@ -116,6 +116,7 @@ Stop with Ctrl-C.
 
 func newSeedCommand() *cobra.Command {
 	var data string
+	var origin string
 	var users int
 	var seed uint64
 	cmd := &cobra.Command{
@@ -128,23 +129,27 @@ data directory that exists is left as it is.`,
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s holds a ledger already; nothing was added\n", data)
 				return nil
 			}
-			return seedData(cmd.Context(), data, users, seed, time.Now(), cmd.ErrOrStderr())
+			if err := checkOrigin(origin); err != nil {
+				return err
+			}
+			return seedData(cmd.Context(), data, users, seed, time.Now(), cmd.ErrOrStderr(), sealing{origin: origin})
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "./data", "directory to create")
 	cmd.Flags().IntVar(&users, "users", 200, "how many users")
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "another seed gives another history")
+	cmd.Flags().StringVar(&origin, "log-origin", "", logOriginUsage)
 	return cmd
 }
 
 // seedData builds the history beside the data directory and renames it into
 // place, so that an interrupted run leaves nothing half done.
-func seedData(ctx context.Context, data string, users int, seed uint64, now time.Time, progress io.Writer) error {
+func seedData(ctx context.Context, data string, users int, seed uint64, now time.Time, progress io.Writer, as sealing) error {
 	partial := filepath.Clean(data) + ".partial"
 	if err := os.RemoveAll(partial); err != nil {
 		return fmt.Errorf("clear %s: %w", partial, err)
 	}
-	if err := populate(ctx, partial, users, seed, now, progress); err != nil {
+	if err := populate(ctx, partial, users, seed, now, progress, as); err != nil {
 		return errors.Join(err, os.RemoveAll(partial))
 	}
 	if err := os.Remove(data); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -156,11 +161,11 @@ func seedData(ctx context.Context, data string, users int, seed uint64, now time
 	return nil
 }
 
-func populate(ctx context.Context, dir string, users int, seed uint64, now time.Time, progress io.Writer) (err error) {
+func populate(ctx context.Context, dir string, users int, seed uint64, now time.Time, progress io.Writer, as sealing) (err error) {
 	from := now.AddDate(0, -3, 0)
-	clock := demo.NewClock(from)
+	clock := demo.NewClock(demo.Opening(from))
 	logger := slog.New(slog.DiscardHandler)
-	s, err := openStores(ctx, dir, clock.Now, logger)
+	s, err := openSealed(ctx, dir, clock.Now, logger, as)
 	if err != nil {
 		return err
 	}
@@ -179,8 +184,8 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 		return err
 	}
 	err = demo.Populate(ctx, demo.Config{
-		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Pump: pump.run, Users: users, Seed: seed,
-		From: from, To: now, Progress: progressTo(progress, "three months of logins"),
+		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Erase: s.eraser(dir),
+		Pump: pump.run, Users: users, Seed: seed, From: from, To: now, Progress: progressTo(progress, "three months of logins"),
 	})
 	if err != nil {
 		return err
@@ -196,7 +201,13 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 			return err
 		}
 	}
-	fmt.Fprintf(progress, "demo data: %d users, %d events from %s to %s\n", users, pump.at, from.Format(time.DateOnly), now.Format(time.DateOnly))
+	if err := s.sealer.Tick(ctx); err != nil {
+		return err
+	}
+	if err := s.sealer.WaitFor(ctx, uint64(pump.at)); err != nil {
+		return err
+	}
+	fmt.Fprintf(progress, "demo data: %d users, %d events from %s to %s\n", users, pump.at, demo.Opening(from).Format(time.DateOnly), now.Format(time.DateOnly))
 	return nil
 }
 
@@ -211,7 +222,7 @@ type pump struct {
 }
 
 func (p *pump) daily(ctx context.Context) error {
-	return errors.Join(p.s.expireCodes(ctx), p.reactions.CheckRegime(ctx), p.reactions.CheckDeadlines(ctx))
+	return errors.Join(p.s.tidyKeys(ctx), p.reactions.CheckRegime(ctx), p.reactions.CheckDeadlines(ctx), p.s.sealer.Tick(ctx))
 }
 
 func (p *pump) run(ctx context.Context) error {
@@ -233,7 +244,7 @@ func (p *pump) run(ctx context.Context) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		if err := p.s.views.Apply(ctx, batch); err != nil {
+		if err := errors.Join(p.s.views.Apply(ctx, batch), p.s.sealer.See(ctx, batch)); err != nil {
 			return err
 		}
 		for _, r := range batch {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/api"
+	"github.com/authledger/authledger/eventstore/merkle"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -26,6 +27,8 @@ type Config struct {
 	ReceiptSecret  string // from a file
 	TransportKey   []byte // opens manufacturers' seed files; from a file, nil without one
 	TrustedProxies []netip.Prefix
+	LogOrigin      string     // name of the log in its checkpoints; empty: see sealer.Options
+	RebuildProof   bool       // begin the history of checkpoints anew when it is lost
 	Limits         api.Limits // zero: the server's own
 	Logger         *slog.Logger
 }
@@ -45,6 +48,8 @@ type serveFlags struct {
 	trustedProxies                               []string
 	demo                                         bool
 	logLevel                                     string
+	logOrigin                                    string
+	rebuildProof                                 bool
 }
 
 func (f *serveFlags) register(flags *pflag.FlagSet) {
@@ -59,11 +64,20 @@ func (f *serveFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.transportKeyFile, "transport-key-file", "",
 		"file with the key (32, 48 or 64 hexadecimal digits) that opens manufacturers' seed files; with --demo one is made in the data directory")
 	flags.StringSliceVar(&f.trustedProxies, "trusted-proxies", nil, "networks (CIDR) whose X-Forwarded-For is believed")
+	flags.StringVar(&f.logOrigin, "log-origin", "", logOriginUsage)
+	flags.BoolVar(&f.rebuildProof, "rebuild-proof", false,
+		"begin a new history of checkpoints although the ledger has records; only when proof.db is lost for good")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 }
 
+const logOriginUsage = "name of the log, the first line of its checkpoints, such as ledger.broker.example/2fa; the first start fixes it (authledger/<id> if not given)"
+
 func (f *serveFlags) config() (Config, error) {
 	c := Config{Data: f.data, Listen: f.listen, Store: f.store, Demo: f.demo, WebhookURL: f.webhookURL}
+	c.LogOrigin, c.RebuildProof = f.logOrigin, f.rebuildProof
+	if err := checkOrigin(f.logOrigin); err != nil {
+		return c, err
+	}
 	if f.store != "sqlite" {
 		return c, usage("--store %q: this build knows sqlite", f.store)
 	}
@@ -105,6 +119,17 @@ func (f *serveFlags) config() (Config, error) {
 	}
 	c.Logger = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	return c, nil
+}
+
+// checkOrigin accepts a name of the log, and none.
+func checkOrigin(origin string) error {
+	if origin == "" {
+		return nil
+	}
+	if err := merkle.CheckOrigin(origin); err != nil {
+		return usage("--log-origin: %v", err)
+	}
+	return nil
 }
 
 func secretFile(flag, path string, required bool) (string, error) {

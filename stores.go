@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +17,8 @@ import (
 	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/eventstore/journal"
 	"github.com/authledger/authledger/eventstore/keyring"
+	"github.com/authledger/authledger/eventstore/merkle"
+	"github.com/authledger/authledger/eventstore/sealer"
 	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/authledger/authledger/projections"
 	"github.com/google/uuid"
@@ -30,12 +34,25 @@ type stores struct {
 	views       *projections.Views
 	checkpoints *projections.Checkpoints
 	journal     *journal.Journal
+	sealer      *sealer.Sealer
 	recorded    map[string]bool // destroyed code epochs known to be in the log; owned by expireCodes
+	rotated     int64           // the last rotation known to be in the log; owned by recordRotations
+}
+
+// sealing says how the log is named, and whether its proof may begin anew.
+type sealing struct {
+	origin  string // empty: the name it has, else the default
+	rebuild bool   // see sealer.Options
 }
 
 // openStores opens the data directory and creates it when it is missing. On
 // error nothing stays open.
-func openStores(ctx context.Context, dir string, clock func() time.Time, logger *slog.Logger) (s *stores, err error) {
+func openStores(ctx context.Context, dir string, clock func() time.Time, logger *slog.Logger) (*stores, error) {
+	return openSealed(ctx, dir, clock, logger, sealing{})
+}
+
+// openSealed is openStores for those who may name the log.
+func openSealed(ctx context.Context, dir string, clock func() time.Time, logger *slog.Logger, as sealing) (s *stores, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("find the data directory: %w", err)
 	}
@@ -66,6 +83,13 @@ func openStores(ctx context.Context, dir string, clock func() time.Time, logger 
 		return s, err
 	}
 	s.codec = codec.New(s.keys)
+	s.sealer, err = sealer.Open(ctx, sealer.Options{
+		Dir: dir, LedgerID: s.log.ID(), Origin: as.origin, Log: s.log, Keys: s.keys, Clock: clock, Rotation: s.signingRotation,
+		Rebuild: as.rebuild, Logger: logger,
+	})
+	if err != nil {
+		return s, err
+	}
 	if s.checkpoints, err = projections.OpenCheckpoints(ctx, dir, clock); err != nil {
 		return s, err
 	}
@@ -144,7 +168,7 @@ func (s *stores) expireCodes(ctx context.Context) error {
 		_, err := s.journal.Execute(ctx, journal.Request{
 			Command:   domain.RecordCodeEpochDestroyed{Kid: e.Kid},
 			CommandID: uuid.NewSHA1(namespaceEpochs, []byte(e.Kid)),
-			Actor:     domain.Actor{Kind: domain.ActorSystem, Ref: "housekeeping"},
+			Actor:     housekeeper,
 		})
 		if err != nil {
 			return fmt.Errorf("record the end of code epoch %s: %w", e.Kid, err)
@@ -152,6 +176,85 @@ func (s *stores) expireCodes(ctx context.Context) error {
 		s.recorded[e.Kid] = true
 	}
 	return nil
+}
+
+// recordRotations records what the keyring rotated and the log does not say
+// yet: a process may have ended between the two.
+func (s *stores) recordRotations(ctx context.Context, actor domain.Actor) error {
+	rotations, err := s.keys.Rotations(ctx, s.rotated)
+	if err != nil {
+		return err
+	}
+	for _, r := range rotations {
+		record := journal.RecordRotation(r)
+		record.Actor = actor
+		if _, err := s.journal.Execute(ctx, record); err != nil {
+			return fmt.Errorf("record the rotation to key %s: %w", r.To, err)
+		}
+		s.rotated = r.Number
+	}
+	return nil
+}
+
+// housekeeper is who tidies the keyring up.
+var housekeeper = domain.Actor{Kind: domain.ActorSystem, Ref: "housekeeping"}
+
+// tidyKeys records rotations that nobody recorded, destroys code epochs that
+// have outlived their thirty days, and records that, too.
+func (s *stores) tidyKeys(ctx context.Context) error {
+	return errors.Join(s.recordRotations(ctx, housekeeper), s.expireCodes(ctx))
+}
+
+// signingRotation recognises the event that announces a signing key.
+func (s *stores) signingRotation(r eventstore.Record) (epoch uint32, public ed25519.PublicKey, found bool, err error) {
+	if r.Stream != domain.KeyringStream() {
+		return 0, nil, false, nil
+	}
+	d, err := s.codec.Decode(r)
+	if err != nil {
+		return 0, nil, false, err
+	}
+	e, ok := d.Event.(domain.KeyRotated)
+	if !ok || e.Kind != domain.KeySigning {
+		return 0, nil, false, nil
+	}
+	public, err = base64.StdEncoding.DecodeString(e.PublicKey)
+	return e.Epoch, public, true, err
+}
+
+// signingEpochs are the public keys that check the log's checkpoints: the first
+// one, and each that the log announced, in force from the announcement on.
+func (s *stores) signingEpochs(ctx context.Context) ([]merkle.Epoch, error) {
+	announced := map[uint32]merkle.Epoch{}
+	for r, err := range s.log.ReadStream(ctx, domain.KeyringStream(), 0) {
+		if err != nil {
+			return nil, err
+		}
+		epoch, public, found, err := s.signingRotation(r)
+		if err != nil {
+			return nil, fmt.Errorf("signing key in record %d: %w", r.Sequence, err)
+		}
+		if found {
+			announced[epoch] = merkle.Epoch{Number: epoch, Public: public, FromSize: uint64(r.Sequence)}
+		}
+	}
+	keys, err := s.keys.SigningKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var epochs []merkle.Epoch
+	for _, k := range keys {
+		e, ok := announced[k.Epoch]
+		switch {
+		case ok && !k.Public.Equal(e.Public):
+			return nil, fmt.Errorf("signing key of epoch %d: the log announced another one than keys.db holds", k.Epoch)
+		case k.Epoch == 1:
+			epochs = append(epochs, merkle.Epoch{Number: 1, Public: k.Public})
+		case ok:
+			epochs = append(epochs, e)
+		}
+	}
+	return epochs, nil
 }
 
 // Close closes what is open, last opened first.
@@ -162,6 +265,9 @@ func (s *stores) Close() error {
 	}
 	if s.checkpoints != nil {
 		errs = append(errs, s.checkpoints.Close())
+	}
+	if s.sealer != nil {
+		errs = append(errs, s.sealer.Close())
 	}
 	if s.keys != nil {
 		errs = append(errs, s.keys.Close())

@@ -15,6 +15,7 @@ package sqlitestore
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,7 @@ type Store struct {
 	writer *writer
 	lock   *os.File
 	logger *slog.Logger
+	origin [16]byte
 
 	closing  sync.Once
 	closeErr error // set in closing
@@ -117,7 +119,7 @@ func openStore(o Options, tune tuning) (store *Store, err error) {
 	}
 	w.resync, w.logger = l.resync, o.Logger
 	go w.run()
-	return &Store{log: l, writer: w, lock: lock, logger: o.Logger}, nil
+	return &Store{log: l, writer: w, lock: lock, logger: o.Logger, origin: begun.origin}, nil
 }
 
 // takeDir makes the directory, checks it, and locks it.
@@ -171,6 +173,10 @@ func (s *Store) Append(ctx context.Context, stream string, expected eventstore.E
 		return eventstore.Appended{}, fmt.Errorf("append to %s: %w: %w", stream, eventstore.ErrOutcomeUnknown, ctx.Err())
 	}
 }
+
+// ID is the ledger's own random name, 32 hexadecimal digits: made with the
+// ledger and never changed.
+func (s *Store) ID() string { return hex.EncodeToString(s.origin[:]) }
 
 // Err is nil while the store takes appends, and otherwise says why it stopped:
 // it wraps ErrUnavailable after a failed commit or anchor, ErrClosed after

@@ -29,6 +29,7 @@ type begun struct {
 	anchored eventstore.Sequence // the anchor before it was moved forward
 	tail     *tail
 	last     time.Time // of the newest record
+	origin   [16]byte  // the ledger's own random name
 }
 
 func (b *begun) close() error {
@@ -73,6 +74,7 @@ func begin(dir, options string) (_ *begun, err error) {
 	if err != nil {
 		return nil, err
 	}
+	b.origin = own
 	if !missing && own != origin {
 		return nil, refusef(ReasonLedgerMismatch, "%s belongs to another ledger", anchorFile)
 	}

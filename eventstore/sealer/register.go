@@ -1,0 +1,101 @@
+package sealer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/bridge"
+)
+
+// HandlerName is the name of the sealer's handler on a router.
+const HandlerName = "sealer"
+
+// linger is how long appends gather before they are looked at: nobody waits for
+// less than the second between two checkpoints.
+const linger = 100 * time.Millisecond
+
+// Register puts the sealer on a router, fed by a subscription of its own from
+// what is sealed. The router's owner runs and closes it; Close must come after.
+func (s *Sealer) Register(router *bridge.Router, log eventstore.Follower, cfg bridge.Config, logger *slog.Logger) {
+	cfg.From = s.From
+	if cfg.Linger == 0 {
+		cfg.Linger = linger
+	}
+	router.AddConsumerHandler(HandlerName, bridge.Topic, bridge.NewSubscriber(log, cfg, logger), s.handle)
+}
+
+func (s *Sealer) handle(m *message.Message) error {
+	records, err := bridge.Records(m)
+	if err != nil {
+		return err
+	}
+	return s.See(m.Context(), records)
+}
+
+// See takes note of records that were appended, in sequence. Those it has seen
+// are skipped. When a step's worth has gathered it seals at once, so that a log
+// which is far behind is sealed in bounded memory.
+func (s *Sealer) See(ctx context.Context, records []eventstore.Record) error {
+	for _, r := range records {
+		taken, err := s.see(r)
+		for err == nil && !taken {
+			if err = s.Tick(ctx); err == nil {
+				taken, err = s.see(r)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// see reports whether the record was taken, or is of no interest; it is not while
+// a step's worth waits to be sealed.
+func (s *Sealer) see(r eventstore.Record) (taken bool, err error) {
+	leaf := r.Leaf()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := s.end()
+	switch {
+	case s.stopped != nil, r.Sequence <= end:
+		return true, nil
+	case r.Sequence != end+1:
+		return false, fmt.Errorf("see record %d after record %d: records are not in sequence", r.Sequence, end)
+	case len(s.seen) >= s.options.Step:
+		return false, nil
+	case len(s.seen) == 0:
+		s.since = s.options.Clock()
+	}
+	s.seen = append(s.seen, leaf)
+	return true, nil
+}
+
+// Run ticks until ctx ends, then seals once more what was seen, so that a log
+// that is put away is sealed to its end. It logs what may pass.
+func (s *Sealer) Run(ctx context.Context, ticks <-chan time.Time) {
+	for ctx.Err() == nil {
+		select {
+		case <-ticks:
+			s.try(ctx)
+		case <-ctx.Done():
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	s.try(last)
+}
+
+// closeTimeout bounds the last step of Run.
+const closeTimeout = 10 * time.Second
+
+func (s *Sealer) try(ctx context.Context) {
+	if err := s.Tick(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("sealing fails and is tried again in a second", "error", err)
+	}
+}

@@ -1,0 +1,269 @@
+package sealer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/merkle"
+)
+
+// Tick seals what was seen since the last checkpoint, or signs the silence when
+// a minute has passed. It returns an error that may pass, such as a full disk;
+// the next Tick tries again. After a contradiction it does nothing: see Status.
+func (s *Sealer) Tick(ctx context.Context) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	err := s.tick(ctx)
+	var stop *StopError
+	if errors.As(err, &stop) {
+		s.halt(stop)
+		err = nil
+	}
+	s.mu.Lock()
+	s.failing = err
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("seal the log: %w", err)
+	}
+	return nil
+}
+
+func (s *Sealer) tick(ctx context.Context) error {
+	if s.halted() {
+		return nil
+	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	if s.retiring {
+		if err := s.retire(ctx); err != nil {
+			return err
+		}
+		s.retiring = false
+	}
+	now := s.options.Clock()
+	if back := s.published.signedAt.Sub(now); back > Tolerance {
+		return stopf(TimeBack, "the clock is %s before the newest checkpoint", back.Round(time.Second))
+	}
+	for batch := s.batch(); len(batch) > 0; batch = s.batch() {
+		if err := s.step(ctx, batch, now); err != nil {
+			return err
+		}
+	}
+	if now.Sub(s.published.signedAt) < Heartbeat {
+		return nil
+	}
+	return s.step(ctx, nil, now)
+}
+
+// batch is what the next checkpoint may add.
+func (s *Sealer) batch() []eventstore.Hash {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[:min(len(s.seen), s.options.Step)]
+}
+
+// step publishes one checkpoint that adds the records whose leaves were seen, up
+// to and with one that announces a signing key.
+func (s *Sealer) step(ctx context.Context, seen []eventstore.Hash, now time.Time) error {
+	read, err := s.reread(ctx, seen)
+	if err != nil {
+		return err
+	}
+	grown, err := s.extend(ctx, seen[:read.count])
+	if err != nil {
+		return err
+	}
+	p, err := s.sign(ctx, grown, s.signingTime(now), read.epoch)
+	if err != nil {
+		return err
+	}
+	s.unsure = &attempt{p, read}
+	if err := s.store.Publish(ctx, p); err != nil {
+		if errors.Is(err, ErrTaken) {
+			return stopf(RevisionTaken, "%v", err)
+		}
+		return err
+	}
+	s.unsure = nil
+	s.proceed(p, read)
+	return nil
+}
+
+// settle finds out whether the last publication was kept, when its commit left
+// that open. Signing another checkpoint for its place would be a fork.
+func (s *Sealer) settle(ctx context.Context) error {
+	if s.unsure == nil {
+		return nil
+	}
+	latest, err := s.Latest(ctx)
+	if err != nil {
+		return err
+	}
+	p, read := s.unsure.publication, s.unsure.read
+	switch {
+	case latest.Revision == p.Revision-1:
+		s.unsure = nil
+		return nil
+	case latest.Revision == p.Revision && bytes.HasPrefix(latest.Signed, p.Signed):
+		s.unsure = nil
+		s.proceed(p, read)
+		return nil
+	}
+	return stopf(RevisionTaken, "checkpoint %d was published by somebody else", latest.Revision)
+}
+
+// attempt is a publication that was tried.
+type attempt struct {
+	publication Publication
+	read        reading
+}
+
+// reading is what the ledger holds of the records to seal.
+type reading struct {
+	count    int           // leaves that are as they were seen
+	epoch    *merkle.Epoch // announced by the last of them
+	recorded time.Time     // of the last of them
+}
+
+// reread reads the records to seal from the ledger and compares each with what
+// was seen when it was appended.
+func (s *Sealer) reread(ctx context.Context, seen []eventstore.Hash) (reading, error) {
+	read := reading{recorded: s.published.recorded}
+	if len(seen) == 0 {
+		return read, nil
+	}
+	for r, err := range s.options.Log.ReadAll(ctx, eventstore.Sequence(s.published.size+1)) {
+		if err != nil {
+			return read, err
+		}
+		if err := s.check(r, seen, read); err != nil {
+			return read, err
+		}
+		if read.epoch, err = s.announced(s.keys, r); err != nil {
+			return read, stopf(KeyUnknown, "%v", err)
+		}
+		read.count, read.recorded = read.count+1, r.RecordedAt
+		if read.count == len(seen) || read.epoch != nil {
+			return read, nil
+		}
+	}
+	return read, stopf(SizeBack, "the ledger ends at sequence %d, appended were %d", s.published.size+uint64(read.count), s.published.size+uint64(len(seen)))
+}
+
+func (s *Sealer) check(r eventstore.Record, seen []eventstore.Hash, read reading) error {
+	want := eventstore.Sequence(s.published.size) + eventstore.Sequence(read.count) + 1
+	switch {
+	case r.Sequence != want:
+		return stopf(RecordChanged, "record %d stands where record %d belongs", r.Sequence, want)
+	case r.Leaf() != seen[read.count]:
+		return stopf(RecordChanged, "record %d (event %s) is not what was appended", r.Sequence, r.ID)
+	case r.RecordedAt.Before(read.recorded):
+		return stopf(BackDated, "record %d (event %s) is older than the one before", r.Sequence, r.ID)
+	case r.RecordedAt.Before(s.published.signedAt.Add(-Tolerance)):
+		return stopf(BackDated, "record %d (event %s) is older than the checkpoint before it", r.Sequence, r.ID)
+	}
+	return nil
+}
+
+// announced returns the signing key a record announces, or nil.
+func (s *Sealer) announced(known merkle.Keys, r eventstore.Record) (*merkle.Epoch, error) {
+	number, public, found, err := s.options.Rotation(r)
+	if err != nil {
+		return nil, fmt.Errorf("signing key in record %d: %w", r.Sequence, err)
+	}
+	if !found {
+		return nil, nil
+	}
+	e := merkle.Epoch{Number: number, Public: public, FromSize: uint64(r.Sequence)}
+	known.Epochs = append(known.Epochs[:len(known.Epochs):len(known.Epochs)], e)
+	if err := known.Check(); err != nil {
+		return nil, fmt.Errorf("signing key in record %d: %w", r.Sequence, err)
+	}
+	return &e, nil
+}
+
+// extend adds leaves to the tree, after making sure that it still has the root
+// that was signed.
+func (s *Sealer) extend(ctx context.Context, leaves []eventstore.Hash) (merkle.Extended, error) {
+	before, err := s.tiles(ctx).Extend(s.published.size, nil)
+	if err != nil {
+		return merkle.Extended{}, s.treeError(err)
+	}
+	if before.Root != s.published.root {
+		return merkle.Extended{}, stopf(TreeChanged, "the tiles of size %d do not have the root that was signed", s.published.size)
+	}
+	if len(leaves) == 0 {
+		return before, nil
+	}
+	grown, err := s.tiles(ctx).Extend(s.published.size, leaves)
+	return grown, s.treeError(err)
+}
+
+// treeError tells a store that cannot be read now from a tree that is broken.
+func (s *Sealer) treeError(err error) error {
+	if err == nil || errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return stopf(TreeChanged, "%v", err)
+}
+
+// signingTime is the time of the next checkpoint: whole seconds, and held when
+// the clock is a little behind.
+func (s *Sealer) signingTime(now time.Time) time.Time {
+	now = now.UTC().Truncate(time.Second)
+	if now.Before(s.published.signedAt) {
+		return s.published.signedAt
+	}
+	return now
+}
+
+// sign signs the head of the tree by the key in force. A new key is in force
+// from its announcement on; that one checkpoint is signed by the key before, too.
+func (s *Sealer) sign(ctx context.Context, grown merkle.Extended, at time.Time, next *merkle.Epoch) (Publication, error) {
+	c := merkle.Checkpoint{Origin: s.keys.Origin, Size: grown.Size, Root: grown.Root}
+	p := Publication{Revision: s.published.revision + 1, Checkpoint: c, At: at, Tiles: grown.Tiles, Epoch: next}
+	signers := []merkle.Signer{s.signer(ctx, s.keys.Epochs[len(s.keys.Epochs)-1])}
+	if next != nil {
+		signers = append(signers, s.signer(ctx, *next))
+	}
+	var err error
+	p.Signed, err = c.Sign(at, signers...)
+	return p, err
+}
+
+func (s *Sealer) signer(ctx context.Context, e merkle.Epoch) merkle.Signer {
+	return merkle.Signer{Public: e.Public, Sign: func(message []byte) ([]byte, error) {
+		return s.options.Keys.Sign(ctx, e.Number, message)
+	}}
+}
+
+// proceed goes on from a checkpoint that is kept.
+func (s *Sealer) proceed(p Publication, read reading) {
+	s.mu.Lock()
+	s.published.recorded = read.recorded
+	s.mu.Unlock()
+	s.advance(p, read.count)
+	if p.Epoch == nil {
+		return
+	}
+	s.keys.Epochs = append(s.keys.Epochs, *p.Epoch)
+	s.log.Info("signing key in force", "epoch", p.Epoch.Number, "size", p.Epoch.FromSize)
+	s.retiring = true
+}
+
+// advance moves the head and lets go of the leaves it covers.
+func (s *Sealer) advance(p Publication, sealed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.published.revision, s.published.size = p.Revision, p.Checkpoint.Size
+	s.published.root, s.published.signedAt = p.Checkpoint.Root, p.At
+	s.seen = append([]eventstore.Hash(nil), s.seen[sealed:]...)
+	s.since = p.At
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
