@@ -38,9 +38,10 @@ var layers = map[string]layer{
 		own:   []string{"eventstore"},
 		third: []string{"golang.org/x/mod/sumdb", "github.com/transparency-dev/merkle", "github.com/transparency-dev/formats"},
 	},
-	"eventstore/memstore":    {own: []string{"eventstore"}, third: []string{uuidModule}},
-	"eventstore/sqlitestore": {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/mattn/go-sqlite3"}},
-	"eventstore/storetest":   {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/google/go-cmp"}},
+	"eventstore/merkle/merkletest": {own: []string{"eventstore", "eventstore/merkle"}},
+	"eventstore/memstore":          {own: []string{"eventstore"}, third: []string{uuidModule}},
+	"eventstore/sqlitestore":       {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/mattn/go-sqlite3"}},
+	"eventstore/storetest":         {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/google/go-cmp"}},
 	"eventstore/keyring": {
 		own:   []string{"eventstore"},
 		third: []string{uuidModule, "github.com/tink-crypto/tink-go", "github.com/mattn/go-sqlite3", "github.com/hashicorp/golang-lru"},

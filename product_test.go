@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 	if path, err := built(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
+	if theVictim.dir != "" {
+		os.RemoveAll(filepath.Dir(theVictim.dir))
+	}
 	os.Exit(code)
 }
 

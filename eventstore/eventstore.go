@@ -203,6 +203,7 @@ var (
 	ErrInvalid        = errors.New("invalid append")
 	ErrTooLarge       = errors.New("record too large")
 	ErrUnavailable    = errors.New("store unavailable")
+	ErrDamaged        = errors.New("store is damaged") // its bytes contradict each other; always with ErrUnavailable
 	ErrClosed         = errors.New("store is closed")
 )
 

@@ -85,6 +85,10 @@ func unavailable(err error) error {
 	if errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, eventstore.ErrClosed) {
 		return err
 	}
+	var e sqlite3.Error
+	if errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB) {
+		return fmt.Errorf("%w: %w: %v", eventstore.ErrUnavailable, eventstore.ErrDamaged, err)
+	}
 	return fmt.Errorf("%w: %v", eventstore.ErrUnavailable, err)
 }
 

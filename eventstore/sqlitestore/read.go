@@ -31,7 +31,7 @@ const (
 // readConn is one connection of the pool and its statements.
 type readConn struct {
 	*conn
-	all, stream, one, findID *statement
+	all, stream, one, findID, stored *statement
 }
 
 func openReadConn(dir, options string) (*readConn, error) {
@@ -43,7 +43,7 @@ func openReadConn(dir, options string) (*readConn, error) {
 	for _, p := range []struct {
 		statement **statement
 		text      string
-	}{{&r.all, sqlReadAll}, {&r.stream, sqlReadStream}, {&r.one, sqlReadOne}, {&r.findID, sqlFindID}} {
+	}{{&r.all, sqlReadAll}, {&r.stream, sqlReadStream}, {&r.one, sqlReadOne}, {&r.findID, sqlFindID}, {&r.stored, sqlReadRunning}} {
 		if *p.statement, err = c.prepare(p.text); err != nil {
 			return nil, errors.Join(err, c.close())
 		}

@@ -1,7 +1,6 @@
 package sqlitestore
 
 import (
-	"crypto/sha256"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -234,10 +233,8 @@ func (b *begun) extend(m *mark, r eventstore.Record, stored driver.Value) error 
 
 // next is the mark after one more record.
 func (m mark) next(leaf eventstore.Hash) mark {
-	var both [64]byte
-	copy(both[:32], m.running[:])
-	copy(both[32:], leaf[:])
-	return mark{sequence: m.sequence + 1, running: sha256.Sum256(both[:])}
+	n := eventstore.Mark{Sequence: m.sequence, Running: m.running}.Next(leaf)
+	return mark{sequence: n.Sequence, running: n.Running}
 }
 
 func setHash(h *eventstore.Hash, column driver.Value) bool {
