@@ -17,6 +17,7 @@ type call struct {
 	route     string // pattern, such as /v1/users/:userId
 	path      string
 	query     string // normalised
+	wantsText bool   // rather than JSON, where both are offered
 	client    access.Client
 	key       string    // Idempotency-Key
 	commandID uuid.UUID // zero for calls that append nothing

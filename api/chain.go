@@ -40,6 +40,7 @@ func (s *Server) begin(next echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		k := &call{
 			requestID: requestID(r.Header.Get(headerRequestID)), route: c.Path(), path: r.URL.Path, query: normalised(r.URL.RawQuery),
+			wantsText: wantsText(r.Header.Get(echo.HeaderAccept)),
 		}
 		c.SetRequest(r.WithContext(withCall(r.Context(), k)))
 		c.Response().Header().Set(headerRequestID, k.requestID)

@@ -27,9 +27,9 @@ func (s *Server) GetReadiness(ctx context.Context, _ gen.GetReadinessRequestObje
 	default:
 	}
 	if len(failing) > 0 {
-		return gen.GetReadiness503JSONResponse{Status: gen.HealthStatusUnavailable, Failing: failing}, nil
+		return gen.GetReadiness503JSONResponse{Status: gen.HealthStatusUnavailable, Failing: failing, Sealing: s.sealing(ctx)}, nil
 	}
-	return gen.GetReadiness200JSONResponse{Status: gen.HealthStatusOk}, nil
+	return gen.GetReadiness200JSONResponse{Status: gen.HealthStatusOk, Sealing: s.sealing(ctx)}, nil
 }
 
 func (s *Server) ListEventTypes(context.Context, gen.ListEventTypesRequestObject) (gen.ListEventTypesResponseObject, error) {

@@ -112,6 +112,9 @@ type Config struct {
 	Tokens  Tokens
 	Keys    Keys
 	Access  *access.Store
+	// Proofs is what the sealer published. Without it nothing below /v1/log can
+	// be read, and no event be proved.
+	Proofs Proofs
 	// StateAt folds a user's stream up to a moment of recording, as known at
 	// another; a zero knownAt is the moment itself.
 	StateAt func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
@@ -154,6 +157,7 @@ type Server struct {
 	codec    *codec.Codec
 	tokens   Tokens
 	keys     Keys
+	proofs   Proofs // nil when nothing is sealed
 	access   *access.Store
 	stateAt  func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
 	decision func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
@@ -164,6 +168,7 @@ type Server struct {
 	limits   Limits
 	maxLag   uint64
 	viewWait time.Duration // viewWait, shorter in tests
+	sealWait time.Duration // sealWait, shorter in tests
 	log      *slog.Logger
 
 	transportKey []byte
@@ -193,8 +198,8 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("build API: %w", err)
 	}
 	s := &Server{
-		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, keys: c.Keys, access: c.Access,
-		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag, viewWait: viewWait,
+		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, keys: c.Keys, proofs: c.Proofs, access: c.Access,
+		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag, viewWait: viewWait, sealWait: sealWait,
 		log: c.Logger, operations: operations(doc), registry: c.Registry, stopping: make(chan struct{}),
 		decision: c.DecisionAt, transportKey: c.TransportKey, readPSKC: c.ReadPSKC,
 	}
@@ -209,6 +214,11 @@ func New(c Config) (*Server, error) {
 	}
 	if s.metrics, err = newMetrics(s.registry); err != nil {
 		return nil, fmt.Errorf("build API: %w", err)
+	}
+	if s.proofs != nil {
+		if err := s.registry.Register(sealMetrics{s}); err != nil {
+			return nil, fmt.Errorf("build API: %w", err)
+		}
 	}
 	if c.ReceiptSecret != "" {
 		if s.receipts, err = standardwebhooks.NewWebhook(c.ReceiptSecret); err != nil {
@@ -247,6 +257,7 @@ func (s *Server) routes(c Config) *echo.Echo {
 	e.Use(s.begin, secure, s.deadlines, protocol, s.authenticate, s.limit, body, s.verifyReceipts, s.idempotency, s.validate)
 
 	gen.RegisterHandlers(e, gen.NewStrictHandler(s, []gen.StrictMiddlewareFunc{s.headers}))
+	e.GET(routeTile, s.serveTile)
 	e.GET("/openapi.yaml", s.serveSpecification)
 	e.GET("/docs", s.serveReference)
 	e.GET("/docs/style.css", s.serveStyle)

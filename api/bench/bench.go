@@ -99,6 +99,7 @@ type scenario struct {
 func scenarios() []scenario {
 	return []scenario{
 		{name: "append", run: (*session).appends},
+		{name: "seal", run: (*session).seals},
 		{name: "login", product: true, run: (*session).logins},
 		{name: "rebuild", run: (*session).rebuilds},
 	}

@@ -36,7 +36,7 @@ func wantRows() []string {
 			rows = append(rows, fmt.Sprintf("append/%s, %d callers", what, n))
 		}
 	}
-	rows = append(rows,
+	rows = append(rows, "seal/durable appends with the sealer running, 64 callers",
 		"login/logins over HTTP, 64 clients", "login/login p50, 64 clients", "login/login p99, 64 clients", "login/logins without HTTP, 64 clients",
 		"login/logins, users with 50 events", "login/logins, users with 200 events",
 		"rebuild/ordered scan", "rebuild/ordered scan that decodes", "rebuild/rebuild of all views", "rebuild/rebuild of all views",

@@ -1832,6 +1832,27 @@ func (e Scope) Valid() bool {
 	}
 }
 
+// Defines values for SealingState.
+const (
+	SealingStateFailing SealingState = "failing"
+	SealingStateSealing SealingState = "sealing"
+	SealingStateStopped SealingState = "stopped"
+)
+
+// Valid indicates whether the value is a known member of the SealingState enum.
+func (e SealingState) Valid() bool {
+	switch e {
+	case SealingStateFailing:
+		return true
+	case SealingStateSealing:
+		return true
+	case SealingStateStopped:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StartAuthenticationRequestChallenge.
 const (
 	StartAuthenticationRequestChallengeAuto  StartAuthenticationRequestChallenge = "auto"
@@ -2357,6 +2378,24 @@ func (e ListEventsParamsOrder) Valid() bool {
 	}
 }
 
+// Defines values for GetEventProofParamsFormat.
+const (
+	Json GetEventProofParamsFormat = "json"
+	Text GetEventProofParamsFormat = "text"
+)
+
+// Valid indicates whether the value is a known member of the GetEventProofParamsFormat enum.
+func (e GetEventProofParamsFormat) Valid() bool {
+	switch e {
+	case Json:
+		return true
+	case Text:
+		return true
+	default:
+		return false
+	}
+}
+
 // AccountAccessRequest defines model for AccountAccessRequest.
 type AccountAccessRequest struct {
 	ClientId ClientId `json:"clientId"`
@@ -2708,6 +2747,25 @@ type Charge struct {
 // ChargeKind defines model for Charge.Kind.
 type ChargeKind string
 
+// Checkpoint defines model for Checkpoint.
+type Checkpoint struct {
+	// Checkpoint A C2SP signed checkpoint with the cosignatures known by now
+	Checkpoint string      `json:"checkpoint"`
+	Revision   int64       `json:"revision"`
+	Root       []byte      `json:"root"`
+	SignedAt   time.Time   `json:"signedAt"`
+	Size       int64       `json:"size"`
+	Stamps     []TimeStamp `json:"stamps"`
+}
+
+// CheckpointList defines model for CheckpointList.
+type CheckpointList struct {
+	Items []Checkpoint `json:"items"`
+
+	// Next The revision to go on from; absent when there are no more
+	Next int64 `json:"next,omitempty,omitzero"`
+}
+
 // ClientAnswer defines model for ClientAnswer.
 type ClientAnswer struct {
 	ClientId ClientId `json:"clientId"`
@@ -2791,6 +2849,13 @@ type CollectedCredentialWhat string
 // CompleteEnrollmentRequest defines model for CompleteEnrollmentRequest.
 type CompleteEnrollmentRequest struct {
 	Uv UV `json:"uv"`
+}
+
+// ConsistencyProof defines model for ConsistencyProof.
+type ConsistencyProof struct {
+	From int64    `json:"from"`
+	Path [][]byte `json:"path"`
+	To   int64    `json:"to"`
 }
 
 // Count defines model for Count.
@@ -3123,6 +3188,25 @@ type EventList struct {
 	Window Window `json:"window"`
 }
 
+// EventProof defines model for EventProof.
+type EventProof struct {
+	// Checkpoint A C2SP signed checkpoint
+	Checkpoint string `json:"checkpoint"`
+
+	// Entry The header and the hashes of the content, as /raw describes them
+	Entry   []byte `json:"entry"`
+	EventId AnyId  `json:"eventId"`
+
+	// Index Of the leaf: the sequence less one
+	Index int64 `json:"index"`
+
+	// Leaf SHA-256 over 0x00 and the entry
+	Leaf []byte `json:"leaf"`
+
+	// Path From the leaf upwards
+	Path [][]byte `json:"path"`
+}
+
 // EventType Example: ChallengeIssued
 type EventType = string
 
@@ -3166,7 +3250,10 @@ type HandoverRequest struct {
 
 // Health defines model for Health.
 type Health struct {
-	Failing []string     `json:"failing,omitempty,omitzero"`
+	Failing []string `json:"failing,omitempty,omitzero"`
+
+	// Sealing How signing the log goes. It never makes the server not ready.
+	Sealing Sealing      `json:"sealing,omitempty,omitzero"`
 	Status  HealthStatus `json:"status"`
 }
 
@@ -3431,6 +3518,26 @@ type LockRow struct {
 
 // LockRowEndedBy defines model for LockRow.EndedBy.
 type LockRowEndedBy string
+
+// LogKey defines model for LogKey.
+type LogKey struct {
+	// CosignerKey C2SP cosignature/v1, of the line that says when
+	CosignerKey string `json:"cosignerKey"`
+	Epoch       int64  `json:"epoch"`
+	FromSize    int64  `json:"fromSize"`
+
+	// PublicKey Ed25519, 32 bytes
+	PublicKey []byte `json:"publicKey"`
+
+	// VerifierKey C2SP signed note
+	VerifierKey string `json:"verifierKey"`
+}
+
+// LogKeys defines model for LogKeys.
+type LogKeys struct {
+	Epochs []LogKey `json:"epochs"`
+	Origin string   `json:"origin"`
+}
 
 // LossRequest defines model for LossRequest.
 type LossRequest struct {
@@ -4420,6 +4527,29 @@ type RuleTest string
 // Scope What the session may do. recovery_only: the portal, and there only to get an authenticator again
 type Scope string
 
+// Sealing How signing the log goes. It never makes the server not ready.
+type Sealing struct {
+	CheckpointAgeSeconds float64 `json:"checkpointAgeSeconds"`
+
+	// LagRecords Records that are not
+	LagRecords int64 `json:"lagRecords"`
+
+	// LagSeconds How long the oldest of them has waited
+	LagSeconds float64 `json:"lagSeconds"`
+
+	// Reason Why it stopped
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Size Records under the newest checkpoint
+	Size int64 `json:"size"`
+
+	// State failing: tried again each second; stopped: a contradiction was found, only a person and a restart help
+	State SealingState `json:"state"`
+}
+
+// SealingState failing: tried again each second; stopped: a contradiction was found, only a person and a restart help
+type SealingState string
+
 // SeamlessRequest defines model for SeamlessRequest.
 type SeamlessRequest struct {
 	Enabled bool `json:"enabled"`
@@ -4574,6 +4704,14 @@ type TemporaryPasscodeRequest struct {
 
 // TimeField defines model for TimeField.
 type TimeField string
+
+// TimeStamp defines model for TimeStamp.
+type TimeStamp struct {
+	Authority string `json:"authority"`
+
+	// Token RFC 3161 TimeStampResp in DER
+	Token []byte `json:"token"`
+}
 
 // TimeZone IANA time zone
 //
@@ -5202,6 +5340,18 @@ type GetEventParams struct {
 	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
 }
 
+// GetEventProofParams defines parameters for GetEventProof.
+type GetEventProofParams struct {
+	// Format json, or text for a .tlog-proof file
+	Format GetEventProofParamsFormat `form:"format,omitempty" json:"format,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+}
+
+// GetEventProofParamsFormat defines parameters for GetEventProof.
+type GetEventProofParamsFormat string
+
 // GetEventRawParams defines parameters for GetEventRaw.
 type GetEventRawParams struct {
 	// Purpose Why the reader looks; recorded with the read
@@ -5320,6 +5470,24 @@ type ListLocksParams struct {
 
 	// AuthledgerMinPosition Authledger-Position of a write that this read must see
 	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
+// ListLogCheckpointsParams defines parameters for ListLogCheckpoints.
+type ListLogCheckpointsParams struct {
+	// From The first revision; 1 when absent
+	From int64 `form:"from,omitempty" json:"from,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+}
+
+// GetLogConsistencyParams defines parameters for GetLogConsistency.
+type GetLogConsistencyParams struct {
+	// From The smaller size
+	From int64 `form:"from" json:"from"`
+
+	// To The larger size; the newest when absent
+	To int64 `form:"to,omitempty" json:"to,omitempty,omitzero"`
 }
 
 // ListMessagesParams defines parameters for ListMessages.
@@ -6140,6 +6308,9 @@ type ServerInterface interface {
 	// GetEvent One event, decoded
 	// (GET /v1/events/{eventId})
 	GetEvent(ctx echo.Context, eventId EventId, params GetEventParams) error
+	// GetEventProof That an event is in the log, checkable without us
+	// (GET /v1/events/{eventId}/proof)
+	GetEventProof(ctx echo.Context, eventId EventId, params GetEventProofParams) error
 	// GetEventRaw The exact stored bytes
 	// (GET /v1/events/{eventId}/raw)
 	GetEventRaw(ctx echo.Context, eventId EventId, params GetEventRawParams) error
@@ -6188,6 +6359,18 @@ type ServerInterface interface {
 	// ListLocks The register of locks
 	// (GET /v1/locks)
 	ListLocks(ctx echo.Context, params ListLocksParams) error
+	// GetLogCheckpoint The newest signed head of the log
+	// (GET /v1/log/checkpoint)
+	GetLogCheckpoint(ctx echo.Context) error
+	// ListLogCheckpoints Every checkpoint there ever was, oldest first
+	// (GET /v1/log/checkpoints)
+	ListLogCheckpoints(ctx echo.Context, params ListLogCheckpointsParams) error
+	// GetLogConsistency That the log of one size is the beginning of a larger one
+	// (GET /v1/log/consistency)
+	GetLogConsistency(ctx echo.Context, params GetLogConsistencyParams) error
+	// GetLogKeys The public keys of the log, by epoch
+	// (GET /v1/log/keys)
+	GetLogKeys(ctx echo.Context) error
 	// ListMessages The register of messages
 	// (GET /v1/messages)
 	ListMessages(ctx echo.Context, params ListMessagesParams) error
@@ -7719,6 +7902,38 @@ func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
 	return err
 }
 
+// GetEventProof converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEventProof(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "eventId" -------------
+	var eventId EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "eventId", ctx.Param("eventId"), &eventId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter eventId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetEventProofParams
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", ctx.QueryParams(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter format: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEventProof(ctx, eventId, params)
+	return err
+}
+
 // GetEventRaw converts echo context to params.
 func (w *ServerInterfaceWrapper) GetEventRaw(ctx echo.Context) error {
 	var err error
@@ -8364,6 +8579,74 @@ func (w *ServerInterfaceWrapper) ListLocks(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListLocks(ctx, params)
+	return err
+}
+
+// GetLogCheckpoint converts echo context to params.
+func (w *ServerInterfaceWrapper) GetLogCheckpoint(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetLogCheckpoint(ctx)
+	return err
+}
+
+// ListLogCheckpoints converts echo context to params.
+func (w *ServerInterfaceWrapper) ListLogCheckpoints(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLogCheckpointsParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListLogCheckpoints(ctx, params)
+	return err
+}
+
+// GetLogConsistency converts echo context to params.
+func (w *ServerInterfaceWrapper) GetLogConsistency(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetLogConsistencyParams
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetLogConsistency(ctx, params)
+	return err
+}
+
+// GetLogKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) GetLogKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetLogKeys(ctx)
 	return err
 }
 
@@ -10733,6 +11016,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
 	router.GET(options.BaseURL+"/v1/events/:eventId", wrapper.GetEvent, options.OperationMiddlewares["getEvent"]...)
 	router.GET(options.BaseURL+"/v1/events/:eventId/raw", wrapper.GetEventRaw, options.OperationMiddlewares["getEventRaw"]...)
+	router.GET(options.BaseURL+"/v1/events/:eventId/proof", wrapper.GetEventProof, options.OperationMiddlewares["getEventProof"]...)
+	router.GET(options.BaseURL+"/v1/log/checkpoint", wrapper.GetLogCheckpoint, options.OperationMiddlewares["getLogCheckpoint"]...)
+	router.GET(options.BaseURL+"/v1/log/checkpoints", wrapper.ListLogCheckpoints, options.OperationMiddlewares["listLogCheckpoints"]...)
+	router.GET(options.BaseURL+"/v1/log/consistency", wrapper.GetLogConsistency, options.OperationMiddlewares["getLogConsistency"]...)
+	router.GET(options.BaseURL+"/v1/log/keys", wrapper.GetLogKeys, options.OperationMiddlewares["getLogKeys"]...)
 	router.GET(options.BaseURL+"/v1/timelines/:kind/:id", wrapper.GetTimeline, options.OperationMiddlewares["getTimeline"]...)
 	router.GET(options.BaseURL+"/v1/users/:userId/state", wrapper.GetUserState, options.OperationMiddlewares["getUserState"]...)
 	router.GET(options.BaseURL+"/v1/opt-outs", wrapper.ListOptOuts, options.OperationMiddlewares["listOptOuts"]...)
@@ -12373,6 +12661,57 @@ func (response GetEventdefaultApplicationProblemPlusJSONResponse) VisitGetEventR
 	return err
 }
 
+type GetEventProofRequestObject struct {
+	EventId EventId `json:"eventId"`
+	Params  GetEventProofParams
+}
+
+type GetEventProofResponseObject interface {
+	VisitGetEventProofResponse(w http.ResponseWriter) error
+}
+
+type GetEventProof200JSONResponse EventProof
+
+func (response GetEventProof200JSONResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventProof200TextResponse string
+
+func (response GetEventProof200TextResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type GetEventProofdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetEventProofdefaultApplicationProblemPlusJSONResponse) VisitGetEventProofResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetEventRawRequestObject struct {
 	EventId EventId `json:"eventId"`
 	Params  GetEventRawParams
@@ -13024,6 +13363,165 @@ type ListLocksdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListLocksdefaultApplicationProblemPlusJSONResponse) VisitListLocksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLogCheckpointRequestObject struct {
+}
+
+type GetLogCheckpointResponseObject interface {
+	VisitGetLogCheckpointResponse(w http.ResponseWriter) error
+}
+
+type GetLogCheckpoint200ResponseHeaders struct {
+	ETag string
+}
+
+type GetLogCheckpoint200TextResponse struct {
+	Body    string
+	Headers GetLogCheckpoint200ResponseHeaders
+}
+
+func (response GetLogCheckpoint200TextResponse) VisitGetLogCheckpointResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type GetLogCheckpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetLogCheckpointdefaultApplicationProblemPlusJSONResponse) VisitGetLogCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLogCheckpointsRequestObject struct {
+	Params ListLogCheckpointsParams
+}
+
+type ListLogCheckpointsResponseObject interface {
+	VisitListLogCheckpointsResponse(w http.ResponseWriter) error
+}
+
+type ListLogCheckpoints200JSONResponse CheckpointList
+
+func (response ListLogCheckpoints200JSONResponse) VisitListLogCheckpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLogCheckpointsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListLogCheckpointsdefaultApplicationProblemPlusJSONResponse) VisitListLogCheckpointsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLogConsistencyRequestObject struct {
+	Params GetLogConsistencyParams
+}
+
+type GetLogConsistencyResponseObject interface {
+	VisitGetLogConsistencyResponse(w http.ResponseWriter) error
+}
+
+type GetLogConsistency200JSONResponse ConsistencyProof
+
+func (response GetLogConsistency200JSONResponse) VisitGetLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLogConsistencydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetLogConsistencydefaultApplicationProblemPlusJSONResponse) VisitGetLogConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLogKeysRequestObject struct {
+}
+
+type GetLogKeysResponseObject interface {
+	VisitGetLogKeysResponse(w http.ResponseWriter) error
+}
+
+type GetLogKeys200JSONResponse LogKeys
+
+func (response GetLogKeys200JSONResponse) VisitGetLogKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetLogKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetLogKeysdefaultApplicationProblemPlusJSONResponse) VisitGetLogKeysResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -15507,6 +16005,9 @@ type StrictServerInterface interface {
 	// GetEvent One event, decoded
 	// (GET /v1/events/{eventId})
 	GetEvent(ctx context.Context, request GetEventRequestObject) (GetEventResponseObject, error)
+	// GetEventProof That an event is in the log, checkable without us
+	// (GET /v1/events/{eventId}/proof)
+	GetEventProof(ctx context.Context, request GetEventProofRequestObject) (GetEventProofResponseObject, error)
 	// GetEventRaw The exact stored bytes
 	// (GET /v1/events/{eventId}/raw)
 	GetEventRaw(ctx context.Context, request GetEventRawRequestObject) (GetEventRawResponseObject, error)
@@ -15555,6 +16056,18 @@ type StrictServerInterface interface {
 	// ListLocks The register of locks
 	// (GET /v1/locks)
 	ListLocks(ctx context.Context, request ListLocksRequestObject) (ListLocksResponseObject, error)
+	// GetLogCheckpoint The newest signed head of the log
+	// (GET /v1/log/checkpoint)
+	GetLogCheckpoint(ctx context.Context, request GetLogCheckpointRequestObject) (GetLogCheckpointResponseObject, error)
+	// ListLogCheckpoints Every checkpoint there ever was, oldest first
+	// (GET /v1/log/checkpoints)
+	ListLogCheckpoints(ctx context.Context, request ListLogCheckpointsRequestObject) (ListLogCheckpointsResponseObject, error)
+	// GetLogConsistency That the log of one size is the beginning of a larger one
+	// (GET /v1/log/consistency)
+	GetLogConsistency(ctx context.Context, request GetLogConsistencyRequestObject) (GetLogConsistencyResponseObject, error)
+	// GetLogKeys The public keys of the log, by epoch
+	// (GET /v1/log/keys)
+	GetLogKeys(ctx context.Context, request GetLogKeysRequestObject) (GetLogKeysResponseObject, error)
 	// ListMessages The register of messages
 	// (GET /v1/messages)
 	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
@@ -17405,6 +17918,32 @@ func (sh *strictHandler) GetEvent(ctx echo.Context, eventId EventId, params GetE
 	return nil
 }
 
+// GetEventProof operation middleware
+func (sh *strictHandler) GetEventProof(ctx echo.Context, eventId EventId, params GetEventProofParams) error {
+	var request GetEventProofRequestObject
+
+	request.EventId = eventId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetEventProof(ctx.Request().Context(), request.(GetEventProofRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetEventProof")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetEventProofResponseObject); ok {
+		return validResponse.VisitGetEventProofResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetEventRaw operation middleware
 func (sh *strictHandler) GetEventRaw(ctx echo.Context, eventId EventId, params GetEventRawParams) error {
 	var request GetEventRawRequestObject
@@ -18048,6 +18587,102 @@ func (sh *strictHandler) ListLocks(ctx echo.Context, params ListLocksParams) err
 		return err
 	} else if validResponse, ok := response.(ListLocksResponseObject); ok {
 		return validResponse.VisitListLocksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetLogCheckpoint operation middleware
+func (sh *strictHandler) GetLogCheckpoint(ctx echo.Context) error {
+	var request GetLogCheckpointRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetLogCheckpoint(ctx.Request().Context(), request.(GetLogCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetLogCheckpoint")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetLogCheckpointResponseObject); ok {
+		return validResponse.VisitGetLogCheckpointResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListLogCheckpoints operation middleware
+func (sh *strictHandler) ListLogCheckpoints(ctx echo.Context, params ListLogCheckpointsParams) error {
+	var request ListLogCheckpointsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLogCheckpoints(ctx.Request().Context(), request.(ListLogCheckpointsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLogCheckpoints")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListLogCheckpointsResponseObject); ok {
+		return validResponse.VisitListLogCheckpointsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetLogConsistency operation middleware
+func (sh *strictHandler) GetLogConsistency(ctx echo.Context, params GetLogConsistencyParams) error {
+	var request GetLogConsistencyRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetLogConsistency(ctx.Request().Context(), request.(GetLogConsistencyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetLogConsistency")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetLogConsistencyResponseObject); ok {
+		return validResponse.VisitGetLogConsistencyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetLogKeys operation middleware
+func (sh *strictHandler) GetLogKeys(ctx echo.Context) error {
+	var request GetLogKeysRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetLogKeys(ctx.Request().Context(), request.(GetLogKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetLogKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetLogKeysResponseObject); ok {
+		return validResponse.VisitGetLogKeysResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -20371,482 +21006,511 @@ func (sh *strictHandler) ListVoiceCalls(ctx echo.Context, params ListVoiceCallsP
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3rciM3si76KgjuHWF7hpIo9c0t/Tghq7vH2n2RRlLba4/ZhwSrQBKjIlAuoMSm+3TEepb1Evv/fpT1",
-	"JCeQCdSFRJFVJerSM56YcEtisXDLTOT1yy+dQM5iKZjQqnP4pRPThM6YZgn8djzWLDE/hEwFCY81l6Jz",
-	"2BnGdMJ2Bfush0SOiZ4yYv5CRmwsE3YEf5B6yhKSv47MUqXJiMGHis5Yp9vh5mW/pyxZdLodYf522KEw",
-	"ZLejgimbUTP2jH5+x8RETzuHT3u9biemWrPEfPX//e145x9054/ezsvBzqcv+92nvd7X/9npdvQiNu9S",
-	"OuFi0vn6tds5Vmfj1YVcTRmZyRkTmugp1YQrQtU1CwkdyVQfESHnZD5lgtCRYkJXTdm8uzjjsUxmVHcO",
-	"OyHVbEdzWKxnTqmeMqF5QM10TkPzVXh/TPW08Prlx7qdhP2e8oSFnUOdpKw49P9M2Lhz2Pkfe/mx7uGn",
-	"am9lvKVJyKTOHOCpLUwB3mNmcDKlUcTEhFWOHhSeaDtycRQYNeJM6Ooh3cetx3MvMIO9YhG/Ycmicrgw",
-	"f6DtgIUxcMgbHrA1A9qP2w9nX2AGey0SGUWzdRvKio+0HbQ0Dgx8s3bMm1sOd5OPdBqyWSw1E8HiLVus",
-	"ipKPgv+eMhKzhASG0hJCRUgSmWorEI3MI9dsQahQcyMQzR/HPFGayFQHEoQE+0xncWTm/izYHx/QF72d",
-	"SE642Nl3smfKaAgC0q6xMK8dM7G2a11aHyxZKE2jaL104uWHWg9ffs3y8OeJlB75Peynvd6TIBX8M5kp",
-	"+IXt4t9GVLHnT9MkIopPBNVpwvDzIZE3LCFDI9IiFk5YsmemzJTeu9nv98WQvH999fPZKzKEX8xq7Y92",
-	"mCPyvEcUYRxuuDldVB3NcTbCTnEtO7iYdTtVuPIODpauvN7Oy09f9p987fd3l6+/g8rr762Qc3GsV3fw",
-	"V3PtTWlImNAsYSFQJU6ajBbmN1H3Gry2Y7S4Cd/xGfdM7kLOlVEwKKgXFcNG8N3ioCEb0zTSncN9oy7M",
-	"6Gc+S2edw2fwGxf42342Dy40m7AEJvKeT5L19D4rPNGW2Iuj4KjiXCqOq17ehAIVuYdwT+YJ1wz1Fj3l",
-	"iiSMhqhlKcZq0OR7LrI3VilcfuLrHlTR2VkS+hTGVzxhgR3Hd4YyCZeUvuwM4U1GMgpzar91KPwGf/zk",
-	"m8G50zg/wKu9ZyhQ/Wx3eOUBYMipFNU3bWw/bT2e/T6MlCaxVMzHxsCrQAMsIZGU1+qIJCwwOxuSOdfT",
-	"7POKM4jtuyspAbnH/b7v2/wLFsi1ek6SP9B2PwpjwJBpVL33CX7Yeij8uhnmckrNKitHUtnnbQfLRzDj",
-	"fRR8vMkwSEvPtB23PBKMrVi1JZDih61Hw6+bYX5hyeY13pQfajvs0lhfzfj21v9JhpyBtft6FmvQ7AIp",
-	"tLnnDr90aBxH9nt7/1Qon2sqj/A2GKnMqx+knnIxIVoSRRdHhArCzLNEjv7JAjRCg4DF2tzGUu52cLIq",
-	"lkLhRI8Dd1VsmGmmTn5xurAyMpTd6EGP7o8OgifhU/Zs/HzyYvojf/nP3vV+dDAzclVpqlNlGdaIkM7X",
-	"2iYeTO6CKSO+PcsHjWPEAqMOyzHh+jCTU12SimBKxYSFRCYkYeNU4dDniRxFbLZmyTE+8VfP0gMZAinR",
-	"iIfw8GBMecQMNbEkkYnZk+ypXOSZiWvKI6MiKHMSJJJi0ul2YmlUhqRz2NmDL339lBGToePOk/F+0Auf",
-	"HdAXo5dPWQ98A3Y/wYGhuQYV/woEMnzPHPqMRkZdgnlZ0epWpfZWJ1/7QNzeec7imMAtmzlxEqllIKMu",
-	"uXhzQl4+ffaiA0J9nCoa3SW5JYwqKU7wBC7fXw5Ozs7evTr79QMwvEJFYE655nAACdPJAnxTl53D509L",
-	"5JqRTN3bBBfn2ZwLfJdRg8090kWDLuOHbAjLkoFMhT4OAqbUBR4qbFMYgoJFo/NExizRIGvGNFKs24kL",
-	"f/qSuxxqexa6HTYeG8Xqhp2JjQY71azj5B5K0N+Kbo7iq3LNCmWSGarE181WlhNDLXtbdb6WSWLTEWZP",
-	"fl2ijYIBwoV+/rRTMAB6qwZATkhfMn0zO/BuJxNOQIJIaF4dtLjD9o3dfBMqNlcmDXf1mouwOFM8y063",
-	"Qyf4r1oozWYd+N4NRw2bz2KZoIfVbGXEqQiYZxWwQvP29auDOeCz3mWF4c8yClnSjiMaU3e3E7NEGSod",
-	"12B8ljCzeLxdeQi/bOI9w+TJYmUf8mGLL6vBVGEI+n27/RHpbOQzt07N9SQovoUYFuiSEZtwIYzeAcbA",
-	"XzvdsmN9s3JfXK8d2bukGROh0ZzbrWlEFVdnYzjPTRozM7cRnmAQLNsrJcP1+9+Od/7x6cvB1/+v3//L",
-	"Dx7btXBUbxI5q0tu2ZeuZLOvwFq5ZjNVxwh5Dd8x357Rz6f4rQM8MvtbfmI0SejCPMqVSllYn3UiNqHR",
-	"T2b7m2x8LjE3LeISn/za7WimGm7AlSGk0vKfbVi9/mPTe6/4jP1DCljFDUuU1/tidDTBPmtiHiw4k/Z7",
-	"8L/CfXLgdSgVmcYNAtQKM+wWrgdLFqVzWKZKt3VevhPW7C4wwbMl9w3d+ePTlydfB7/1dl7SnZtPXw6e",
-	"f/1+8Nv+zstP6Nrpdfd//PrD/+NlkOM49u9PRJUmei4JTTC8B2psQpSmIqSRFIzQOFYFJw4fXSeDmRzx",
-	"CBxVo2u2GORPw58Geq6899KxNntwzkU7+RJzcS4jHix+yY98zanu+7SEGy7Rlet3xAhJzk8/kDlVRDFd",
-	"WPb56YfB+dm705P/3enCL+9PL98fX538vFmNWJm2lwRKAb6GG0M90chm0cRuHqirHY3rgNodcHcUmTKT",
-	"PdDt0CiSc9jGREYR6jMBAzUsZGLhpZI2Kif7HPOEKb+bnAkg7VSxxIWyJ1wQOqHmv9oGwZWay8RMrI7j",
-	"u9uR8P76orC852c4u6+rwq+98uy0+/XfQdv+1sp2IOPNlzw8ZJ5mSvFMtSsfzxnar/YRdIdD3IzImAkW",
-	"HhEpogVqPrhG4ohq5UzmlN+gUrVuWr/iU8tsmpFytpebFH8P11ULcP1ZlGT3iuj2C24f1bQWDi5LoFGY",
-	"v5tZK+u+9tY8A7e8umYhqlSrdgkV14UPqi7b1YwFZ6uY7284isa22O33JyzE6+vF3Z1AZCFKrHoipyTk",
-	"6n1lnEbRR6F55GU8SjQzRiVNFiAAAxmyQ2BHJkL08CliXkGQ3+vKRr4SfW4SP94iwcmNYvnsEkzPPAxU",
-	"K55TTcogPHTCA83CwucjKSNGQeCrKU3ws1V1LBUcncgCc7DMlfWdyre4+JoVdwcFZdMopqmKmUDHB9JM",
-	"6L1o8+d8utAhSRg4HMJBJJXukpiLwSiSwTULu0A4A0MvA7RViEyI2bFEzrhiA3g17MG6cZtQsk74ZOKz",
-	"mMEpzTXobCOZipCMFoewc11CUy0Haqa6JIv9dokLZNmP958OQrpQXWLjQGYlGVt0Nil362VVwUgokEWJ",
-	"+zeKs00XC0317S4WmbzjjXXxTOdpqvzIZFXrWdpTfOXGjbmQ8wcV9avy+Z5kOk+U/qiajVO6CGpK8dAs",
-	"Xi9Wg301BP7KI01kurFKmy4QDAulTr2SlWorGrg+spkwNiuGJIyCd5yEPKx4r6xSW6kmdtiO1wuL4vOd",
-	"VLrJSjZdIAm7kdcVQtv/Pni+yRRUMWReHuSnBZlPeTA1Itelw4FyXr6z4CrzvrrZvZUv13+DQdDGMXPD",
-	"G+4u7qaVz9IsIl8ntt7tpDebXferl04W2re3T6tr54RG0abbJqBRi9vGvPkyO/hVvWecJnoKsVRNJrLo",
-	"d3HBmixMi74DrmKqg6mL7bBEU24stziiAfwxCxMjjVbQzwlNkgUXk9cg6FrG/uw7XHyhbhiim30TR1/a",
-	"9+crbn1v8vyn/EeyO9j59Jf1DvK2scbyTLsri94cLjkp+pea3NlB5mfx6H0BFWTESCgFIwKcApk+klOQ",
-	"iqUNdSkGP9xIDiGeMY2iEQ2uYUEiYJGXSJY9NOYYZjF6wdd7SdyT79hY13h6C148j4ZDo+hsDGkSjXSd",
-	"T93VG8/sclZsMZKpJlqa7Ye7tWuYl33mSisClSCYtcYnU3dRdLqdzzsTuWOX7lGvgoRR3Uz2uvT7ujn2",
-	"W/Ew1pvaJOHhqQh5wDzkeyJDRgKahGhwY1ROuXQOPZckYFGkzA5TdU3GMinmmP+2/6J70HvyqUDvqwRV",
-	"CDgVIy4HnnhT2KgGo7k2d4ycUHITyyQxssFoj+5nH/vNjKD/UBEuPU/VtLiBkJk1lfOj3ONrXqgMbXKh",
-	"JfyZxnEpX//pj09eHuz7TnBWww373jpg5XgcccFKcm7pyN1HNh0F08Jw+iGfcK0qp6+nbFZaANjbNAlr",
-	"LsSpqZvzjcxjl5rFf/qib+eLrhdczUgij7CqFO7MRsIb4oerIvvXqY1uoPw1Ynssky6aPuhpEtI+UbpM",
-	"Dgl1lk3XUBoVpHSzLEtyHN/MPWaJYiELf1o0lCjZV1XDLzZTsJddDaAirlbpZfp0pX8HRENZ0caYQX6H",
-	"FS+NgtqwpBd0MxVnrdq0UTGftlLMl+hvhSXsag6JdfP93/9DcuXbkgkkKBEt5TWG0lI1NURz+f7SPI6s",
-	"c9gXTnIZAQcC+f/+H5IKe3/TUWQlYfZCq/qDzY6qG5FJXxiljRitzXwfE+OVhvj1mAsa7fZFwXyw0182",
-	"GXBOYDsUxjdHEZvhXXySww8z+nlQOLzcMkWdEX7MCd9vZ0xp0lzznRnlevP1Ixjc4WPG8oT6SveL25iQ",
-	"xVJxPZiyCBeLvyYsYtTZW2BMzZjQgzGrSjSjyhdKh9jCmFW4NzArr74m5U9cs9tTeqGXgyC37hg10HtI",
-	"62ysW67J61wXfixWwRbEwpMlsRCVvcN+KQCvertEIlyE/IaHKY063c4/JYfNlsmECq6orQjSSapAhIU3",
-	"XMnET/yRDK6bpsehb7cFdZhverdLhuzEKEz37TIGNd6jDLIoIvtYRWrUvYQxEkxpQgMouWc0mHZWtfui",
-	"WuyU+31Ie1lW6dvYOMtCQkGykzT/VHN/c/Vw1QWIl0ur3FwrDdazij3740DzG4q50G1cPbe30L+umd1D",
-	"zanhufukcdWmt/SoWYoqSrWDZkmu8Ar/rKKIBfokYRDdoFHLVDQXFdh6uW8pcwxGWbMMFuYLabrJpS9W",
-	"ulXqZDXk4AXtxM58SkuegSy2bH12epBlZ20kxxIaA7x4o2wwxrNmOT5BO4pAv/1aE+SXldmmNxVzsopf",
-	"g/ETptNElGJGVfk12aOVYycelITTyzPyZP/58519QqN4SncOSr6Hn992VlzUn74cVCgcGfG9KrjvGqz2",
-	"PslzTW4hRFTRnHbWDSQYBsieBEJgbXNm6tn+y9kzK06AU0HmU6lwdpAnwcGOKRrwqyk427vb7VHdRenN",
-	"Khnd+g69A685+HNX8qyOiFsvGduMEyfzNjnJp1QIFpVCqBNjpbmwBhcDGsdela0s9VcDcSBus2TY3FM0",
-	"kQyck5bKj8iE35hPBBHS4kUFVLFyZcrBs+cbbm0r360zrt6eF6p/qna7vIqlnV66UcrbXSot2ua9ZK8i",
-	"d3brqfnO83F+xXrMgvLQPifHlfus3hY/Pu/tEyP0ShfFQe/g+U7vyU5vf1k2lqln36dNPf26gz8c5D+s",
-	"3jDlM82J7ZVN8X1DbRVPozhkwJTio4idlGKfy/u/MXzoiRevsmnJIF9VzuSMBxyrdVc+nNqqPVvJ1nB2",
-	"pXK69SS9MlB37SZ5aafd7R9kiQprvTL4VFliViSzQASJzRnc3SEjcyzDzAyimSqEjeNUTStCVWtyUWdM",
-	"KTqpkWV6OVPWJe6paF3NgUCCLyZBWKCfLBciS4HI0iI2iiu3Y9kk1p3eJtd0GN20cE2/Qpdkyxu9me80",
-	"c3t6Eq6Wc29yt6P9jn9rbnjQJtXhpmn8m2Y+jVepTe9YksQWlsK+m4wWhGvFojEZJ3KGQS4zApGiS3q9",
-	"w16PfLw68Q5V1EWU3+sbRRC2VF1ipIPS6ODqOhgbo4e6hK5ui9zRCzn3Sa0RFyEXE8+cjhUkscu5IEon",
-	"jM6IxrD6lM3Kc6w7n5+l0j/heF7xDq5+3+60GMvGDXzDSBFWoE6dCYIWnj9donmtQh46QfryyD2Rjmmg",
-	"06QiCW4mQ+b3M8ggoZcp1/67LGETrgDcrFkCZQbo4dNxAbHKgW/ZEkg15TFgiRZkpee9aDc3mwt+p2Ln",
-	"FEuqPDBmSnGzwfJQ6IoIwIpGARk7ZsWdzY6UDGUST2/pmLO5F89w6cRWREaBU3NOqZafm4IbIbvZHNyw",
-	"rwLwhDtVqnEIFlrZfwuNujDjlu5JdR2skgHiKroUozFW8GaUNVosa+DPn/V6DcEFYODqNbXEkvg95Xrx",
-	"UYXvuZCeJKCPlyQAEOSuJ3XE1Qe/7PVe7L98efDs6YunvZcv9zdllWQiK/NjqGAQR6m/sjnmoqnHGjkc",
-	"lcWS7tRwyx13xqD7Le1VNsjGM2kVIL1fdJiCVN98dV1kj2/UpKu9Ut2OniZMGUunvoPCapUrzglz9+Dx",
-	"WKTq8Uoijf1qK2fY8rLXquQJ+72VSm6GsGh39x9IbVWhfp8kWiqbqAkYWCTOMr3EDK7KQ5Kj/aB3OWQB",
-	"ByfUSsW9oWb7tU63M0mo0OVclhwHqb4LtoiPWIMC7doeLpp5h95cUB/nwhZlbvDTsht0jDRFNHJ1V++N",
-	"zu1XYd0jBHGiyBiKm3T2iSvXMoYdtX8LQFfbZN2upLutnIj35K1Dqt2hF91ZNUsnWsBLtTuOZa3YTXVz",
-	"wUMGSbl2J5asVeGQJI29LFNNZgzywju+AbKIZVMmq1+WUCDyHXXN4x2EvaDRToakCEO0F89L8PP1IeTv",
-	"LY1/y169x4KOB8Xb1lVYukDgAwdj6n5P2D9dPfeWg3j5qdpQ/ENAXNw3GRqTeSM0wcnF8e0IpqJOtLR+",
-	"hR5AKRixGZ/tPHO4F8tuqlWyczWI7Qip3ImiJl1tUoaZSFoow3CczT28MqmBwotF8lAVU8wIWFIEEiqU",
-	"LV6WicvXJ1yTEYukmCiipdcFSDX1OkqVlgkLjwgiItKIjDmLQgW51QGPpyzR7LNeuYrKitA/lRS7F3T+",
-	"HgVjveqirFuHEaiabphh8xnIIEiThl5E19ljE5fax752O3GhEcCGZMlluFrzGbYGSBDVFkGU/5lB728h",
-	"jRokQobWtXJ/+AprHAyv5zOj6dkwYZ1Xge99TQSyBn1cmQe9BRz27YUFFiZYOBc7WLay0i5axihQoFeq",
-	"3NRIumY3NZKuXxeujSV3bZjVAYKEU+isxrlih66s60wtQV1krw1pw/Boi/yDoE68DfPavnYbOlZR0npu",
-	"F2gtsrHnA4qAORchJpWvTYzAp/y+Wjtg9q6uXXUlnVxZ0s6TH/JyHpfxXKCiH70d0j592e/+2FtDQ2aU",
-	"UzGWTVPsbZONVV+mFf9vQPo3Sx8ogHFuSEK0jTxyYM2lYddu6p0nyJQ3tr0r/42tMD+hKfb+cGqQkAMh",
-	"c0O90+0Uf1UDOR7D3wZgZQnAooylTAYRB1yhVKiYBXzMK/yWbuC2mAZ2uuv2qLy2VcgA81fvnjB2L0H9",
-	"UkFUAzxpV9LkjiqSEC5TWkZMwDUxo2gpCakHnmTaKtSOPHMAhijO0LdPP1MRypu2ANxT++2NdqlrsbWa",
-	"3+Pe4J0co5GeNpzTmPLIeo7rFbbUMSgksgO9oTyCKr665oR3WeWcpnvDPm/rK/zGMNOLuRP3beIDSEWj",
-	"aLpo/pXb1CKvqTl2E/Ht6Wp3w1IK7rN1MDL9/ueD/Z1+//OL15/+6tUwTj0gYPcQJGzhpqsNV7ZiQXi/",
-	"Vy7eXutp8O1RyxtuAvUnzbh5xvRUhh74oGX48N9sBdKnL73us5c16o+y6WSDeJc/i2mgjcxuXMQRcMVv",
-	"1pUtj12m7vqAbzGtF7GZz9Ianrwz91zZ3F8CUcgasKURI1yQsUyCO+T+bPL5nNw+VO/+ldSNK8BKt0B5",
-	"zRC7wOT/VEBzyKr1qlr1RvkNgd+pWEgxfaYpKbWA4G0hlzZmuhXIKE81cClRnS522vRj2VWlgq1JzKpK",
-	"yMqb0q6VW2IkP9+5KQWjFHxxLS2p0muaxrvq3yKFVHHPDeO3gdln7f9A1rl9ClUh8BX7wq6Ztn8j8lqt",
-	"phuBbSDWKk4xIP/QOP5lxZS/q0xgIhMys6gb/4opwcaQUkzXxk5tCJbNFsfRRCZcTzf2vnlbfLYJPjYX",
-	"PyHys7/DAo+we8j56QfCFbEo0bVrH2MuTjAtpRHiq6cdyNJJQ78RFi5lvBb80nE6injwli0qDidO1bTN",
-	"1FI1vWSJu8i2lteseVJ1BExkCKw0jhGNx5A5hPRqn4Qd4iJzgjSEXF2WbssdxhF6TapOScQUWWSJoMtH",
-	"1CC/eJPovLd8x9vy9xKJ+lJ60yRyAYPLn493Dp49d79es80Q5iuHVN7xDSrE8uKqoyJcqM1REfCLZ17y",
-	"rZXzNvIV+EA63i5JWafcvb48ePa80+28Dg+ePdt/6dXs3rLFOy5Y24jK+oZGlfDGtib9mi0A0d5VOiBh",
-	"zKAgwNx0iVw0kNQslr6cNMB7UnwCTeqQ5qrzU7zL4L48BQTq5oJQEnGHPQr7oswoXtTtZSyTa7YYMBEk",
-	"i9g1S8dpusQWXFEGuwdqdJAwPxZlxhmbt+CQWJLokicHZLTQTJmVIMN6AQO51xTzHaTVUYpHOaMhy6DN",
-	"x/Y5UGLMF3fyHVg+nvU44Npb3HvNYn1IuAZsN2Vmhb2emSJzc0SIAltsGiYGKVSHm29iD3hLeJ9qon3h",
-	"TNZF3IDL7tiWcZzc3ox5yxYXUrdyo90V67VCiqrUmOogw+IOiIlDiI0TdsNlqiouueMKqu7cM4cmbJ7Q",
-	"OPaJ27dsYaP0c5YwYp8jVLD5xtS8xOzG7fHwrp2GlL1uw929gvc2wj3NCl26RSCori2CzkEQfALyXakR",
-	"ZZM7W52NG1jpHFmoAk4eICSNZqnIiE25TY1O0giK1OtHs2s4KGdYGIlPNAyWe3xFMUtmXA9krAcy1egN",
-	"ND8NUujdgV3zCh9zEVj8IhuOZDc0SgHy0nt/LdtLNVJ3zLb9Ujusn7uelnZmefAuHrmPMJ2y5DYl6zY5",
-	"5p+ZxW+PIehX7U17J4PrR5bGYqZU4ax4xIksbtYNL6u8hYbXUCUQWiDwGOG6m6moLJywhAhprHZtOztN",
-	"aUhYRGPVRFEVGQhxlnmavQK7bPvIZkx5lCZ+vHahWJBqfsNQBWUhcU/jTCMzZUm439MAt9Yb/MJ2wloV",
-	"UBYrm+tHm3oDUQzf+YAPgWsSyeBa5UDkoohzXWhHY6yKFusqupPqxmO9fex+tRBFTIQqBzeoTSjbCdpk",
-	"qymQ0MqZL++VW1J+HH4GVKplP+7Fmh7zGxXv0cI7HeuCf2Sy1c7q2xOvhYk3B8m8ZL/7s3MzzLVGnTQy",
-	"mIdGjcUAUabpN9LE7xidUM3m1A+KFFFIcniv6iguDQqXIhnQCiylUnVPpVFCM6hy+7zXMGncYtIBofsd",
-	"0/ZDl1Be+cD74hI85lISS8UaZ6yfjeutOmEB47GueL8twW7oA19bBeXLVJ/MAB2gIo9dhKyyfRgTjTq3",
-	"1ev5YE+kouNDeZ+Lt36XQPkLwJTIhBTbbHtikrPY8EvFwrZz6TmSzsmo1A8hP901gu9euoLZKjdz1oOs",
-	"MVgG/W8rpN3PPrXwvese+i1XWm4X+tRCLQJamlXeBfusidIsrq18bbm0Mmvyuvk77wuPFrs8lhHf4ulC",
-	"8YBGA0y62CoK+r3Vc2YdLe64kDPb0oes42yT09Oaav59qzid16kdGRV3vC5RbSrinPFJiyLO9/Y8Mv9b",
-	"qqZF/hm4Ll3o/3Tor5OEu6AED6q9oViK0FCvT5PEqLl+SNWnB/svykVDTzyo20/8i5354ZNOBYFPoGWr",
-	"6hKVBlNC1dYxlZZxiyxAUbZg3/ED9zTbQBu+2xwqr4ggKIdGl1dtmVns7B/+fHZ1vnP58/HBs+c7Px7+",
-	"/UPv+c7V/vuN/nllodFW4oqFZV6WHPGYHyHCRHK/PnIWM1GGPnkAnJWg3JqqQcuuNiAMDTrxGc3XvHWj",
-	"reWeKxtCed3PBLTHHGGzKLps8Sig1xpJwOJBGnccwOLAguYgLtcAQXdqlAitdiLLVetsWcUN9FJTzMR5",
-	"3vDvrtNo26Tqb6Q311Hu1tkzjRof5gFJqw56TDwW18zqzFuDw5f8J6VPxW2cey3Mtwq/HubCt8qKGrl4",
-	"39roRx4ZzCJr5Tq7FbiqT36/fiNSawXO0aJ8oDVkmGtemYHMJzTkYjJw3K7q9DwJXNV7oXgAT2WDenVW",
-	"WGq1biVj3UK3su/OIw3N4kcNW+0C7TTCd2hzylWB4OUoaH4M+cyq9/+ROdNxUt+eL93Ou13OYHAt5BzC",
-	"j14U8G6HThIG3RALwfAGFZfWTfVTW7FdfINnMt3yCtZsT+NIQ7utWc3ZcDXlXk/yjcwK4T2Y1QEPm3YF",
-	"z++XVcei+xSqudIoMtaOQwJpDi5TI0skq4v1edIuuQhY3kQI0lTIWCYjGrImHYQKMffGMfI192x5sm/4",
-	"ZxYSC50Nsq3+/D4bRTa89OwAC6QIFQLS414RLUnIdIZ/s8V4T53Y95zyG2y7TRRMjowBu6kyCl68TWoE",
-	"iqoB2lul6JSUj20FWkoSy9e4p6p6MCufh/27YUnIA02UljIkFWBG63OM6kZWUMLlgZXthDlqhzRKw6/s",
-	"iow1CwdcHNrEjNEiy604IkFkWMN9NHclp/ghEsvA0s4hoYLIWO9wgQ8KqadcTAzHMOyF6cE49mDB5n0Y",
-	"3NTM7QoT6Tjg+sE6bOSz1fw1LsaykxWJOOcgFCW6sK/vTefNi/qmVL2XpShygRuFLclbFf1BmiiZADcO",
-	"6VizZLjRf+NG8h35OU3ojOnmnYWlGFf22SncF28SOVv/BAZPlsp3PwdRaq4kb4K8kHNxuSbZHHJpoMSm",
-	"kJJVyi2XgpFRyiNNuLBNweJEThLA4KonXhz60Ho10m7uB4oAa0qmScWOpYL7o8w3NErroZRVABTB9+0A",
-	"yyeTTalbPNG1hNJC12+WG9tM188J2KPrA6k0qntbX493BQnSVBF4saGbOlf7ipPMbEc+udXE0urs+zJF",
-	"lXy8aqZ2AymjUM7FQC01QlgDprD76ctBBZpCt3OOWNwnxYDtN+Oltb3zG2mUzX2BIp2NWPLedbLyCm3I",
-	"PwToc/N1jDXD15wrH1y1JC4loRSug2/IIXxLpaV42l2fOzlP3si9ybmLOT/yMvzJ0iF5WQtJ/c5LcFZY",
-	"qn0tDuRatfG7JIsGUOWRzWZf6xy1RUWYD1EWTH/98dkB+e///K/s/+Tps+cvtpNithrYTYUt5QoRnM/9",
-	"aAuDNzsj86Qgu5hutmd2L9b2lIPJtfJCNz+ZNr7hdqf5zR/VBjfyeb6cai9yPBUtvMjnFnqgnVtvnkgx",
-	"eZ236VyJfFOSgEWfxbT3Xc+jyoq55c6uxSG8m+PQDR6uJUaL9kQ1IpPcD/J2Xrhts6jGHDp+QQr6IJaJ",
-	"BpNwzkY6oSG4b/joOhlgpc8AA+DFv6wLhp8nchQ1Bp8KvHmtlxogBIv9am9oxENYdZ476PE3auovTqDo",
-	"ypKEjmSqK8oxWJJYHJV6dyCuGCC3SoiJBx7ERIigVhmaEfWoXK8d6DAjCaMhgQ5TCAOO5XR1lPalhk2b",
-	"Enn9DkGw0F2LVkl0siB0gjmd63xEq59pritSvB389JLTDpRJVC+5IoolN65nIPscR5QLlaU/bnQgWNBp",
-	"nENBpGatpN0+ebmpcNbboPArh2SmnTE2SuQ1GGI5zeeCYi2te+w/62tdHvV/XZ59IPbT3GkwkuEiK/2K",
-	"nW32nSLW9t7Qo7acdlXasiyYv9J5YIYZkhVqeyqKkLxWdbcH5NPlIaUyoNBHPOvxPnA93jvFhuuD0DU7",
-	"rhBiZs6PLBJoZ/XthQILE791CqrHhxHQGQgHvzQvZtFsIUrTNr/GG4ZwDf3nEPLCYARUWSqiNE30rZA1",
-	"fek6rQACltJxZMzE2nBNQAWZSCJFdXxm1VcdSsEK6avdTmCuSdubBHfdr3BAB7CPFb1WfwVks1RwaLus",
-	"JRkxYuSFX28o2AG+Cp6KJCTM6G4WzalTy4NtJ+w22JoTmTlZbH/07EkMV86pP4sS/KLHtbgp2ycAgeua",
-	"CymdTDUZ0eAa+2BkGc2+kpukoZPKpXDVKTi5pXem20lvKrzSCafCF1+N5LxLIFZu/jH/BfWrSwzfmKMw",
-	"t43ZlbndumIVy/oLM/P9ZJgqUKqRb6HltDUC9dLuXYOeZhaQAXrT0LxqqdCkpkuoCI1kShgBtunUkMrb",
-	"auln61hKIxR0I5mKsEsSptIZAhW6/okb2/81SHJ0IrE8s7LJBWG/8ixBDCjXzZ2LpSc4cKhbCJukwgah",
-	"88TEJqrRWt0nYSWnaMHFueyF9GOfWrJy86FzyjVkwYEMLNSwZJ8k7IYDuIoV41lY00YwN3o/+DInVJC9",
-	"HLdzRz3+bqUVgeq8eOgQ0RdiQHkCzSFnX66yXukk4ZNpuTwvy6UpVSJtueDoPB1FXE0v0raNJyFF8mz8",
-	"yoJcra0xY0K7ZK4gaNOp0oVya7UDKEd363+lvmpvdu01fGfVhTDjwrVg8PgToHNN/dYGUQkSqO4eJ/U6",
-	"d+BTtRNEzPN5eohmquGGXRkaK23Xsw27pf/Y9N4rPmP/kOgxvilGTsc0jTS8NHdONvJM2j0EgoWZFN25",
-	"llxK57Ma3sYt8jOfmjrg9VYC8o5rY5sXpdxrL3MFZ7vpO/BUberOFuRIfG1wsJDWBMNsFLb5ebdt8xuk",
-	"rlutpzP6ZxpootlnnSstik/EcpOsp72Xz0uu6wMvlqJralNdBlZ+7UHP23yrt/NysPPpy373oNer0TAh",
-	"W2JxClW7WQAIzvSeWEDFXWB4D8B8/c6iVE2v5DVreRAqH3itEV6YI6CZX7PlKMLKYTTsL7J87dvR3GC+",
-	"nbug8zadN11LycxEHC10y9qkQje9iNGxx3ttMXi5IFP2mYYs4LNi8+1iiXve7HLjzDa0l3SNDN/zIJGq",
-	"dubot98RsttJUx7WLMqCR7fTMdJu9GrfSEsXXuot2EnbCwc2toVtYHDFGL6w24VZfnORlT+DhW5xICvs",
-	"3mosheKLcjjJmjBU+LaKvaz0aV0yRvZu9vfMmezhLb1j7FVVCnNcvr8cnJydvXt19uuH9Rlfxzv/wM45",
-	"T7rPK3ox5tNp0YwxaKxCzBgVNmGqRpgkf379Tt55+s7SLrVP3sEXteOhvMffctTPbFaXCKkJJcqZI92t",
-	"N1ayE/CvK0NManK9peiyufS7d0Vuqwc0itYW9f/4/GkpA8ILP7IGGMsocxxTh+1ToMtNKaS2yxuWQNp6",
-	"eVf37ZCt+5S16fBcBNgqKTUrJ4xqoH/kZSSuNbSyeRle1K7lfWr2ygIEV2ZTdgTTc5lcF3w2tgNDp5t9",
-	"5m9SlINpZRRz0NsEMV1E2Sop3RU69//4K6lYjVqDFwX49mOZJpCqAK7yKFK7BJIwQskUMPaY6xJxckX4",
-	"RNi+4pkiHgQsxnqJ31OGnXottk7R354wugollWWJ5G1QCqA7LrCUw9dCLiaGNxyXmi+naoEdYPGPm2/K",
-	"nCfXZthZAXORmaB33P9ithaAztsvK/Me5gcjk3hKRbNNqNkGy26IauXFQOO5yf1X3P1N1597+7ppt70C",
-	"8dtNJ77SQ3yt/2tlOXbQivVgqOFPiLVHDLG2qtwnfMIFjQbpTYYRf7ewaUgmddo6Z0/+K8KtueV9Y2hr",
-	"94OZ1pZG/vWw1gp7UZOgNuVxJyxokcedwyF4dTdIQky+w7Z8Mqa/p2Z37VeOiGDGbqCQGEggiJ0XAFGC",
-	"7ag9FoVXufyU/7g7ONwxk375snLSUL1691rSfUUSti0GaxNkFmWoK92wz9sJpIy303ECmiQLLiYnjStD",
-	"3DdfQ95bRcACPrM9qWiScIsXQIPA9vlfsgSrzVsfaZLdwc6nv3ipMpQzHvCINVhQnaQ73GqXc5cU+bUm",
-	"zsnKkbtPskSLpY3trpzROlooonu1dJ62bIC6xjvQ23mJZ/Yp/3H3ryBVnlRIFdSKXAlq4d0/9jYUZSz1",
-	"Eq0NP3MvPUKrOy+tQC++en1BLhH1+jxrNojQAbVjck97NYNyt+k5uZYePyqWtJRMwGqnNVnSKVtYXt60",
-	"PXwOb7/UMOTknDxdBhN95tvwT18Ouk++fr9TkFNfDro/fv3hLxUOp+aSYwlPpKZUs9/R9ZNRErlZbMKx",
-	"mudsuqdYZdT9gx+blU8VRWF2+HY6hVGy0/KTXcSoYid5h+oMrNpVLUVUY6HCiGnqNbsu2EzesJ9lFLal",
-	"3SxFpP6uo37WjHCXw0DZK7qlGfg3CrRyKEpst0bB5ucNKzSX0SPyN/inqBw339MZtBUfzflyTff/zSeH",
-	"UcKHq5TM4pRLnvynTfndvqZilVZnX7Iyo8j2vFJEMBZiP6mIaUIRAoELAhBUehdzf8NDTL3slhN7j6B7",
-	"E9OKCDmS4YJAwZwTFjaB1tyGUQTVEiETi9xx4ZcaOk1a6lyBFGGWt5B5ja4BodLcNJBbTGd0UjE2OA1v",
-	"6mcc+nyO+PVuYS7+c3EodLcNK+aIEQpNHhkxLCiz9J8BLNmUZaiLzevMzOISOeOK1TGsqmOJ0AryLVu0",
-	"W0/zVp6+zpSVE3PfWtest9yi13bu9VJoGrHbZf+uAhYGfgz2J/vPn+/sExrFU7pzABUyfwEGZDcsWZC8",
-	"hP5eYZ1ul/+7Lsn3kSJIlfOKvZBy959AvLHnJ+YDr3oTzCrJH2ZbuFbELBxqNrgg3IuYd1O7I2eWBXyT",
-	"WT63zQfulnjHy+A5dbVLZNgQKc6tbn+YmGVj59k+S61T1+d0YDrHQWW2T9aMsI7uBRhiZUJZ6xvyBHGq",
-	"K/yXjtuuvOpQTpfQZX5+u3Pw5nhnfznJ1pf+9Mn+uwMGYZXL1Awyi2njk6cwcZ/3/cz2OddQWjmH/8pY",
-	"78hUk7lMo5AwERqlh80UmcooNIoPmckEitwFifisoinnXSKr4SY4jIaV3r+xZuFZ6tECjfmpzCoxi8E8",
-	"R8xKLebqTNoE49XVtO3u20RMaqlpVJF/4U6QjLJbkMgxKRoADXbuyoy0OULupJtFhVvGgsv2uZsTWLaK",
-	"dVBxZsmPDKsPdJx/B5i+wi27WhUJ1xFBTGjVNWoDwAoboylhsUyAAIHkgF8c1nOXcIFLMF+H+F20IBG3",
-	"+Kh54o9Vz917oTtr9sVK3fPKqteeomKoa7BmnTlVmhQhXg0Bf6cKWmMeWcnZZgr+mkHxT1kQIPehDzCv",
-	"FqBX+SiC4szsA9/EL13zAR9oDUAfK4DJntEFCeUucbHEgdm7Q9TaAMsHK3g1VPDCvmpJJsZuXS5Zdegt",
-	"bpHjFLIRSy8uoOd5J83oLGJte+IyQUeRH8d8+SK1T/oINKtUW63flgmJmYyjVkHLZ73NusAl0xmM5S29",
-	"R01KEnPjtm4JXzXy6nYaSDlk1mUddY1BfInFy7erY0LU880EhM+tmcamQLuaJi0C7ZdTHs9ax0zzHpoN",
-	"nOpFoKfNbYMusscrehyclpt5VvgKL++rxqvbweyn9Wc1U23OStNEl92QLZ1sxXy1PM2XploWLzf8NWRj",
-	"yIYTUvgvNPRH3Sb+OagRAG3qieYe1I7jMEyYUi6uiDIVlOdIThTh4ogoLc2Fa91KK+WEz5aLCVcW94bu",
-	"jA93qxK220DLJnxGk8Ub6ChQdH+VQBxt3pjvfB4MmzZZCUGtP73S09vrO+xriVbeVK/AMMz2OkO6eLgY",
-	"QxEfql7pVt5vbX3JVqiCQRyl6pBQhCDKS2mZACBC11VgqY6r2NBtHCFqVkGMIFEhzEZJGQ/DgXkb6oI0",
-	"jhEpTxEqoHoVwxY0ShgNF8taNr7QvcJLb6twUvX2a7kP3Ppd4yNsBVnckNVOcn6QFjVTRq9HABU0fYGL",
-	"jdptlLypFFg8x3O8LaMmFzbDDe8Oz6bRftoCwq/PH++Bha7klqz76sMxy+0aAC6Xk5U/brIVLjvy4XYi",
-	"a6CUW4h2PVghoQZpPEloWHFpTKkIzQo2qvCZXnX/u+8W6T2FVMVMqC1G55y7YGDDdObyy2t28hjcQJmh",
-	"K27j+tG4K4cPee7gIe89X/semicai/6jc44veTbNnzMEQgmoQrbdIcnaHRItZRYqQkwwiCHROfTE4qFq",
-	"0hMrLmz1UjCNT6aaBFOa0ECzRHW2WKMATR1zb3sFAKtMcsxTvKhtozP0vZh3HBEuXPo3bhxFf5K50vP6",
-	"sTVVctklAwG97VchrBB1O+accaW4mBzfksRXWkx73+pdB5+xN5xFYVnzKdSiecrTXNGpV95muD6rQeTj",
-	"D8d5wK9UkX6sON275GJCY5mwjTXpYHblVuxf98COrepGYmYUccGWo+5WH0Srr1MW+pmR0LHaR4Y1n6Hk",
-	"lsDjSkJqFfytWFmVlR+ZV0pjh9ja5EKMbksovTVBeK8SKhSFlnOPDIi3MLNvD4x3afL3rzmViPKtV48H",
-	"EFTbtswo8bTc969Tx0uy3s+xpX6NDn3G90acq1q/Om8YsFCGWwEbzCOGsKhMESmWMs4yBM8MWzhiY01o",
-	"ZOWby1M1M2BhuUqajoxiKqpcHa38K9I2jryg4tqTItGgELTgamkOquta3tXypKxe4i46sx3QW/hKgXpq",
-	"QhzdymWztgGRz4tTxKJdmrJPsnz8pQTojHK/gL6uZRpMBxzpLWD2Jy4mLIkTjhdWHA9icJ1VukM/Fq6b",
-	"pq1zlxMfrQs2jc1pDczuDOyfZlSkNBpEVFc4Qx6mXvP26KJZzud4zBzyQY6iu67BZOGer0GCpYfbabOF",
-	"d/xZVlvjSIulqQ95qOV31j/kTVGdVPAWUZ3CAG0LF8uOHmsku+i4oTD380gClE7IRlwjGHM9P2oTN46T",
-	"Te+ot7dH1qEvhv42RI7HZMTGEtG8jTKQc/4qML/SVISgKJzecpL5m85SbcSrR8071dhHcMQIiuCwMNWA",
-	"CoApApAiz2Q3ubPg2LwUp5rDR7eoELPI196OuHkV2GoiLXi8Mp9NPX0C+13Xa8h8ahtuOwd2g/4jUwuM",
-	"u2zttKoWa1j7pWyiiX9DtxPKWq0FswdV6MSczSPbvioaa4Vg0+a22c7i10tpxZJXhS7+d5aDN6oDTf0u",
-	"T4q2dpbanOyAk38DD7dK07MpaOhJ9Jh1v0Ly65TeMDLDXIkjoqdsQUIJUFfoTyymXW7MT9/Oya7k/o1s",
-	"PjnuXNV5r1zHT5auY1VOiPHfvo6FywiUINEVC9KE68VAjsc8gD9hah3ierFJOZ+9/NJLbStF7owUy+aS",
-	"N8tWKtu5K4CzV5pHEba+qZtdexYzUXaS+OigpMXWF9glbdb33m3fa9bEPnG+t/aWPjrTK7sMucC57ZyE",
-	"FeBZG3/h1W0KHL/kVVHEddysWexClW5uu/+LXfrW2cTukDFsm5utqRwFeGUvthdAFsI9SMZGENVprdiA",
-	"ph+jylO8G7w3QbHN2D3oMi36q20bU61xM+BboAUxER7fUB7RUcSadRDbLnBQjH28NzgLblZazq1b7FKD",
-	"ukp3wXLj4yu5SRstvvlkyoLrR4FS2Ibc74/YVs+8bn7j3Zz60luLZFD77Dc5jG6ScQuH0S+SB+yERlFj",
-	"P1EU1VCl8Kk7w6dUsbxmwrXC3YIEbS/dto1tBs67lmkTtUWLO/xHFnLO5vXtBZxLU28oqC0Cc5OrMWdD",
-	"b+wUI6Uu+dPmOKy+pHXjIsN4l+x3f1eOvIyiyYpKcPJb1Ecx6NtkJi6E6pMTxlqf00WVfVNl+hRuwFuc",
-	"FwJ/NnLnFELZa7HoN0LMVz5QlWpQr/3rmtXWCFdn0nKbWqVHTEf0PVeqwrlvjHM8GQKBVCwAt3mclQGI",
-	"Or21aBQVgR9m5jSrQM1TEbBEU97I29e0s+yccv3eYwq/SeSM2MMgWuJ22OysrbFypT+7qsVYThs+gf0r",
-	"YhKdZHlaTavWbFZXnRK07Ml2tl/jY5pSXYrlsVk8yDr/K6YhX2Eukxq6RWGZhUQKGKG4loodvmkcGkB/",
-	"z+bVnrnnMkCBRqgoS6vMRs1f5l1RplM0aEb8a14PQxN0mFPhso2h2S+Ab2Ha0rIJd15owOXpPiEnhNpK",
-	"NK6IayF1RGIuROYoJEGaKH8+2TiRs+ohrLI95onSJJHzfCBUizw98Jabca2la11MgN3UrxIfBDiIjTMG",
-	"F1edCadNnJFLNJPPvls8KD/d6GmY0Hn7trEt0PeaVk/7qwo2Aeh9zSMcl+aVDvSWe1FZjwU5Pj8l12zR",
-	"JTMaMkOhQ5rqKeI1EXTVkyBhVLMhZPipKcBzi4Dtup5ocJsymhQj5lOt487Xr18ROsHPLpdmooy8kxMu",
-	"yOVCaTYz7EMFukN3sIF8aMGjDhFcS0+5mBRz5VVf0BGgo5TzNbE9sfWswvNK04Xa7Yu++MtfzGXOEvWX",
-	"vxDFREiGx6meyoT/YRtt/wTLIf2013sS2C2CX9hwlxyb38iUWgB4GbHDvhiOE2mOLhyS7zXKAi6A0L9T",
-	"WBKX/NAlQ0xQs8/QOC582BdDq84OyfeX7y+JU+mU+SJNQ65lMuySIRcBYJ6anw1RUvt3SMXhVARsuNsX",
-	"IOcoTA/QG4xeRyBBQhGqCaPBlOC3QURRYbeWRdDrzdhAijztPbEbdobpoQqIAHLj1e5f/kIyoAgjp5U9",
-	"EkQvBOQDQX6+ujonLElkckhoX8wTKSa2yRY1z0fciMY4VVNS0rodvI+bykGvZx446O0DckZfDFG3MCtH",
-	"ZPGhg6AgPMzqgeH8FRIA5u0TrnfJeSJHEZv1hevXqcj3F29OyMunz16Y3Y7jyPp79mJ89K//VFIMf8At",
-	"BAsBd8EO1BdxIrUMZEQQGmNGIyPFWGibiSGBKfN7IAXk8xgyXXSJlpLMqFjgg0LOd/tiaHZoaDYSkV2P",
-	"yNBwFvyFAlllwhTpB1fIPscR5UKZNeK5ZQcUAMWTiNFEwNEdG/IAMu0WH+CKaBmFFq9EEzTYun1hJjef",
-	"Lg7JfMqDqeMyc5PCmQIK3nw5VMYVwThT1/w4xh4mfYEnsWtOzpklQ8MOjEJvhQxExHxhWOzRNyTf29Mv",
-	"2A1DwyAnPx+/e/f6w99eD17/x/npxetXhjDOTz8Mzs/enZ7875w4QiY4BRxqKvrCkRm8FpDXAP2MQLj6",
-	"h11y5ljEcDsWc6ouKSb+qG5fQAEEkpEbBqtfs4AVHpOD8UQEK6f2wSY6z2i3LyQwDnRHxLTqUCKCCDAa",
-	"7Jg93dOQzWJpboyFOdLXAD94fnZ5hccHfdtDhBJVZFh4euctWwy7ZN+YBwfPnvXFDQfAGHJ8eXJ6WiiK",
-	"6pJU8N9TKKx3JGKmlMhUs11i5LgyUzMiEaBd+sJxbK6s2NzyrhE8VCyw8gWss24OgzNlNGRJX5SmCUC+",
-	"CxYeEp2kbAjJDTCWUYMV4aIAL1ieTV/Am10ZsjOHMsl2cECGPB9pcM0Wg4QZ0TO0m3vBaEgWMoU+mGSe",
-	"cM1Uvsvwe/Y6uEBwGjtO9xh2LYVBKwvoZ2suj8S8ttQzgGuzkOIr3nORv4YYO0+RNO4DUOJc2osu4yd8",
-	"5UyGLMroT2RTe9Z70hfDOJH/xIz4wYhNuQiHu3Yh8GXfOsz681nYTXnHlTbXJk1glxXTO0YahWZlqNga",
-	"bVdZZCD8rpPFoB9rlB99kZNH7DoEmql0iZJGMHFV6NiGeaUkFSHLV2xOHJbQF/A0C6bSdmBAD6HZ2FzL",
-	"R7ECuj2x5V1IiPiwXd854EfQiIRUU3PaEAaxsD0Klo1XGxeEko8X72DDzZ+z/oro9u2L74d//fHZAfnv",
-	"//yv7P9k/+DJUyOuDIsrMvyNJVSx8NMQKycccS9hWVDVFyFTOpELs9FGWqoucQDDeOQ25licoZuQbX9n",
-	"RU9BuPSFy4Sc8BuGWh1qJnYSpz+Rt0Y3hOuBRZFC3KKAJqG5vbWr/OsLl3H/A6pddics2kDmijDTAD2T",
-	"a6RTCRI3YTGjhsIFCADtuHhJXtmKE3OjCDC0uAbNBgP9I4a6aUanM44qyk8yNEyWxma450/JW/4TCh1K",
-	"TkBl0zsYyiHfB9NUXBtDDb7iJBl5ur//wxHZ7/XcSkDwjCOoH83lYhcnFkuzUUC1MhWahUd9MbygmsGU",
-	"ds4BAw2vo/zPQ6IZYD8z8nsqNe2SpwcvkZSpvcuN1YXHaxSVJ0+evDSz+Hh1skv+1+XZB8AWozMWnVDF",
-	"UE463BNUgbhQPGR9YTVJ9V3G9NeMxQU5alvwKEGv2SCgiu32IbmFayhQzO2DAqLoYWd/t7fbwxQRJmjM",
-	"O4edJ7u93SfgttdTsEP2QnazFxiFAFCUmCeidCEjpg6J06a7BDXmLnGabpfYBRyRkM0k6Am7UDJoL+rT",
-	"sHPY+RvTJzBOjucNMzjo9SwitXYdxAuq3j+thZY3uV6foGQGACPHj+aKBWC2kNT/rmxye1YjRRMunc1o",
-	"srCvUnyWRpCo7AxhOlG22qXzCduC19lJt4PFjSPHTkWQoP4fGR6b0ySs2NfL4r4CL/wkw0WNLc0KXL90",
-	"hJx3DjsHvYPnO70nO739q97Lw4PeYa/3j3KD8Zp7n1vJRkX4+pAHTqjRRwnXWzj59/IGFb4Nx/+1i2zF",
-	"xUh+3jJbkStjYHC8U801CJ5kW5NPsS1hQIWRveZC9rLhKczrDk8FBoDIqedkPrC5uXlAz9gSO2Y3LRoT",
-	"M0ms2V5ocuw9pSmjkZ7+UXlG2Adnl1zSRcaPBH0bc+u/MJyK6hvh+ogoxsgeIOv84d37n2HEdptfYFgX",
-	"H+nI6/ocasf2nMkpKnbtj8M6uDqHv30qHk4xT9PaXe6KK5zHDPqiwIHgzm08D+faLVB6ZuWVNG+jeUlN",
-	"xmkC87AHBfGnQIoxn6RGG/MdlFG1ucAM/0d1VhcA2/S123nWe9JsImPKI+hO/1sH9JDOpzzQ1kkFdRlo",
-	"25jlB6lJ4mZ6JzSVKX6WCMCaD/1kdbO/50njrr6kc7G8S4YOrBY8PcMsmDYk31N1nRl8JU8nuA6hk4d5",
-	"SmSeM45qqkwCdkQcZsUPXTJEuAbrhASjYGpMDCdytLRsA2oy2CpDW6qLs8oR5oaHmGBLtCw4QXKbfrhc",
-	"/guuGmBOFg7J96X3WlMdPGmGed27rWfmB5hIyMRiuEs+isiwd3GDzMwA13DYRSdT9hnsBKCfOIcBmBdK",
-	"sxjtLvaZBjpawBVXSnvviyDrnH9EhkIKNiRUXSubIuDgcc0UzZaXPdAI+mVsN8Et4C96NN0RGaPZLMga",
-	"bMoI/vl0gfr2kuK1ihMJmrVFj1GVgGj5I3sFe+otWwAmWmslrgA36Sqal9AQQMMD/b8AgtAJAWiex/C5",
-	"MRD295/sviyWgB+6ZigILLwC7HdYTCLMivMz+EMXne2kKhn06P7oIHgSPmXPxs8nL6Y/8pf/7F3vRwez",
-	"+mJnDUJnLf1zf2uaznLNhk9cW2Sa26s6+Cq8TK2f8jvwUoY8QOvdOvtRQ1mRSgXZuCwNq8Tk3pdlcfF1",
-	"L6OzBkL0V8tow6VC7KHVYy2nWx+c429g1RmjQu+SU5EjW6CXHZopAWTzjJoNXEK1hs5JhGvFonGXGGlK",
-	"Q0C1cv5HcCIxFqpdcjmVc3G45Nf28fypkVknBbScZuzuwUG5VxGxUgZv/rKGJQcv6jNleWsa8WNvM0e4",
-	"pr9fu1vl30KneI9WjPBct2fcY3W9grrekBllUuZFc3xf9yKpNjCh192wS05BFwEIPWMcEarB1XhE5lOJ",
-	"F9+UJmhQ9QWAlpYeH4GPGnzXmTJuY6sW7z/3hOPV0e0LuGRxAhBUxmAKhq4wHEIFgTAq1xaw025JpjTt",
-	"9oVj1dNXvwwuXv/9o4srHX+8+vn1h6vTk+Ors4vBh7OrwfHJ1ekvr71sfAFzfGcRBtuysIWGuFcOHi2y",
-	"27g+a76TOTL/thjyOHBVire+1cxZrHYlsPiPHiaRSRMeibnYsejJNa+rLkQSSvMxRDhik1RkZG3VHJKD",
-	"M+/2xRuZJiTkE64V8kVAE0hegvgDpjXhzQY+90wpF2xOzk8/4J2l+oLr7E5iLiKEIcYVUj6BsREq+JyL",
-	"b42eV5HEOvqzWHclPUNQ0M5h5+mL/f36THDOBe5Vc07YylVznkg5tmAAFQ5LQy3fKQLTg+4oEL9fECG3",
-	"4Sn7G4do9ytDnjTCXB8jaU9oEv4104rOTz9sg+vwerjJ6gVr3VCYXCDnYuDW4tJySpLB8dOhZaa+KBid",
-	"P2AYR6ogMNbsirWL6RoJC4zGiPaMvb0wi8Hqo1zgcfxwlF9aMDu4toaV91Zf+C8uDPiNEh5OLJYoeKfB",
-	"0W+t6TLL90U1z1+4zWXHSyrFvwPvGz7qHHaKZFJfClwU6PJxCoJj7KUEmRtdJPQtC4J30Ly2oPyVuwHh",
-	"BeWaAm1BErgGrq001WObnoPhYednsBjuHKO6ERtrTC5BZ87ikFy+vySaXkMqh60+yM28d8eXV4OSwjjs",
-	"9kVZpfTz3Y28/rZ5zuW8Lre3bcBAy/14H51G+VqEq+qkEd4TKcNtkLTKUM83knQezHM5omB8WTRMVejR",
-	"BYBXeJ8I6beDcgqutnZW3ZTI5/8iVOvDf6/vN1xBq390tHupZewh3kTOrGDG8vxNJJz76Pa+FMp/vq6N",
-	"Ri877MhwTnkhh3f4+opOhlnqGM1y9wgXRnyOdz5IwXbeUx1M0ePvPsc85SyhKg8DoOWk4IJ70nvaFxiu",
-	"t2lJYuHy6pYmFEkBycr5i2w6OY+ivsDkvGLWkwPBLQ6H2UrmqXxIo5Pt5snL5sMN7d/7gotdAkmvgC0b",
-	"RSMaXJOxjCI5J0OVxixR5ms/LbxXyt+Ybu9OLNecLh/ppU1J1BIylmx8xJrC3Q6YUL+nCN4tKNQMmOc6",
-	"RW7KqLlXaBD3pLepJdwKrv8VnXjoxs0C80zzaZQoqTSfQpH/fq/nKUDZuGfvucgqUVAm3VVqyjrX4lWR",
-	"C4zYeNJ76q2dDHlYSLfcUr5EzjZYGyXk/Ag1LEMARukkSkphWcQyTR2HZZXY2QuoCLBEtVa8YNXLAd/f",
-	"Hqfc+u7yb717hDO193oWa4dR9NAUts0sqNf2Nii8HHJflDWjbXGDEY7fGdtWTW9FOU6k1o81QYIewqrL",
-	"BLL0rRGQsJDZv3JRkM0KrziX+z2U47Gx/7Pt9ShVVn944yb34PTYIEyMHYs6Qg6E1DmoU20tyi36XyHE",
-	"U6KVbUjXNAHXcSoy3QPqqLjQcoljMt/FbbgDsaPq88ZrmkQcFLKQKaKMsgkp0VxMKqKgeC+Uant87GCm",
-	"AWWDJ1hF/ad4biCej8pVV6CtConJnK5P4DZsC2YMYwg2wKvHWHggYybAX1LsAnMrksz3s4HE5p9t5ATr",
-	"wGBGEhP50ZZgkNyfPwOxSRrH+FSC3mM/j3Vt2u7nQhkVvGIusYrCqPGYipCE2At6OEl4eCpCHjA1RIMh",
-	"r64grrhilxxjrV3miuZYF+m4Bg2JOUIpoGvaKMDHCD02hFZSScICfQQOPsTmdjWZ1r2lKIdingQ2wJpU",
-	"Wub5EN8pUsqsGkIcKRx2+wKSJIQcyXBBwJ9oZmC/NnTpTVRbg4WFhQjravmeNwsqHc24vsiF2TdzEWYC",
-	"+LBz0Hv54/6LJ0+buMHwyw/kQ26s+uXG+DbyGfJcRKSeLGvR2GPhrcQHNJ3aMVzfUIBANbXT4XIpd0SY",
-	"vfOkWLny+sYWxCpLbKYzxKQGNbR64xCmM9wlH2wmpsyAeWgEORFQfD9KdV/UZBhLMTm83L/4ZVnguBzq",
-	"7rcOu1mXeNT5VISj66xW7T199vxFp5C+7KDgajNwvv/epL3sbdtURdeOeYwUzKGq2Vxxc7rYAq/+TG3R",
-	"Clz5eLWu3vgOLxCabDm8qY08DCGEdglIV4AJYFYbsoTfsBB9nGaio0ReG9uxLxLXaRwqUB2+M6JN2Ixh",
-	"i4eh5zxgZMbMbYcpf4dZdkVf4JN4glkZh3VrkO8Per0fbNEzhsDdk+gefNp72RdD9pkrrSoYGud14lr1",
-	"PWAKME2SBRcTh3Z82Pn5LfTAwD+/hpBC57Bz+tMOfIDtkztchPyGhymk9mab3jnsnOwc9H7cf9HkWizu",
-	"xUNdjjB4dYTVQpIV8MKVzPph12b54rZn+OmdIFor1rqNZGCD2rv1K77IlrqVhC18mZEUjuSdrLCtBJYk",
-	"xN4Xt0Nf9xwt7jBLjC2Exxnm6meIIvj27xToIFj1E0xZcM1CDGOX8hVX+PdYKT4RJ2UeaXwp59D4D8zx",
-	"l3+r4Hj4oASTZCs+n+70GuRRlTfq0QbSsmLNjDhoAHqfwmoaFPXMnXZ9Ag7ljAc8Yu0oV0QLuIGTCRVc",
-	"YZLQlBqF1b3X510JZBK+cuN+K6SZb1QHcsp8pPfMkJ4RiojijwUpr85OdvYPevVJ0m3NI85xhcoNW6Xr",
-	"OX6j7ylm7HCI9JKQaoZdEuoTJjZNaaWOrcrEMPzZ9WD5NqjNR11PkLoQtANp63znxYtOqW+EIc7alJbt",
-	"y6MlteMwJJQgLaC1+k/JhXbSrw1F7SVsJm9otBXKujDvYv8CxPW8grga6Mr5TjxiyWUmeQcUVejb8sD6",
-	"Hwpndw5uXt8yaVbfqvsvN8vDn982KAAv79o3cgFXE7MFMat9C8uQ7QQ0CX1ZgnUT4Jcdmctu/mJF9YhD",
-	"Ro+tFcDnoWkyC/N6Rk+Nd9dWr2QVJ66A1F9nsqoP2HzzExmyE5qE31gCYX3jxq7v+JEniQO8jQteYZI4",
-	"Gctky4nixw7fIBspAxvDpLg5VVDJVOCQLEaWcwkWm++oKU24mKi9L/YnsKYK3STXsUiOpFqTYl9BKTTW",
-	"RV3ieI2J9tLN876F+iSh5jlLZDWTW3GyrsPlA9FtecMrKNeWrG+jpslslCF6wGygZVw7zAOFqHBGPWUY",
-	"IB4wtUynao/PoIJ1E0nm+sgwVtcBpIuOqGLPnyKbnF++PSFjHjHEsX3ee9L7wcKMKiOm+8IoKkwEySLW",
-	"FowCK4MSKhQURV6zhS3jB0BZyAXABvzw9BGhMIAF1oS3Ei5IEDEKZVI2KrJLjqOIpCIPnOO8ZAKo6odZ",
-	"7T2AawipHagOyBNecpWu+sm7dhiL8ziVZkLfA5qn2ZcBFzc04uYOetp7SZwn/Qco7RBc+/2wUPo/hH50",
-	"mJ11zVjs7GTEtsQljMlMJgwhfZ7+CFCCXBE8QkAX6YuYJlp5q/nhqVeWDu7dcd+Eo3CqD8rUOAUfT2Nt",
-	"GwvoDA4EgKzN0W7T2YzUmwWJZlSkRhlLE0gzHKNjbCNrf8EfNmXClwo3LApbXsHRLd1GVw5zCvgEwT68",
-	"iFK4i43JzG5+rTvo3GKvPKY8aLvsiqtgS2RyTOLpQvGAopjrWk0fInjmF5kha9piS5ApcwuoHSyXmodc",
-	"r6OdvZABkG6DKwJg6qRgC6IAVv87RYz6fVQA+STG0obiH3iw0g+MY98pHW21ynPm+qEFaZKYV3YOOx8v",
-	"X2HvN5l0Dg96vV7ezijMO1PVJTDYkMdueyL8N7GkY6TFlEUhka55sV18IyG2N2ZsG0RIyQjaJS6Ibe0F",
-	"LJFBHlaR4hvG/vXIcMwY9nbvHJqfd0MVDOLIdkyyZWiATVE/YZqxb4Q4E5Y1piJjhsmnwZQmk8aEmTCd",
-	"JqI2aXoIzHz/Hq7MrQZjpQht352OREDegPEbFpbdxgdNfMRmG74R6gFtHpRAWxPRhGDUlMczu831pVnu",
-	"Y3MA80kqCmoievDGxHVcPMoqYTBn0SIbOTiFcL2n+HLK42+MJPNWk+W42EEOFw1LS9jv64AXXjYosrUH",
-	"+S0RrUuyz1LiE4xOVRIw4nXOMLyR/9LE7evBfs5cW1BtCxXdx1enZx8GJ2evXg/+MrTOrryjietgDQgI",
-	"uxW52bkvs1VtxuvC6u5foIasc9h58fbg/cu//8dxp5Ef94GM5Xy/7t79VUzE1mVxaLsZOgouEGwtKq5T",
-	"sOmj4NXIwYiKUIrCrjw8Ad4y4fme5BTgNUHhS4bim8a3OVJp2EqzFmLpqlDKbzPszcTOTi6OiWJBwnRW",
-	"kGOLJwGBGyqJQ0k0OD0R3NNOglAy4xOkky74TcCbLxOAG3RFiVivIiQ6HO084jhzBjrwYECD+U6BvxSg",
-	"rfMylmKUoEtUGkyhzUuhDZUXVc1O81GRbX25md50Ds0zg5iLJkJzedEPLkLtlCqwdX+Sqdg2ONJP3N2t",
-	"ZVQkUBuhxqWIyHILdqxTurlORygTduuizUenHTyG0s31d/gl+IC3SnWF0symd/iNq8FY583e4MN+wyOd",
-	"Zc7I2Yjb3rhUhEfF5ly2L9cKKb3jSr/GiawQkKcRNsA3zyRcacBDPiwSbJVblF31WtAuj/gTIisVxqwY",
-	"EFvd3n7AXwEZ0MbZIHQeyeBaEVgQXGgwEpkxWrX2YufcehRbaADsgV/BjquLmKkj29oLLB1lZAgUfbDP",
-	"cQS6thHtFXMy6y5OJ+skvZaTzNBX5qtfAUHmFL900FvtN+2ddd672cjeI6iH1XKCLSAw6plCo11oTe09",
-	"VteSu95GuibhlfNx4OrQg4eLySGhqH90lwBju3l5Vbk9Zdc1rCG7u7tV1F9YVc3UVLFYO29rJECUytwZ",
-	"Trr4Rs9aG9cGVbTF67XGt70nK8bOP603uG2DWwv85wzs+hoPQge4Og/C7fqthubgZKr6NJ0Jhl3Bt3G7",
-	"0SSYFkJd1cE2vM72vtgyqa+3vNiy3pFjIxshe2JBAh5PWaLZZ+2N08KuNFeEbmrrQBkp3PnZVnkg2M12",
-	"ECUMjcC7jHZq5ElY/2T3Ejq/5ekOQ6qp7ds4Y5raX+G2Z31hmy2OFhr70mJyzhEZRoyOIV3n8ufjnYNn",
-	"z4kxPvui97nX65L0yQGJsPskdFfXCaOzLkmfPyUJu4Hcqi7Zf+5eGy5/oy/MxdYl6f5zgofRJRy+jLkB",
-	"x/o9DxKpuvnoY+erpsU/IhaxWxf53uKrKTLikx0mQk7FD9iaVSykwLZvZpBZnGqG7aYryfuCzr95Cr+g",
-	"87VEjhu+Jcg06EdEihRVTem2+ZzamzDBEh7sQRgo3pwuYL+4S351SIk28QsrxBSfCC4mzuNiNDj35q5r",
-	"4o3pb9BElkZKgrtmQSi51FSENAnJr2w0lRLU0YmgOk1YX3w/nONfdyBNK/vNqKFK01lc/GP2veEPkL0g",
-	"+qL4ddv/1XVkB0/2cpfrXXJh5w1Po0baF9i2N+E3DAH4F+iH3yXHgqQCcsEyzQnQHYlM4ikVtp27wJ72",
-	"/hJtQwpu0E02yrFC4xpySI7ImtVxXQlhWF5ybW1m2T72wDqunGS2J2HVbPIVtJ/I7aBWHAP89qVjpwsH",
-	"o2ZqXdjpR3OSAQTsw2O90qJ0/9lh7+AfiAl+w0OWvC+8+vL9/sETF4ONzZenVISK6SJsRMgifoN10Z8a",
-	"BGVxNY28Ywfbk3t2+DXZ4fSabbE1x7yc3pf3tQbQvCgqikIn+3JpWGrMv9Hd5ZqglksiKpAiYmgHSa7Z",
-	"wt6DfVEcDRJBNXiFD61z5ZotsAGA+aX47C55enDQF0N8JbSed3mrJMXOdq4LN3z/HC/phLwOD549239p",
-	"U3WNYc01pK6yxXE0kQnX09la2IjTwiweFDyCxnHnsMNH18lgJkeYUEnjOO8e9+Pu/sH+bi9rH/cBhcs5",
-	"/8wi8rLTdQwGy5uqnWfPOt1OcR+MMYjbZXbD8B8VYSI5to0zG28Wcdh5fyLnP/39f796e/DL/Hjx+vhv",
-	"o5evT36dvf5j/PzN30fJT/94OX8Rqenfp7/LuU5G7169mT9N/uP48z/S182hKor7/0D+7uIU7hq2Ypsz",
-	"uiNYCVHiTKceG/LM5UxZqviFzd6X4q8PkvN7O+Yuzf5bdTKUtqBCVeelZ7YQFi9TEOb6SizuA8+9+Sns",
-	"ItJStSK/npqWGiGugVV3l5pL2yi+yLb2h64mu+TYwoUq7IlIyZQLfYiWII1j7I0YmQuWUHWNhCjS2Qgr",
-	"BY3h6UADbWTUNUrFRm4K+ubSEGKn2TWaN2/z3VPvuCqR8Um+6rsn6OI3oCTuUZH2ubHCxaTSgxYzQQpE",
-	"cnvC/rVc1gTeVF4WMbcSkNWwfHXr9FyQchjKIJ0xgSj6OrOgNfusnTgHE9SwISX/6/LsQ19I8HmT4shd",
-	"rIbCjLzTsOxIP4WoKE6s2xczTHT7APzQRWi+LklvXOj0is/Y1yMLBWqNWGA18P5A0Sy6J/cME+7d7Pf7",
-	"YpghY5KRVfDMErr4G3MVWkuKZ+GO/v715cGz54fk+PLD7j559friyKmMh+T5U3QlQC1URDXrC5lYPFG3",
-	"ruIVQ7SUOUzvKtygEzB9YWWCEQSwKwB4hug3VGFTZUwd83E8lk6ep4Dcfdccft8AoDU5O1XTB66kLE5h",
-	"fSHwFvPJYuyamxdUxmkJv33LUkXGTLCwpkyp8OqYfTrD93yD1PptpKJdMdcGJRPdU5CJpUYAt6eThEHb",
-	"IxptT6MCaNj8vebpmWLRDXPZDlEEXYRAKI6gDfXuZh2oMNEHUYLutHFJtrgqxSZXQ7bkXc+BtctHZYdB",
-	"ZZarJRvQAzVQn8D2vljf3wJzI4EMmig4QF+g3Qz7aa/3JEgF/0xmCn5hu/g3DDmlSVRwt8PnQ4/WYSfh",
-	"FI98fmQIf7ADONWjTPN9cc0WR+R5jyjCOKZH0IVRLPJFm8kWCT5gqA3ZlBA5JjSPIdjWlshH5jOoHp+j",
-	"NeWqKbm2CDuY0sI1YZ9jnjDlT6qEoXP6ugfeeZVt4iPSLlY24qGAUh0tFI6kCk+88MTt8wGmcl6C0y+S",
-	"qPB4e5pzOnQIrsfJZnnnpx+IgMbnEaM3Nr0ZsnqO8isPwfJ5MDUal1HL+sL6pqB3s4x4AAj+cCBg1wiL",
-	"lzC84RLnNkSpJiR8B+tOdF+MGLRlMd8G+GMcH99oo2jYCY0woZMFCfl4bMwLZw30RTGjuYv5ze9PL98f",
-	"X5387HU/H2vNlG7TMbrFBbZFL3VsjHuzL5lfer8+ep9b8+NF74MZOpL7Ti21Y26nVsVc7IwiubmHUpEj",
-	"lgMp8AJmJH/YLVbJdQnEO8qNCEG1yhrMHjlnVpbmD22P/RkKGHM65+InHPAbI08w3l8LnXBDPvu9Ju3J",
-	"YcWPljTLNoCTXtDwwbostJREjjW7vRvKWJ07Wl6zRkIcvmBo9ZrFmshUKx6yQtYZinLIPwIEOKPdvD8+",
-	"Qd1mtzJAZwzMK5jLt0WKiiVQqnrYGQczcyS4n51w/z+ud+xzdpPrU6nbi8dNpoj+UXSajxi4MsCHdmvy",
-	"BJjJvS+YWfy1BTyqo9oz0NMRtTIPc4H0TIWWaTDNr3hv2+oqfNWPiiVvEjm75/iTS57+N/KM0GtmW8F+",
-	"p8jpT+QtWxA5HrfxzV+zhWoRoiwGJt+yxY5FFIO72aWMGU004jdcTPoCGoGYsQoujyP7hzGJmYwjbJjF",
-	"E5tqhqkeaNmFJPt+X4wWNvq0S87G2WDwqkJ+xpRGY4gCyCjcJVdzaZ4oTBNMV9QZKEmkRp0jAxgUUpMx",
-	"F9xw7yF+btvjV4Wr3pqNvEO76S1bVLlGrjAmsC3HiNtKszUJ6xJjOMkIfF4L3DAHY5T9ZSIlJKcV6A0m",
-	"VCKzPbfNTVDurtlikJ/akMwTGttUOYiDUChfEiEJmdKJtEQgo9D6JoaGcgYslsF0SCYAtIp9CCESKczS",
-	"RIbMD0k92JQJH0J8urnZCijVh1Rus9gjMrSUNyQzaPnvAjNWpAr2WRMYtov2W1+YLyjwgFhGLcTxyQW4",
-	"Q1hIUhHa1lnQQWYpp49w3ReWMG0XNUOuALTq1WyBcjEZ8OGyfGzLl/woGmTMuAU0uvz3t8l2F5Zsq1iv",
-	"kOPFhZHKmYfYYmyBEa/kFtjzPNXFpDJbiBzRgDm6M+IVZ1HJi1AZds9pKUZ0vYNxN+TBnhUqr+66uOpU",
-	"GJkVMGwfvKlUj4s35uFjvZX6wEkqXDLEvdYlmnFHd1+d+GepE1V7huDvodIJOdAmsskxiSyfVSQYuVTa",
-	"29XBeDn8vXv1Bia/kvfK5DCWTb+u4C/3Yb3R7Dov8VueQe1llecN3yOP52P/yef3w+eWHB6A1Wc5w1Vy",
-	"u6ZYBrcDtdiVXP8aoR1kxNaU2l/BK+66gtCMss7WwYVsKQps3gUAwlgxjLLCQl8nvFxzZTZzaWuxankH",
-	"zIXWe5vXMt/p5ubDrNtdXMq2aDWr+lZLZqNFIqjYWgfTo/a+ZD/fBiLKeUmMAaeKQL2rB3ICQ7x3ozY2",
-	"nN7n8/23Q47iS3BR+TnWOdvbYUXJKMToKfRbVjZdgIuJs5PAnlaaxbt9URtciqxgS1ENRT8ZQFYFOE6G",
-	"+vT+9G8XiKh3fnF29sYFSm3YFCsQN4dOHU7SI6LLfxtoqGzn1iNDvQI8jq1C9Lxj2nqT5pa2LdEWvFdt",
-	"2Q1ybFrwWgH2HP9USMxRhe7OXCjNaLhtfMnzRN58m1zwLQJL5ht977iS4PLP6kUu31+2JfTWoGevbRN/",
-	"VF/KXfy3jIhWEDEtANEem8px96R3t3BoSxhoPmqTth3gHXhRzmJ9lurH5induhMFl/mnD+VPH0pODQ/g",
-	"QskYudKFAoqX2vsC/9bOvSh2WFxvIDRIsTg3U2h8PZzjxO9b38k6V2Cr1EHiVJhmEG+PGNNdc0gfiO2p",
-	"OPpBgllLQFnLi1sRkY9M4M3fFJ0INncjH3biqdhST4DiVjxaGnovLd62TebJcE60zLISEPuXhc3prIga",
-	"rBpTWlmZtcrtxfHVa4t+dv7z2YfXgw9nV4P3Zz+dvns97HoUXutrm1Nu1GYyZVHs8bldappoOKlfykDH",
-	"D0jAd6sDF7spI8YZwu3e6DXk3/nU7cyg8eqV7Bx2/vrjswPy3//5X9n/ydNnz1+YXavLTgdZg6ETNE6L",
-	"Rw6fZSfZOfzxRQHEyHZ5rM+OpYP1XPEfJFp8ri1GFztFaiwjnlIxwdG2mdyxaU7HOCVARgDvxpwutmdp",
-	"BFKMeTJbtjaacfXel+KvWPjKbH5HI24H90xLn8yJGfJe2feX0qIfyJPTe/rjwf6Tb8KPU9wvOK2H8Ofc",
-	"CbnX8e4Uyb2OU4eqDEdwzBOl4eEq1803T/ePwdmzSRLftb+nHmlCDdgen8U00LeEkcWQMIDjzKcSrhho",
-	"yCxTjelorC+stwNQ6Mw7Qlv3mjfUT6Qx5EOSpBGk/UE6G0AMAe3SACLarC9sJiJWoAg53yW/cj01gw2p",
-	"OhsPsb9tNp6Q866rARyxCReQY+3gYWG0OcKFUk0izhShU0bDCvRXaG2Im7YpMWh5UVVY4dgscVmC1jYN",
-	"8Osex89Vvg1a2m0ntMrnY7buQV0+j9GTUzjtqv67UHvidAstNY22A1QkFXP+HCwiL3DHXKZRSMxVUWBw",
-	"YOgVBi+S6Na9u+f5y5veE8eG3Goc9Vsh5+JYPxrQ5GzJ69JOCluxHScfFomoDNRIYWq2oQzkcIjmI8Iv",
-	"xPTB2m5CHXtfjBz4ukn3KIr9X2iUMtuXgBIl0yRA4GEE+KVJSPJu+JGUikFXFLaQIvQWDF6ynKKaKx7u",
-	"R0DVvGclmo3HLND8hr1J5CyD2X2609svdr3F7IwEoOdAKRszo1UWEt9uzJZ2Dvd/rF/3Wty0R+sagoQa",
-	"mvNF7g8yC8agCLXNRsVmsjVC8LYte87GgJCNTgBXYQ1nSIymZO/Lihw3GP/fReSZ1a6TdngaW4pmmHdl",
-	"2l8rCdetLcBgQDk3L+aazHkUGUkFBSCGO9mNbZgzRYURk+z6goXcaLcR1YCtvnQ3I91krb9BNYByklgm",
-	"GISDqmpGg2lfOHm+S572XpIh+8yVVkPsooqvy6r4oBYQCnAxjOfTT8/xmQtUNh+uRmpEFVdn41dUG2Ux",
-	"TOjYaJ1BYGT83zrdCnH5EsUlfohzxp8BZ1wsBjLWA5lqmFvEJjT6yYzTOey8P740+w2IVm60xPUgv/zb",
-	"zsGb4539Imy5OzJDP0zBYIZ/jJiAmCug/nMxGQRB51O3o/8AVHtO9y65mNBYJuahm+YAGoUDerSy2s7R",
-	"EmBNYbz3Bff76x6dMRHOXE+1Jqxo99OFqQHjwhWic1tsa+w3tUtOZAowLqB38xkjf2CuJF3YXpk24dFM",
-	"ytNS1UyxFZM4Y6v7gOwEOXRA7NvmKa5UWupz/QK/XcFrxD5UZCy8QbfDVgf1cWncgT5apgIo26yW1lG6",
-	"HLflMqN0hwmdb47cF7nsgxzJcFF20IwWhOsjvM2IJVGsJXeOmrn1rlQz1K92Nt8QT2XskpP7fm9JX4em",
-	"QuY6gQvYbXmDrN/ivjxa0nwNrkNQNurr4YkMmFJse6W3v06pBvwwDRXoiAhBZpivRAVB+c7ibl56gWD+",
-	"ELozKiHXkNOV6CZ1vOfZQh5RhpobC0rN/WPZj2pqHbjIt+Y7Xj8h9JVOo5BMJEAI1CkhljETf9YP/5kT",
-	"14wGHyApLi6weEVWnMVV43DDWoy1e63QurCDNr88s9n+WZ/lyWyuPNj25VnHGZLf+ekHa6RwPSVcl2D9",
-	"4BLqi9vUZZG8LMvbjX9dadWjIah/m8Iqt3H3XlcFDfetwMGY6uZe+0145VuurfoG2eBbrKzKtvnRF1ZV",
-	"Efm3UFeVS5gWZVWPTFG4c7J78KIqYw+YS13tfTHG2te9L/zW3bgvIDRRaDtlRCmLxl3CPgcsxpa2iLDt",
-	"8hLKOMQABqG8ndau7Hw3GcK/OgRbHhJjGmUVVDHV0xUDtV1Oi5tLlcV6qlWhWWt5YN5+2GOxcAb5nzbb",
-	"Pba3h/wxjJZBuGtKY+hHQ7QEvw981CUyCpnSmMVYbcsV2l1tzzv1gc2zoZu4l66Kk9mih6kdfVd7nC5c",
-	"g6yHKE+0Q//pibkfri7Q5D15YwrY9pC7BGEPME+MLj+Vc0TRAaz7asZORTF1uvDbLQ364ZSK0OgRWac9",
-	"TF+KAKICmggUWr2bB0mx6Yz7tus6gzxqO84YS6cMfm0/wCZzSz2UT2235lIvgMyJBC5uwtVRoS9lXzjP",
-	"ghmp6FlwOd8AKRvH/pK7NQ6Ej6J9DvhH8YD1DO48Ooed968/npz+/dXnDKw9O8f6VtXP9nUPZFkVtvLe",
-	"HQtQz+cQudPMWVXmjg1a8FqmDdnYnFNjjn1FebSwXVeROzCDx+dffWXGeGTE/G04Wc9TEDhyPN50xspm",
-	"F9c8xhwRe01reujik3yn+iIxJ8iyLBG4N4wmQADDQSYsJBZUu4Q4bYtQ5VyQa7ZAaCoUmiwkQoJTfl1b",
-	"+Y+qRRLqVh1BUGkOcwqitZWU3U4kA2q+1fljuvPzW1AQ7aZ1Djsfd56+2MfAtkvFOOzgUxK+JOcC1mq2",
-	"zOpYwZSKXT1r3g3ebNtDyUrFkrvu/t661NWq7kaHT9Y9+rW7ldXeUWd5Z5w4cQBVOUuSIOvrscn6WpUI",
-	"G+2wIYZePhoLYNgXXOUsrSU6Raix02SaQEbvkdODZrZP35LR5q/xacX69Vt33JumD+tYU7eyDX+s1eNB",
-	"qRdyXpc29mgAbtIdGgRMtbo9Vk8uoUIf43uP8bV3d4gPJek9eUu9Jzu9/fqCo7RDjzYryaEFInkFutja",
-	"AvfrO0UsEamWVLeXsBtp1cJtEOAFu5HX7N+RAp/9C1Lga4gzUk2oO8maNFbq5HcHl+Aba9rnV533biNn",
-	"InLp0Ggo6VS5EpeACnt1+h2Xx+VF/AtchqUVrStnWTq/7bjArDWy1OURiztYAgndJAHxEXaJ0okUE5+v",
-	"m2VZDtX0F0RSpQmr35cIvJnG1MvkraGOULoSliPrNEKDm2dJl55kpkgqdsfa052getl7YWD2rgkQzCNH",
-	"9YLzcL5WowlPpCx5WCfrKUmGbCegSdgAgQXQqwVkM5lvku+HUgXB8AfbDntY9gWfhsMu9jVlQvcFUpjV",
-	"5GOZaBodWXAALlyP+e+H+EKuyIyGDCv3sNEVpin3BY0iOYcGqdi+nkWRbY/mrAUpAtb9/9m7vuZEciP+",
-	"VVS85K4yuM6buyRlP7G2c0vdrnEM3tRVuAIxkkFhkCajAZaH++4pdUsaAcMs4LFZrrJvC2akkdSt/vv7",
-	"2XSpgrpjGALp7fcvt2prPec3ivEbmrEzOfSbO9C4auRfKpGVfmpEjvbKbOZhJSlmZU5Gz203ptRB9phP",
-	"daIwVQ0JRxG+e3loFlkTofolxqNXQfW9KdaeLLxpKfIF35vGzuKiUUnAMhH5aq3GzLduXpAhaJfBQomY",
-	"D68w4wEfgakCAVs1zy/IUMgBTdPhFTRhUkyZeCpPfyfpXCQJmVB9jST7muckpVovVcZs4kYCKR7MYVi8",
-	"JCK8TXmaR0WgMELCfcQAAY5TpHJHpVGFcdmXw97dp4dB+37QengYPN23PrfaH1vvP96VYt1b/vwXcPaf",
-	"XEsoDFzReZVjMLh814ggbCh5Yv662PxG1FhOID1rzuYAamf2VyF+4exKrk6lTLYm8pZqZa/BO3UCu2Fe",
-	"HrKzlHilQgq5glLniS1q3ogLfl0Juc7nF1ZEAe3NUjXpF6EJnAuh5JVtI6eS9SUCBwlJ0G8l1MEERZjQ",
-	"MhaSrTphhEsMDQeEh6NVXw6n2JI/rAgY3roXej35PlcAgbXl2XEx+vNQB3YOLZoVNdF0RegIYHSkR9QJ",
-	"ShCOB1HZOtILEfOm66E8zGZ+aN+byw39eSbGwpIGOzZ2l8+fS3DUKEIRaC5zy8r+37m5i4UG8aCZ7dtE",
-	"VKJJxvVEJSwAVpAMfE5MoF3be5CxjGtdlljbu37AaudbWIszuetw7Z40+ySkyhpX7376Af9FjZlicJ0x",
-	"HQ/SBBDhU6hJsik1PREp4Jdekg80G5nNe1SUReSDkmPyi5Lj/a86XLMTXW9rg1fllV7lfttz9E7Gakpp",
-	"wZMA7nqtRSEQdvxAf03a9YRmQo73lvYIEJLkRk0Ukh57IU9RK/clDjKwgxQJcE1GPDEnzPrKQAeFQdwC",
-	"685n0L2lrlc65zOjY7CHQmTWivfmO6M5tZ/FNLEDSgt8Ami9V2BjZGI8yR2BT67I0PdzDMk4o9aTdv3k",
-	"ZkoTKtHoz1Vfhlf4MYqliwty3h73ZbXHfbAF/rdG1OALzPA/wsu1bz81zaPcAfhE83jidckhomkX/KTK",
-	"yW16WfUTl+K1tFLFsIF0EBCOOjKqeoqA6UWji8t72SCyGfEARRXGjPc2Se4hWretp5ZgL3u/e0m1h3QH",
-	"v9yDgBpbhpKUZzNq3nujpnE218bgXgQROdtEiWT9ffndsNu7exg8PQwe7/751H68ux1+7/tqx9xYRxj+",
-	"GK1I91P3mgyfE7WEEs4hZWxgJjIkSvaleQkIJNDc9j+sLairAbkgLXJr7C6akC6P55lRmDc0Y38udB+h",
-	"3scwFqKSMb9yOxVoQMQo2FKTIyGZRksrptn+JhUAyhf9jX/oMON6OSwwlevqdKQNTIrRlK/2t7U21vRE",
-	"ei3Y1LeztaoHLYOJ9yYFRPRr1HXv+diF+uJcLFDFqGdfdCo3G5hgJuC7lYvqgakydy82DyKXKDJnnZRL",
-	"o4iWQjK1NJYdNl/BG0Goc0YBVbBw33RZxhUQo1dtO5tzEfAxCM6zC/Y1IQI44/lEQR0BTZIRjacDKtnA",
-	"aU29v4S61QjRtA8S0/okpmwq5QKLqff6om9YfyDtYfLkKSiLSQLmgCiOzZ55vaCI94iG16JZC/u0tIPo",
-	"9sSe1sfpy1Inp0D8dlbEhttD/PwsiAJ0oIPeQeXkEoRAIurgf0INkkU2IVg4eM6XgsdADUREMMZS4sJc",
-	"EKgwRCBxNxkwA1yfCcI2eJbeKechS+9hV/vxBKB/5Jv9sKvcr2HtN/nRFb9rXDQFv1Dnsf1z+771sfES",
-	"AppKPslXshsqx6w0GzZxIOq3IBSZBc0qAd/UJs3Uzv6FQjuqNG+KYyimYHcfene3g85Tr6SLv5Pm72k8",
-	"bZ+LnI9WNZard9K8Lb/xWj8PuB8cGJXmwKhYdVrUPD8i6n9r4RVHKxia0dxCCGvXafWfeSY0E9g+bG2B",
-	"NE1WOxLU/mIFvE4CqKEXu+JoyFF5LjdOPJVqCQk53/JMxxkH1sHPDi/U1qJeNvxInL2v+Qx35qfyFXHw",
-	"3bHxmnFWMAoFEBNYkZVRZmy+NKH5s8pm2sOCUqJ5rCQDihaVHSA7lpPmoDwZMiFgFSKFhJaQOc8kLClN",
-	"jC05uyY/vnvXl0N4/kDIBU0EG9pqL2pJYczE7cOUxIJYzSWzQC656svv+IxnY3OAI5JmfCbmM5LRnEdE",
-	"TyDBFiudR0TTnCeJwM9VhgRL+vsL0urLYrZmwLmmo4S7RncMGzqbvsw6bDF2HPnlaaQUX9Zx+f318t1f",
-	"kMNv/7pw+74nkjAY+6sNZBCfPLxxrJYptFg93mWLMUf1amWggilqQ2gLBKUjnMeerbYyC2kdAs8EZY1F",
-	"KwJy3Jc2XTVPxxm1Fe1EdLphx/6MrkiaKYADROgwowB41pehv/EnTaZ8FWEm3UacpnwVT6iQEXT3677c",
-	"u6kfRyjv65d8uT5020zbnJml0L5kb6yQFbXKi73uy630pHNrzS9CP9ba0+h2r0hMtc+r9eVePujRQGnn",
-	"5ILGdK6BcYv7s/fqjqlb2G/UL328u+l8vnv8dfChdX/bveu9yCutwuN6Jae0akgA+L0mQ9APbOhY3pyK",
-	"MBoAZL9eR3SUGTPJeqIjGk9deAwFXeAt8lU0xi2t61u3j+izbxWFT0VdlDTmnRxDBixRSzSpoANlDce0",
-	"xIGIVcYeA1j/s6jx2dU3uZkzv+3cNC8v/77RLt++P0QMtHvgN8v2DtFlR65hK6wTseB6NwZ8ddeb5nSW",
-	"HNbJ64yCzvMzmXHqXFwHZWrBQkerACuUSkbcy5Xyh3XdNM7kVErjEbDG1TNNND+A8wvf8ps9YN2lyOMJ",
-	"Sed6Yuy9TC1oQiAyv4Ensk+WzlxIvIY64WeVMBdasaUUOs84NRYmOHwFb2jkojJALgP1leaO1dis51os",
-	"r40OBTcUygQhQSDkQiULY6z+C3nxkFjDVxBbIlNoNwv6/9wjLXZvSJlqzrwGYhssa12RCU8gXFU0JUAP",
-	"ldU6175DgyM2aV8iiJ4rtjCa3hMomBuLE/4l5XFeCYjQhV14gVjtIic1q7jEy5mO9G7Yt6MJSkvwK3fW",
-	"esOyXhMz1h5Tspv6Glh0b1aYjfu6I6CEoldTSTYct2zOy4uvK4Df1tWB7y1oplRrCLbU37wEx1NoDX7o",
-	"eu2S0ETPdQpoddaj3QZ5d1OLXHLT9T4tJ2qj/6mq2Yhgr9FN5757d/PUa38ubzKCNsSeW5cHO/aZ3IF2",
-	"mVuHlzvufV9uLc2JIkzbW/R2ntJeY/eCo1uLnZkmNOZGxnGTN8oAjWxoNeOE0ZU+qH0oxJU7zuQ0tuVG",
-	"3tCDj61D3EVBqBvI878isved3of2/c+DXmfwdN/+x6/DMlS6nMf5i2DpToMTQiGAYnZxoGSyOqpir1jd",
-	"dtlvL+sAx5LH1Qy9CnBjhZDberbno/HIaplMBydQh91PV7YEbl2EdIhFiv0Hh8U/5jJR8XT/yjxfv1x+",
-	"0WMzcXHduxR++/ZzUW8cYUr/Y+fml7vbEiF+gjmdHO7iPNAkkWXOLBi4JVXVatA03IxpktQH4L0/ZPdn",
-	"M/oNDP4VwO6eejtKODeWq2cpGwy+O2C0B/v3ZQD7EoezseAdCODuyz17mGmSdPEnpTDgNmN/EghyN/b/",
-	"McjfBozJC9kJ+OBAvZDYSviWz2l+a2vKQeZpKozivfr3b2ZF7J/vJMXApjtoItZXtiNPR9izFxUxmovi",
-	"JGFYdftQPgTZWU96JNYZnS42hL/sOaGN5SuLzC3seTTdB8glgisTPDk08MoGeC8kQ6LzDes+V9bNDx4W",
-	"xvu2H/VRjYUMX9ZHfsMJbcDJlzznk1oUSZirrXrAyOVlwu5JxM/eBXMdDB9YK+VhrUQ8Y4xjc0GoBdrS",
-	"0Aok5Lj8pRB1bPs82FTwXIrcXH3YCxsRDZddxvN5JuH/UJwSPNo1iG0/88bhx+gogHjwYZV1eH6Ae1hr",
-	"YrDPL7y18vUIK9vMEwuFE5C5UrPXcuyYu2eEqbVNt733JWSpaQ70/MHOheVIOATstwjlxdUm7QgQUqLn",
-	"aaqyPOjjYCrcr/GOM/zIYy7SXFvqyYVgRn7VM5lxrenYrsGmkI1pzpfGCS57IFZeYT+tMV1sEX4QzrWi",
-	"66PISFQSni5mb5Xt7ZnyldcLGAeN1iif4XuzJZoni7U9Md+UPPQDpwlE2RhZqJiO5gnNVqEA8ZyWbSTi",
-	"eHGJLL6uJbDZZHymrsmPP/xIlCukWD/djd9/+/1/AQAA//8=",
+	"7L3rchs5tib6KgjORFRVNyVR8qXKUpw4oZLtXRpfpC2pqvZ004cEM0ESpSSQBSBFs30cMc8yf84jzP95",
+	"lHmSE1gLyAuJJDMpSrZ7d0dHWSQzcV1YWNdvfepEcpZKwYTRneNPnZQqOmOGKfh0OjZM2T9ipiPFU8Ol",
+	"6Bx3himdsH3BPpohkWNipozYb8iIjaViJ/CFNFOmSNEcmWXakBGDHzWdsU63w21jf2ZMLTrdjrDfHXco",
+	"dNnt6GjKZtT2PaMf3zIxMdPO8dNer9tJqTFM2Vf/n7+f7v2N7v2jt/disPfh02H3aa/3+b92uh2zSG1b",
+	"2iguJp3Pn7udU30xXp3IzZSRmZwxYYiZUkO4JlTfspjQkczMCRFyTuZTJggdaSZM3ZBt2+URj6WaUdM5",
+	"7sTUsD3DYbKBMWVmyoThEbXDOY/tq9B+Ss201PzyY92OYn9mXLG4c2xUxspd/1fFxp3jzn85KLb1AH/V",
+	"Byv9LQ1CqiZjgKd2MARox47gbEqThIkJq+09Kj2xbc/lXqDXhDNh6rv0P2/dn2/AdvaSJfyOqUVtd3Hx",
+	"wLYdlvrALu94xNZ06H7evjvXgO3slVAySWbrFpSVH9m200o/0PHd2j7v7tndXdHTecxmqTRMRIs3bLHK",
+	"Sn4V/M+MkZQpEllKU4SKmCiZGccQLc8jt2xBqNBzyxDtl2OutCEyM5EEJsE+0lma2LE/iw7HR/TH3l4i",
+	"J1zsHXreM2U0Bgbp5lga154d2LZzXZofTFloQ5NkPXfi1Ye27r7azHL3l0rKAP8e9rNe70mUCf6RzDR8",
+	"YPv43Yhq9vxpphKi+URQkymGvw+JvGOKDC1LS1g8YerADplpc3B32O+LIXn36uaXi5dkCB/sbN2frpsT",
+	"8rxHNGEcbrg5XdRtzWnew155Lns4mXUrVbryjo6Wrrze3osPnw6ffO7395evv6Pa6++NkHNxalZX8Hd7",
+	"7U1pTJgwTLEYqBIHTUYL+0k0vQZvXR9b3IRv+YwHBncl59oKGBTEi5puE3i33GnMxjRLTOf40IoLM/qR",
+	"z7JZ5/gZfOICPx3m4+DCsAlTMJB3fKLW0/us9MS2xF7uBXsVl1JznPXyIpSoyD+EazJX3DCUW8yUa6IY",
+	"jVHK0ow1oMl3XOQt1glcYeLrHtXR2YWKQwLjS65Y5PoJ7aFU8ZLQl+8htGQ5o7C79vcOhU/w5YfQCC69",
+	"xPkemg7uoUDxc7vNq3YAXU6lqL9pU/fr1v2596GnTKVSs9AxhrMKNMAUSaS81SdEsciubEzm3Ezz32v2",
+	"IHVt11ICnh7/+TC0+FcskmvlHFU8sO16lPqALrOkfu0V/rh1V/i67eZ6Su0sa3vS+e/bdlb0YPv7VfDx",
+	"JsUgqzyzbb/VnqBvzeo1gQx/3Lo3fN128xtTm+d4V31o226X+vps+3e3/s8y5gy03Vez1IBkF0lh7D13",
+	"/KlD0zRx7x38oZE/NxQeoTXoqXpW30sz5WJCjCSaLk4IFYTZZ4kc/cEiVEKjiKXG3sZS7ndwsDqVQuNA",
+	"TyN/VWwYaS5OfvKysLY8lN2ZQY8ejo6iJ/FT9mz8fPLj9Cf+4o/e7WFyNLN8VRtqMu0OrGUhnc+NVTwY",
+	"3BXTln0Hpg8Sx4hFVhyWY8LNcc6nuiQT0ZSKCYuJVESxcaax60slRwmbrZlyik/8NTD1SMZASjThMTw8",
+	"GFOeMEtNTCmp7JrkTxUszw7cUJ5YEUHbnSCJFJNOt5NKKzKoznHnAF76/CEnJkvHnSfjw6gXPzuiP45e",
+	"PGU9sA249QQDhuEGRPwbYMjwnt30GU2suATjcqzVz0ofrA6+8Yb4tQvsxSmBWzY34ihpZCSTLrl6fUZe",
+	"PH32YweY+jjTNHlIclOMainOcAeu310Pzi4u3r68+P09HHiNgsCccsNhAxQzagG2qevO8fOnFXLNSabp",
+	"bYKTCyzOFbZlxWB7j3RRocvPQ96FO5KRzIQ5jSKm9RVuKixTHIOARZNLJVOmDPCaMU0063bS0lefCpND",
+	"Y8tCt8PGYytY3bELsVFhp4Z1PN9DDvr3spmj3FQhWSFPsl1VznW7mRXE0Ejf1p3PVZLYtIX5k5+XaKOk",
+	"gHBhnj/tlBSA3qoCUBDSp1zezDe828mZE5AgElpQBi2vsGuxWyxCzeJK1XJVb7mIyyPFvex0O3SC/+qF",
+	"NmzWgffuOErYfJZKhRZWu5QJpyJigVnADG3r62cHY8Bng9OK419kEjO13YloTd3dTsqUtlQ6bnDwmWJ2",
+	"8ni78hg+bDp79pCrxco6FN2WG2twqOIY5Pvt1kdks1FI3Tq315Og2AqxR6BLRmzChbByBygDf+10q4b1",
+	"zcJ9eb6u5+CUZkzEVnLebk4jqrm+GMN+bpKYmb2NcAejaFlfqSiu3//9dO9vHz4dff5/+/2//BDQXUtb",
+	"9VrJWVNyy1+6ke1egblyw2a6iRLyCt6xb8/ox3N86wi3zH0qdowqRRf2Ua51xuLmRydhE5r8bJe/zcIX",
+	"HHPTJK7xyc/djmG65QLcWEKqTP/Zhtmbf2xq94bP2N+kgFncMaWD1hcrown20RD7YMmYdNiD/5Xuk6Og",
+	"Qal8aHwnQK0wwm7penBkUdmHZar0Sxc8d8Kp3aVD8GzJfEP3/vHh05PPg7/39l7QvbsPn46ef/5+8PfD",
+	"vRcf0LTT6x7+9PmH/zt4QE7TNLw+CdWGmLkkVKF7D8RYRbShIqaJFIzQNNUlIw4f3arBTI54Aoaq0S1b",
+	"DIqn4auBmevgvXRq7BpccrEdf0m5uJQJjxa/FVu+ZlcPQ1LCHZdoyg0bYoQkl+fvyZxqopkpTfvy/P3g",
+	"8uLt+dl/73Thw7vz63enN2e/bBYjVoYdJIGKg6/lwtCAN7KdN7FbOOoae+M6IHZH3G9FLszkD3Q7NEnk",
+	"HJZRySRBeSZiIIbFTCyCVLKNyMk+plwxHTaTMwGknWmmvCt7wgWhE2r/a5wTXOu5VHZgTQzf3Y6E9puz",
+	"wuqaX+DoPq8yv+2FZy/dr38Hdft7C9uRTDdf8vCQfZppzXPRrro9F6i/ukfQHA5+MyJTJlh8QqRIFij5",
+	"4ByJJ6qVPZlTfodC1bph/Y5PLR/TnJTztdwk+AdOXT0DNx9FhXevsO4w4w5RzdbMwUcJtHLzd3NtZd1r",
+	"b+wzcMvrWxajSLWql1BxW/qh7rJdjVjwuop9f8NWtNbF7r8+cclf38zv7hkii5FjNWM5FSbX7JVxliS/",
+	"CsOT4MGjxDCrVFK1AAYYyZgdw3FkIkYLnya2CYLnvSlv5Cve5zb+4x0SnNzIli+uQfUs3ECN/Dn1pAzM",
+	"wygeGRaXfh9JmTAKDF9PqcLfVsWxTHA0IguMwbJX1ne6WOJyMyvmDgrCphVMM50ygYYPpJk4eNEWz4Vk",
+	"oWOiGBgc4kEitemSlIvBKJHRLYu7QDgDSy8D1FWIVMSumJIzrtkAmoY1WNdvG0o2ik8mIY0ZjNLcgMw2",
+	"kpmIyWhxDCvXJTQzcqBnukty32+XeEeW+/nw6SCmC90lzg9kZ5Ifi84m4W49ryopCSWyqJz+jexs08VC",
+	"M3O/i0Wqt7y1LJ7LPG2FH6lWpZ6lNcUmNy7MlZx/UVa/yp8fiadzpc2vul0/lYugIReP7eTNYtXZ14Dh",
+	"rzzShqdbrbTtBEGx0Po8yFmpcayBmxMXCeOiYohiFKzjJOZxTbuyTmylhrhuO0ErLLLPt1KbNjPZdIEo",
+	"didva5h2uD14vs0QdNllXu3k5wWZT3k0tSzXh8OBcF69s+AqCzbd7t4qphu+wcBp4w9zyxvuIe6mld+y",
+	"3CPfxLfe7WR3m033q5dO7tp3t89W184ZTZJNt01Eky1uG9vydb7xq3LPOFNmCr5UQyaybHfxzprcTYu2",
+	"A65TaqKp9+0wZSi3mlua0Ai+zN3ESKM19HNGlVpwMXkFjG5L359rw/sXmrohuvmb2PvSuj9fMesHg+c/",
+	"FH+S/cHeh7+sN5Bv62usjrS7MunN7pKzsn2pzZ0d5XaWgNwXUUFGjMRSMCLAKJDLIwUF6VQ6V5dm8Med",
+	"5ODiGdMkGdHoFiYkIpYEiWTZQmO3YZaiFXy9lcQ/+ZaNTYOnd2DFC0g4NEkuxhAm0UrW+dBdvfHsKufJ",
+	"FiOZGWKkXX64W7v28LKPXBtNIBMEo9b4ZOovik6383FvIvfc1APiVaQYNe14rw+/bxpjvxMLY7OhTRSP",
+	"z0XMIxYg3zMZMxJRFaPCjV457cM5zFySiCWJtitM9S0ZS1WOMf/74Y/do96TDyV6XyWoksOp7HE5Cvib",
+	"4lY5GO2luVM8CRUzsVTK8gYrPfq/Q8dvZhn9+xp36WWmp+UFhMisqZyfFBZf26C2tMmFkfA1TdNKvP7T",
+	"n568ODoM7eCsgRn2nTPAyvE44YJV+NzSlvufXDgKhoXh8GM+4UbXDt9M2awyAdC3qYobTsSLqZvjjexj",
+	"14al/7JF388W3cy5mpNE4WHVGdyZrZg3+A9XWfbvU+fdQP5r2fZYqi6qPmhpEtI9UblMjgn1mk3XUhoV",
+	"pHKzLHNy7N+OPWVKs5jFPy9acpT8Vd3yxXYC9rKpAUTE1Sy9XJ6ute8Aa6gK2ugzKO6w8qVREhuW5IJu",
+	"LuKsFZs2CubTrQTzJfpbORJuNsfEmfn+9/8ihfDtyAQClIiR8hZdaZmeWqK5fndtH8ejc9wXnnNZBgcM",
+	"+X//L5IJd3/TUeI4Yd6gE/1BZ0fRjUjVF1ZoI1Zqs+9jYLw24L8ec0GT/b4oqQ9u+MsqA44JdIdS/3Yr",
+	"Utu9909y+GNGPw5Km1dopigzwp8F4Yf1jClV7SXfmRWuN18/gsEdPmasCKivNb/4hYlZKjU3gylLcLL4",
+	"UbGEUa9vgTI1Y8IMxqwu0IzqkCsdfAtjVmPewKi85pJUOHDNLU+lwfAJYtEtxP22VewqLy5H354dXV9C",
+	"fhqLSfFkka4RyTx5TRPIryKjhdNRQiaa3I2+cvsFXAxSVhdvtDBhOw6Mr5Xlh/+DNRyFNnSWNrcB3/CZ",
+	"5TKztCqaQqLXWnNwvjhudG7+pdl1y3uVD2w9MTy4zbtEd9Xop9UJdzuCfTRh04ifvRUNJ5JIQcZKzqpW",
+	"TDNligELFJLMpKp46uo2sLHRHYOWT1GFe4S46NbK2ZrA6HX++3IaeelefbJ0ryZV90r4GoWm3izxWC5i",
+	"fsfjjCadbucPR5xSTajgmrqUOqMyDTJAfMe1VOHbI5HRbdv4UnSObMFe7ZvB5ZIxO7Max2P7XEAPDmhT",
+	"LEnIIaZhW31JMUaiKVU0AswKRqNpZ1U9LuuVJRYUOJLbGAmWb1kN0YLS/lN/fbbXr1Zt6CidbRXc7q7T",
+	"9UfF7f1pZPgdxWSCbWyl9zdxfV4zui81ppb7HhJn6hZ9S5O0o6gyVztqFyUOTYRHlSQsMmeKgXuQJlvG",
+	"cnq32s7z5Suhl9DLmmmwuJhI20WuvFhrl2wSFlSgf2zHduZTWjGt5cEZzuhtBnl440ZyrMCZQMMbecMs",
+	"TZhhBcDHdhSBjq+1OvxvK6PN7mrGJDTXgIiRw0+0GMrYpRE0EIIh5bUsEm6UyUv3ztFPgeB32ajnpXUY",
+	"uxBz2XFDCq9K1loJUsxkSlRc0XVjyB+t7VsFwFfOry/Ik8Pnz/cOCU3SKd07qpg0f3nTWfF8ffh0VCOG",
+	"5UfyZckr0GK2j3lo14QsQ6BGLtqD0QTiliNkWgQ869uG4jUzKS4H5a3YFs8FmU+lxtFB+BUH80jZLrga",
+	"2bc7icdt1UNk9K2S0b0liwdwxoGbaCV884T4+ZKxC2TzN8Em39uUCsGSSmTGhAkz8N5SLgY0TYOCbPUu",
+	"DCmxmpk8xr4wQE8kA5+Ho/ITMuF39hdhFVkMJ4moZtWEt6NnzzfIMu7Wczb+ZmteSiqsW+3qLJZWeume",
+	"rS53JWNxl7e1u6D93q2n5gc3efyOad4lkWr7UD+fRbh6W/z0vHdILNOrXBRHvaPne70ne73DZd5YpZ7D",
+	"kIz59PMe/nFU/LF6w1T3tCC2ly5z4DV1yYGtwhsipjUfJeysElKxvP4boxICYSirx7RiplgVWeWMRxxB",
+	"AFZ+nLpkYJcg23J0lSzd9SS90lF37SIFaWe72z/K45/W2qrwqSrHrImRA8c0mzO4u2NG5pjdnauJM12K",
+	"RkkzPa3xgK8JcZ8xremkQfD69Uw7T1sgUX41tAoJvhxb5fDD8hCrPLIqj7bayK78iuWDWLd7mzxecXK3",
+	"hcfrJXo6trzR27lkcm9KII5zOaSv8Ga4d8JLc8ejbSKo7tqG1dDc0vMyc1FjS5zYod24tsloQbjRLBmD",
+	"fRp957YHIkWX9HrHvR759eYs2FVZFtFhZ1KSQDSE7hLLHbRBs1/Xu1usHOrjRLtbhKRfyXmIa424iLmY",
+	"BMZ0qiE3Rs4F0UYxOiMGo3WmbFYdY9Px/CK1+Rn7C7J38CCGVmeLvpw7MtSNFHENmN2FIKjhhaOw2qdA",
+	"FR5ZpK8A3xPZmEYmUzWxtTMZs7D1RUaKXmfchO8yxSZcA2Ziu7jsHCcoJOMCEJ7H9HOZ1XrKU4AoLvHK",
+	"QLuoN7cbC75Ts3KaqTq7lB1S2q6zIsJihQVgorSAQEA7485m81IOXou7t7TN+djLe7i0Yysso3RSi5NS",
+	"zz83uXxidrfZ5eOaAkyWBxWqsQsWO95/D4m6NOItjbb6NlolA4Rr9ZGLYwQGWDaDlSObn/V6LTFLoOP6",
+	"OW0JUfNnxs3iVx2/40IGYgt/vSYRYKsHnKk57MCLXu/Hwxcvjp49/fFp78WLw03BajnLyu0YOhqkSRYG",
+	"TEi5aGvHxxOOwmJFdmq55P50piD7La1V3snGPdnKbfy4oFMlrr756rrKH98oSddbpbodM1VMW02nuYHC",
+	"SZUrxgl79+D2OAD88Up8nnt1K2PY8rTXiuSK/bmVSG67cCCaj+9e3gr44jFJtJKN1RCHtEycVXpJGVyV",
+	"x6QAEUPrcswiDkaoFSAPS83utU63M1FUmGqIXAGv1twEW4ZdbUCBbm5fzsf7gNZcEB/nwuV6b7DTsjs0",
+	"jLQFSvPpnO+szB0WYf0jBOHnyBhyJk3+i88CtYoddd9FIKtt0m5XomhXdiS4884gtd2ml81ZDTOytkCt",
+	"2247lqViP9TNeVQ50u3alVjSVoUHqLX6sswMmTFIN+mEOsj9uG0PWfNspxKR7+lbnu4hmg5N9nKAVuhi",
+	"e/a8VNWieWWKR8sO2rFV72sB3QRMCGcqrFwg8INHR/afFfvDw0Ts2IlX7KoLUPgSyDmPTYZWZd6IeHJ2",
+	"dXo/gqlJP6/MX6MFUApGXCD5dpY5XItlM9Uq2fnU5u0IqVrgpiFdbRKGmVBbCMOwne0tvFI1APdG7A1I",
+	"titHBCwJAooK7TARpPJpQIQbMmKJFBNNIMpk1QRIDQ0aSrWRisUnBIFWaULGnCWxhnjliKdTpgz7aFau",
+	"oqog9IeWYv+Kzt8hY2yWtJgXAbIM1dANI2w/AhlFmWppRfQFgzadUvfY524nLdUX2RBCuoyCbX/DiiMK",
+	"wbIRm/2PvKLHDrIzWmcvFOjegd+spOfchI1SEBSjszUeyAb0cWMfDOaFuda7lQwEP8DSvrjO8plVVtEd",
+	"jBIFBrnKXYNQdHbXIBT9VenaWDLXxnl6MXA4jcZqHCsW/suLWTVi1OXjtSGYGh7dIv4gauJvw7i2z92W",
+	"hlXktIHbBSoWbSwlgyxgzkWMofZrAyPwqbCt1nWYt9V1s66lk21CGrdJZgoiSYSj+Kz2iPWKILfZEtOU",
+	"6inLKc6VH+gSqsmBonOC749cbnPAYlyHC7rxnvPJqFzE7GNtkm/C6PjYpfvikSaJvecQxLYB77ENrLZ+",
+	"/cvp3tGz51iorPex18vXgzmgjI3z9CGl1YZfo1cVB06ydE5VrMsntUXg6fOnG5wIRfU9XEQ3W7/9XV/p",
+	"pUQrtdR64xhxEapT5LT6rIUSz/spWCb0w6fD7k+9NRzP9nIuxrJtmoyrNLW6CU5YeQ2ySrtglxIi9YaQ",
+	"WVfNqkCXXup27aI+eDhXdWG3dzy9djArZzTDAlheaBdyIGRhVup0O+WPeiDHY/huADYBAYDMqZRqkHAA",
+	"18uETlnEx7zGyu473hbYxw133RpV57aKm2O/Da4JY48SglLJCm5RVMHn9fqtSqTG1EqZMAFCzYyiXi+k",
+	"GQRCv+ugq4o4F+iiPMLQOv1CRWx56XaLNXVvb7Si+FTd1Wg030JwcIwmyKvbJBdQnjg/R7PktID6y6hv",
+	"Yj3WPz4WVJglHiB6R3kCye9N1eXgQlRj9h6tZMi2tvBvrNRIOTbosU1YgO3UKlpEtH/lPhAea6A6/EBC",
+	"a7paFLgSYv5sHfpav//x6HCv3//446sPfw3KJOcB7MxHcIJvYYZujPK5oiEH36tinqy1pIXWaMs7cQJZ",
+	"Z+1O84yZqYwDqHvLVTf+7vIOP3zqdZ+9aJB1mA8n7yQ4/VlKI2O5fOskpYhrfrcO7WPsI9HXBzSUw9ax",
+	"pMFF1kDDuvDPVc1ZS9hDed3SLGGECzKWKnrA058PvhiTX4f61b+RpnXeZ+UWqM4ZfHOY3JIJwPyom69u",
+	"lE9X3BD4Ts1EyuFhbUlpC+T6LfjSxkjOEhkVoTQ+5K/TxQLVYQjYulDHNYGHdQGHRS33tXxLjOTHB1e+",
+	"oJeSrXlL3avSTFt/bvNbpJQKEbhhwlqzgzxZ/UE2uX1KWU8u79V5EWjNfV/KRWy7EFg9aa3glAKsDU3T",
+	"31aU/4eKdCdSkZkDq/pnDHm3qpdmpjHkeMsaE2xxmkyk4ma6sWTcm/KzbcpKcPEzFkwIFybiCRbdujx/",
+	"T7gmrrhC49zelIszDLtqBZQeqKK1tNNQpovFSxHd5az3bJTw6A1b1GxOmunpNkPL9PSaKX+R7Sxu33BV",
+	"twVM5MDlNE0RxM6SObisG++E6+IqN5u0RCpf5m5VagW+AnginQqLKR+RJYKublGL+PlNrPPR4nnve76X",
+	"SDQUsp6pxLsncrM9frxlmyt/rGxSdcU3iBDLk6v3+nGhN3v9wJKe29V3lq7eylYQguZ5s8RlvXD36vro",
+	"2fNOt/MqPnr27PBFULJ7wxZvuWDbegzX1wGsrQrgMBdu2QIKwfhMHiSMGSS82JtOyUULTs1SGYq5BJhE",
+	"zSdQ2xVprj7+KjgNHorDQWQ4LgglCfeQ3bAu2vYSLFaxjGB0yxYDJiK1SI2H3oNh+sAtnFGOVgtidKRY",
+	"GMI5Pxmbl+CYOJLokidHZLQwTNuZ4IENAxYGVbHQRjoZpbyVMxqzHEtv7J4DIca+uFeswPL2rAdRNMHk",
+	"9VuWmmPCDUCiajuqOzB9ME3mdosQPL1ca1MMMkA/sG9CvLUnvA8NQTJxJOs8ynDKHliX8Sd5ezXmDVtc",
+	"SbOVGe2hjt5W+HC1ElMTQHVcATHxwOqpYndcZrrmkjutoerOI59QxeaKpmmI3b5hCxeFMmeKEfccoYLN",
+	"N4aeKrsa94eRvfUSUt7chrt7BeVxhGuaJ3J1y/BvXZfkX4B8hBjk20r95jZ3tr4Yt9DSOR6hmiosgLxs",
+	"JUtNRmzKXdyCyhKm1yIpLituDQyUM0z8xSdautcDtqKUqRk3A5magcwMWgPtX4MMSl5hsdnSz1xEDrXM",
+	"OTDZHU0yQIoO3l/L+lITjN4sYb81DgQoTE9LK7PceRe3PESYXljyi5IXaR7zj8yVPUnB6VdvTXsro9uv",
+	"LEzLDqnGWPEVB2r5Ube8rIrKU0FFlYBrgcBjhJtuLqKyeMIUEdJq7cYVRJzSmLCEprqNoCpy7P48sjpv",
+	"AjoPks2Y8iRT4TInQrMoM/yOoQjKYuKfxpEmdsiS8LClAW6t1/jCbtxaNVAtK4sbRlN7DV6M0P6ADYEb",
+	"ksjoVhf1OyqI36Uqblar2GJeZXNSU39ssPzr7w6Ci4lYF+AdjQllN06bfDYlElrZ8+W18lMqtiN8ACdO",
+	"nGnFxyAIUgUFIQiSLMG6H9wddr3BoNCzNF1ocAGt1QMbXCBjJWfXzdHY10hwK/JakyhEp5qsWQoXL2qZ",
+	"zkZhy6uL+aTKA6521q3sQv3W6m0UgTbXDtBPg9hmqfiEi81WPfdc148kPDWtt7PejCpMG5G+1vDspbGN",
+	"wivtHEdfmUTgRvXtCQWlgbcHdL5mf4ZzJnIkzFZl03LwnVZVZAHnq+0bmQqb8yfUsDkNQ9UlFEJz3ukm",
+	"7K9FOmkiI1qDcFfJuaxVpWlel8Y9H1SnW9cT91Vvwu4U96NP86l94F15CgElX6VSs9Z5RBfjZrNWLGI8",
+	"NTXtO2CMlp6btbmpofyhyQwwW2qyi0TMamvFMtGqTG+zAl9uR2rKe1XXuSyrdgkkJQJ4lFSkyIIOgYmw",
+	"WWrPS83EdiOqeZIuyKhS/KrY3TWM71FKwLrcY7vXg7wKbF7nyeFW+L9Dysw7Xyr+W85/3y0g9YVP4omZ",
+	"VzkF+2iINixtrDLsOOE9r+i/+Z13pUfLJb2rOJzpdKF5RJMBhgrttGLHo2XZ5+XLHji9Pl/SL5ldv00k",
+	"2tZU8583t97bSrcjo/KKNyWqTan1Mz7ZIrX+nduP3Gqc6Wn5/Ax8SVa02ntM7oni3pXGo3obPqbctJTr",
+	"M6WsmBsGun56dPhjNTnuSaAWwpPwZGdhULtzQeAXqM+vu0Rn0ZRQvXOku2U0OQcbl084tP1wetotoHM6",
+	"bw7wqPF7aY8RWmQn2lHsHR7/cnFzuXf9y+nRs+d7Px3/+/ve872bw3cbDR3aAVaueMNL07yuuI8wqkfE",
+	"SvKwPHKRMlEFpPoC6FdRtQ5pi/qs20DjtCi7bCVf2+pGXcs/V1WEivw2tM0UuMdl1uVS+gFT3HIClg6y",
+	"tONhbwcOygzREgcIhdYgFW617GwhWufTKi9gkJpSJi6L6s4PHfy9TYJJi4zte8Z8tapyXbjRnTgYUPFY",
+	"2jAW2XftXgrvlDkX9zHubaG+1dj1MINjq1i+kfdSrzWeFv7s3B9czSddARH8EPZGtSK1rSCTtkh62RrI",
+	"0Vcqz0t/KBpzMRn4066b1OeKPBZJKeUFd2WDeHVRmmq9bCVTs4Vs5dou/GPtvJ6tttnRTivUnW12uS58",
+	"YdmuX2xDMbL69f/KjOk4qG/Plu7GvV2ka3Qr5Byc5sHaDN0OnSgGpa9LIRwt8oSdmernbdl2uYXAYLrV",
+	"GaxZntaehu2WZjXSyGMnBC3JdzIHfAhUEoh4S/yp8v2yalj0v0IOYpYkVtvx+EztIb8axDbl2dwhS9o1",
+	"FxErSrtBcBUZSzWiMWtT160UKdI6smPNPbuEOcM/spi4ggbA25qP76MVZOPrwAqwSIpYY5kQXCtiJImZ",
+	"yVHJdujvaRKxMaf8DnGIiIbBkTEg6tXGbpRvkwaOovqyGVsFllWEj105WiocK1ROrS7nNQd9gPW7Yyrm",
+	"kSHaSBmTGoi59ZFxTT0ryOEKx8pu3ByNXRqV7ldWRaaGxQMujl040WiRRwSdkCixR8P/NPeJ0vgjEsvA",
+	"0c4xoYLI1OxxgQ8KaaZcTOyJYVi3OYA8H0DoLqrj+KHZ2xUG0vHlRAbrEOsvVqMuuRjLTp7a5I2DkErr",
+	"3b6hli7bp6JOqX4nK17k0mmsr50fZUpLBadxSMeGqeFG+43vKbTll1TRGTPtq+BLMa6tfla6L167srP1",
+	"T6DzZCm652OUZPZKCqZ1CDkX12tSJCACDBLDSoGElYwIKRgZZTwxhAtXqjFVcqLorPFl4FG21ouRbnHf",
+	"U4S91DJTNSuWCR72Mt/RJGPb1M/1QFzwvutgeWfyIXXLO7qWULaQ9dtFdLeT9QsCDsj6QCqtsjXXZ5He",
+	"QFg/1QQatnTT5GpfMZLZ5SgGtxoOXZ8zUqWoio1Xz/R+JGUSy7kY6KXyNGsgQPY/fDqqwQDpdi6xQsJZ",
+	"2WH7zVhpI8XalojbwhYostmIqXe+vmCQaUPULBSksK+jrxley2Mt5YQLklaCUErXwTdkEL6n0FLe7W7I",
+	"nFwEbxTW5MLEXGx5FbRnaZOCRwtJ/cETx1aO1PYZZBBrtY3dRS1aFJBIXA7GWuOoS4XDeIgqY/rrT8+O",
+	"yP/5H/8z/z95+uz5j7sJMVt17GbCBd7GRQyuEwe5auLkLYKC3GS6+Zq5tVhb6RMGt5UVuv3ObGMb3m43",
+	"v/mt2mBGviymU29FTqdiCyvypQPM2M6sN1dSTF4VxZNXPN+UKNDoc5/2oa9EV5vnuVxvu9xFcHE8JseX",
+	"K1S0RdG4Bp5JHoYmvCzdtrlXYw51GCEEfZBKZUAlnLORUTQG8w0f3aoB5qcN0AFe/madM/xSyVHSGjIt",
+	"Csa1XhsAvixXEb+jCY9h1kXsYMDeaGg4pYaiKUsSOpKZqUkiYko59J9mdyDOGIDiKtkIR4FcBPCg1ima",
+	"CQ2IXK88FDwjitGYQN0/LM6ASaDN0LArZfQ2BfKGDYKgofvC2ZIYtSB0gjGd62xEq78ZbmpCvH1RgGX8",
+	"cytMonjJNdFM3flKruxjmlAudB7+uNGA4EoB4BhKLDUv8O/XKXiaSnu9Cwq/8fh7xitjIyVvQREraL5g",
+	"FGtpPaD/OVvrcq//7friPXG/FkaDkYwXecJi6nWz7zRxuveGyuHVsKvKkuXO/JV6MDOMkKwR2zNRhp52",
+	"orvboJAsDyGVEVWxy+eWiqrFIKVau82NFIO0Q4ghdSXoa5iYHfNX5gl0o/r2XIGlgd87BDVgw4joDJhD",
+	"mJuXo2h24KXZNr4m6IaYOwvfHFxe6IyA3GBNtKHK3AsPNhSusxWsxVI4jkyZWOuuiaggE0mkqPfPrNqq",
+	"Y6zrUOQSRPaadBWjcNXDAgfUZfy1pgL274DHlwkOxfCNJCNGLL8Iyw0lPSCUwVMThIQR3e28OU1yebAY",
+	"kFsGl3MicyOLYHOmTfEkuivnNBxFCXbR00anKV8ngC7s2gspm0wNGdHoFqsT5RHNoZQb1dJI5UO4miSc",
+	"3NM60+1kdzVWacVpqPDK60TOuwR85fYf+18Qv7rEnhu7Ffa2sasyd0tXzmJZf2Hmtp8cCQhSNYoldCdt",
+	"DUO9dmvXotKkgxGBimG0yFoqlQ7rQkGU+ZQpRuDYdBpw5V0VWnV5LJUeSrKRzETcJYrpbIbwmr6q7cai",
+	"rC2CHD1LrI6sqnKB2686SmAD2qXpA7hX5QkOJ9RPhE0y4ZzQRWBiG9ForeyjWMUoWjJxLlshw4i9jqz8",
+	"eOiccgNRcMADSzks+S+K3XGABHJsPHdrOg/mRusHXz4JNWQvx9uZo77+GtI1juoieegYMUNSwCYDyaE4",
+	"vlwTCuvCYqL4ZFpNz8tjaSqZSDtOOLrMRgnX06ts23LAECJ5MX7poNnWF84QxgdzRdE29YO9K7dREYuq",
+	"d7f5K81Fe7tqr+CdVRPCjAsPbxCwJ0CFpuYFOZIKkFXTNVbNKtTgU40DROzzRXiIYbrlgt1YGqss17MN",
+	"q2X+sandGz5jf5NoMb4re07HNEsMNFoYJ1tZJt0aAsHCSMrmXEculf1ZdW/jEoUPn576cgFbMcgHzo1t",
+	"n5TyiKzXyhOJ2fwOPNWYuvMJeRJf6xwshTVBNxuZbbHf2xZfjzJfQ3xVRGQfaWSIYR9NIbQgnEzVF/+0",
+	"9+J5xXR9FEQA9cWb6tPAqs0e9YJF5np7LwZ7Hz4ddo96vQZlPvIplodQt5olWOtc7kkFZNxF9uwBBHXY",
+	"WJTp6Y28ZVtuhC46XquEl8YIGPy3bNmLsLIZLaviLF/7rjffWWjlruh8m3rIvtDvRpCjViWE1xd85IJM",
+	"2Ucas4jPwN8RSHEvShBvLgK5vuivLy/7jkdK6saRo99+nd5uJ8t43DApCx7dTR1ft9Cr1XwdXQSpt6Qn",
+	"7c4d2FoXdo7BFWX4yi0XRvnNRZ7+DBq6Qy+t0XvrsRTKDRUgqA1hqLC1mrWstWldM0YO7g4P7J4c4C29",
+	"Z/VVXXFzXL+7HpxdXLx9efH7+/URX6d7f8N6T0+6z2tqjhbD2aLoaNRahJgxKlzAVAM3SfH8+pV88PCd",
+	"pVXaPngHG9ruDBW1LJe9fnaxukRIQyjRXh3p7rwcmBtAeF45YlKb6y1Dk8112LwrCl09okmyNqn/p+dP",
+	"KxEQQfiRNcBYVpjjGDrsngJZbkohtB2KIM85eBZLq3routy6ut42dffLAFsVoWZlh1EMDPe8jMS1hlY2",
+	"TyOI2rW8Tu2aLEFw5TplRzAzl+q2ZLNxdUM63fy3cGmtAkwrp5ij3iZg9DLKVkXorpG5/8tfSc1s9Bq8",
+	"KKjKMJaZglAFMJUnid4nEIQRS6bhYI+5qRAn14RPhEQDei6IRxFLMV/iz4xhRWqHrVO2tytGV6Gk8iiR",
+	"onhPCXTHO5YK0GWIxUT3hj+l9uVML7DSMX65+aYszuTaCDvHYK5yFfSBq7bM1gLQBau85dbDYmOkSqdU",
+	"tFuEhsXb3ILorawYqDy3uf/Kq7/p+vOtrxv2tlcgvt124Cvop2vtXyvTcZ3WzAddDf+CWPuKIdZWhXuA",
+	"sKXJILvLKxs8LGwakkmT8uX5k/+McGt+et8Y2trjYKZtSyP/fFhrpbVoSFCb4rgVi7aI4y7gEIKyGwQh",
+	"qu+wmKRM6Z+ZXV33ygkRzOoNFAIDCTixiwQgSrCIekCjCAqXH4o/9wfHe3bQL17UDhqyVx9eSnosT8Ku",
+	"2WBjgsy9DE25G1YnPIOQ8e1knIgqteBictY6M8S/+Qri3mocFvCbq6RGleIOL4BGGJa4YjWoV29DpEn2",
+	"B3sf/hKkyljOeMQT1mJCTYLucKl9zJ0qn9eGOCcrW+5/yQMtlha2u7JH62ihjO61pfF0y7K9a6wDvb0X",
+	"uGcfij/3/wpc5UkNV0GpyKegltr+qbchKWOpAm5j+JlHqWxbX21iBXrx5asrco2o15d5iUyEDmjsk3va",
+	"a+iUu0+l1LX0+KtmakvOBEftvOGR9MIWppdfsXGrvS/g7ZfK3JxdkqfLYKLPQgv+4dNR98nn7/dKfOrT",
+	"Ufenzz/8pcbg1J5zLOGJNORq7h3TPBhFyc1sE7bVPufCPcXqQT08+qld+lSZFeab74ZT6iXfrTDZJYxq",
+	"dlbUVc/Bqn3WUkINJiqMmKFBteuKzeQd+0Um8ba0m4eINF91lM/aEe6yGyhvolsZQXihQCqHpMTt5ijY",
+	"/LJlhuYyekTRQniI2p/mR9qDbdlH+3O5Kvi5BprsHHoJv1ymZO6nXLLkP2173l0zNbN0MvuSlpkkrlKb",
+	"JoKxGKugJcwQihAIXBCAoDL7GPsbH2PoZbca2HsCNceY0UTIkYwXBEsMOWbhAmjtbZgkkC0RM7EoDBdh",
+	"rmEytaXMFUkR53ELudXoFhAq7U0DscV0Ric1fYPR8K55xGHI5oivd0tjCe+LR6G7r1uxQIzQqPLIhGFC",
+	"maP/HGDJhSxDXmyRZ2Ynp+SMa9ZEsar3JUIB0zdssd182hegDdVTrR2Yf2tdielqYWlXbzpIoVnC7hf9",
+	"uwpYGIUx2J8cPn++d0hokk7p3hFkyPwFDiC7Y2pBihT6R4V1ul/877og368UQaoaVxyElHv8AOKNlWox",
+	"HnjVmmBnSf5hl4UbTezEIWeDC8JFTS2+hnVk8yjgu1zzuW88cLdydoIHvKCu7QIZNniKC6077CZmed9F",
+	"tM9Swd/1MR0YznFUG+2Tl9BsInsBhliVUNbahgJOnPoM/+Wyijjzuk05X0KX+eXN3tHr073D5SDbUPjT",
+	"B/fvHiiEdSZT28kspa13nsLAQ9b3C1ed30Bq5Rz+K1OzJzND5jJLYsJEbIUeNtNkKpPYCj5kJhUkuQuS",
+	"8FlNKdmHRFbDRfAYDSsVIlPD4ossIAVa9VPbWWIUg32O2Jk6zNWZdAHGgXqfW9akbsMmjTQ0qYm/8DtI",
+	"RvktSOSYlBWAFit3Y3va7CH33M2hwi1jweXr3C0ILJ/FOqg4O+WvDKsPZJz/DDB9pVt2NSsSriOCmNC6",
+	"a8UGgBW2SpNiqVRAgEBycF481nOXcIFTsK+D/y5ZkIQ7fNQi8MeJ575dqCmcv1gre9448TqQVAx5DU6t",
+	"s7tKVRni1RLwd7okNRaeleLYTMFeMyh/lTsBChv6AONqAXqVjxJIzsx/CA382hcfCIHWAPSxBpjsGV2Q",
+	"WO4T70sc2LU7RqkNsHwwg9dABi+sq5FkYvXW5ZRVj97iJznOIBqx0nAJPS84aEYTF/jaIgv5FzknTn/w",
+	"iIFkIpneJ+fGeRdn9DaHfAa4FyENAOAs9jur2Z0suoWokdMJc2g11fMnMzTJufGju9JB7lxBhJMOISfD",
+	"D0gulv0LaZqB7SR0UhrG6twT6SZuKUkbZ4ifkSnVZE65WSoIXzv6utDZ36cLK/ZrI9O0JlPfFa4OzzgT",
+	"MVNlmIFihZstgJVkA+2PKbfUckyM4ixG+iOMRlOH633ih3xMKImkgPIbADoOHHCM+d9A097PDLRO7bVm",
+	"qDJkypK0RNHakWfXd436P6xKI689ZBtgPewSqVR2uBumvxArvWZ0lrBtK0gzQUdJGPV/Wex0T4bH4AKp",
+	"V9EOpCIpk2mylYv/WW+z5HzNTA76ek9ba5sE3uKYNE14rccp3k25NY9jvKzRrTEfXWOq//2y/rBGwGYC",
+	"wufWDGNTWIqeqi3CUq6nPJ1tHWFQVJxt4YIqw6JtLrJ1lT9eUxHkvFr6tsayfv1YGZHdDsYKrt+rmd5m",
+	"ryy/rRrttzRJl6M7i6B4mhlZFgXxY8zGEDsqpAiLf2i9vU+0wKBBuEBbvw0PYNycxrFiWnsvvLvOrKqZ",
+	"yIkmXMBtaMVTZ4RdSb59tpx6uzK513RvfLxfl96wDRCz4jOqFq+h/kbZWFyBPHVRlqH9+WJIzmrFYbt+",
+	"9ypP765Kd6iAYHVRgwzDHrZXOS7Ml/PIldHUmiU6FtUJ1yc4xjoapEmmregHgF1F4jkTANvpa3AsZT2W",
+	"yx+OE8SYK7ERJCoEpamornE8sK2h5kTTFBUNTaiAXG908tEEdI5lnRQb9E0E6W0VfK3Zei1XTVy/anyE",
+	"hVPLC7JadzEMaaRn2mrBCDeEhiI4xVZJtULeVApMNeUFOp1VKkuL4bv3m+eCzj/sAA875L0KgKjXnpa8",
+	"VvGXOyz3K5e5nHxZ/bnNUvhY4i+3Enm5scKe4uaD+UR6kKUTReOaS2NKRWxnsFGEz+Wqx199P8ngLmQ6",
+	"ZULv0JftjWsD59S2l1+R4VZ4rAfadl1zGzf3Xd94NNVLD6b66NkNj1BqdJwlya/elbTkB7Bf53idEjC4",
+	"XHFQkhcHJUbK3LGKCHpg3aJzqCDHY92mglxaWuol1zOfTA2JplTRyDClOzvM6IESqIVvqgauWKoCIRgv",
+	"alcWEC12to0TwoVPlsCFo2h9tVd6kW25Jqc0v2TA/b37nJ0Vot7ucM641lxMTu9J4isF2YOtBufBZ+w1",
+	"Z0lclXxKmZuBZE6foh3kt7bFa0Nn6RbHXCoXpL/qffeYNUvyzOsz8uTw+SHJe71iOiVckJevrsqnJQzF",
+	"EoDGxyGsw63JYb5WY0pO358W/v8KQMWp5vTgmosJTaViGyEqQK8s1PS/HoCiXlecyI4o4YItB+E4gRfV",
+	"2k71Vsu1oI4Tr/LSEzlodgVLssKFV7Egy4mWeTaibVJaRctBFZRc9jsC7W6IyX2jqNAUjMFfGS53aWTf",
+	"Hjb30uAfXzSsEOWboKICmMiuiqHVUmi1DGiniRlovSFnR+VbPRhVqEUcq14/u6AzpZSVX4MizhOGKMlM",
+	"EymWAlBzQN8cajxhY0No4vibd5XYEbC4CppAR1byFnW2nK0MSNLVkb2i4jYQMdUiL7xkS2qPse0rYDYy",
+	"Fa1KKd5ZuxsMbHilRD0NEc/uZZNaW48sZKYqQ1MvDTnEWX79rYLvjny/VIzByCyaDjjSW8TcX1xMmEoV",
+	"ehppmg5SsA3W2nt/LV03bStpL8dBOxtzltrdGtjVGbivZlRkNBkk1NRYe75M+vb9wYbzEPDxmHkglAJU",
+	"e1292dI934AEKw9vJ66X2vhXln2DLS1nqn/JTa222XyTN7mtMsG3cFuVOtg2j7lqyXJWAB8sYynM/z2S",
+	"gKwVsxE3iM3ezFDcxk7ledNbGiz1kxfsTKHcFZHjMRmxsURwfysMFCd/tU6HNlTEICic33OQRUsXmbHs",
+	"NSDmnRssKzpiBFlwXBpqRAWglgFmWWCwm+x1sG1BitPt0eS3SBh1QPjBAtlFUuhqXD2Y9HKjVDN5Asvf",
+	"N6vPfu7q73sLfYtyRFOHk72s7WyVPNoyFVS7SJrwgu7GV7eaGuo2qlSYPR9Hvnx1NLYVoNU2t81uJr+e",
+	"S2umfCDKg4bkjpog1b8tciScnqU3R3Pg4F/Dw1tF7bqIVDSVBtS63yEWfkrvGJlhMMgJMVO2ILGEWEY0",
+	"mJajsDemq+xmZ1dCgUcuvQRXrm6/V67jJ0vXsa5G/IRvX3+Eq4C0wNE1izLFzWIgx2MewVcYaYswf2xS",
+	"TW+pNnrtAw4fjBSr6lIw6F5qV8gvgr3XhicJVsJqGmx/kTJRNZKE6KAixTZn2BVpNtTuru81p2Kfedvb",
+	"9po+egtqi475yABXSA0BIdCj7eLlVwdXOvFLVhVNfAHehrlvVJv2uvs/2aXvjE3sAQ+Gq3q1M5GjhLYe",
+	"hPoDBFO4B8nYMqImlVZb0PTXKPKU74bgTVCuOvgIsswW5RZ3DbHYujb4PcDDmIhP7yhP6Chh7QoK7hZH",
+	"LMWy/huMBXcrFSjXTXapXmWtuWC5DvqN3CSNlls+m7Lo9qsALd2G3B+P2Fb3vGkA58Ps+lKrZTJovPeb",
+	"DEZ3aryFweg3ySN2RpOktZ0oSRqIUvjUg8HV6lTeMuErY++Ag27P3XYNdQjGuy3jQhqzFr/5X5nLOR/X",
+	"t+dwrgy9JaN2gOxtrsbiGAZ9p+gp9dGtLsZhtZGt65jZg3fN/gwX6SnyRNrMqFJdYofyKDp924zEu1BD",
+	"fMJq63O6qNNv6lSf0g14j/1CHOBW5pySK3ttaYqNFSdqH6gLNWhWDXrNbBu4q3NuuUupMsCmE/qOa11j",
+	"3LfKOe4MAUcq4kG4QNVaB0STUns0Sco4MDO7m3U1DjIRMWUob2Xta1toek65eRdQhV8rOSNuM4iRuBwu",
+	"OmtnR7nWnl1XcbCgjRDD/h0hys7yOK22aXkuqqtJjl3+5Ha6X+ttmlJT8eWxWTpwspJVxwzEK8ylaiBb",
+	"lKZZCqSAHspzqVnhu9auAbT3bJ7thX8uxxdpBZK0NMu816Kx4IxymaIFKsDvRcIPVWgwp8KHU0Ptb8Di",
+	"w7ClZRXuslSPL1CMRk4Idal2XBNfUe6EpFyI3FBIokzpcDzZWMlZfRdO2B5zpQ1Rcl50hGJRIP1+uTbf",
+	"Wro25QjfTeVr8UGIt904YjBxNRlw1sYYuUQzxei75Y0K042ZxorOt68ivQUYZ9v08HDaxCY8zc+Fh+Pa",
+	"NukxsHkQpPlUkNPLc3LLFl0yozGzFDqkmZkifBtBUz2JFKOGDSHCT08BrV9EbN+XSITblFFV9phPjUk7",
+	"nz9/RiSV8HG5tgNl5K2ccEGuF9qwmT0+VKA5dE/LTME1DoM5Rqw9M0U4jzwZQPcFHQFYUjVeE6uVO8sq",
+	"PK8NXej9vuiLv/zFXuZM6b/8hWgmYjI8xYDuf7i6+z/DdEg/6/WeRG6J4AMb7pNT+wlQNKAehEzYcV8M",
+	"x0rarYuH5HsHNsIFEPp32oGL/NAlQwxQc8/QNC392BdDJ84OyffX766JF+m0fZFmMTdSDbtkyEUEEMj2",
+	"b0uU1H0PoTiciogN9/sC+ByF4QGYi5XrCARIaEIN4mHg28CiqHBLyxIo/Wh1IE2e9p64BbvA8FANRADB",
+	"/3r/L38hOW6M5dPabQmCmQK0gyC/3NxcEqaUVMeE9sVcSTFxNfeofT7hljWmmZ6SitTt0b78UI56PfvA",
+	"Ue8QgHT6YoiyhZ05FhoYekQawuM84Rn236GrYGIC4WafXCo5StisL3z5Xk2+v3p9Rl48ffajXe00TZy9",
+	"5yDFR//6h5Zi+AMuIWgIuAquo75IlTQykglBpJwZTSwXY7GrLYgEpu3nAnNEqkWXGCnJjIoFPijkfL8v",
+	"hnaFhnYhEej5hAztyYJvKJBVzkwdcg3MkH1ME8qFtnPEfcs3KAKKJwmjSsDWnVryADLtlh/gmhiZxA6+",
+	"yBBU2Lp9YQc3ny6OyXzKo6k/ZfYmhT0FUMz5squMa4J+pq79c4wljfoCd2Lf7pxXS4b2ODAKpVZyTCH7",
+	"wrBcsnNIvne7X9IbhvaAnP1y+vbtq/f/9mrw6j8uz69evbSEcXn+fnB58fb87L8XxBEzwSnA0lPRF57M",
+	"oFkAYgQwRALu6h/2yYU/Iva0Y7aq7pJy4I/u9gUkQCAZ+W4wvTd3WOE2eVRfBLTzYh8soreMdvtCwsGB",
+	"YqkYVh1LhEiBgwYr5nb3PGazVNobY2G39BWgkV5eXN84OKE0Zfa8C8ZiTYalp/fesMWwSw6tenD07Flf",
+	"3HHAjyKn12fn56Wsry7JBP8zA+QATyJ2SEpmhu0Ty8e1HZpliYC00xf+xBbCiost71rGQ8UCM19AO+sW",
+	"qFhTRmOm+qIyTMD1XrD4mBiVsSEEN0BfVgzWhIsS2mh1NH0BLfs8a68O5Zzt6IgMedHT4JYtBopZ1jN0",
+	"i3vFaEwWMoOyuGSuuGG6WGX4nDcHFwgOY8/LHsOuozCobANpQvbyULbZSgkRbuxEyk2846JoBsCaNMnS",
+	"PuCmzqW76PLzhE3OZMySnP5EPrRnvSd9MUyV/AMj4gcjNuUiHu67icDLoXnY+RejcIvylmtjr02qYJU1",
+	"M3uWG8V2ZijYWmlXO6AwfNfzYpCPDfKPvijII/UFQ+1QukRLy5i4LhVwxLjSEmKUAmJxU+gLeJpFU+nQ",
+	"vNBCCOhUuZSPbAVke+Ly15AQ8WE3v0sAyKAJiamhdrfBDeJwiTQCdMHVxgWh5NertwgNpVhRbhXNvn3x",
+	"/fCvPz07Iv/nf/zP/P/k8OjJU8uu7BHXZPh3pqhm8YchZk544l4C66C6L2KmjZILu9CWW+ou8XjjuOXO",
+	"51geoR+Qq4bpWE+JufSFj4Sc8DuGUh1KJm4Q5z+TN1Y2hOuBJYlGYKaIqtje3sanNvaFj7j/AcUutxIO",
+	"TiE3RdhhgJzJDdKpBI6rWMqocYBgSBhwipf4lcs40QhsRuHcWMkGHf0jhrJpTqczjiLKzzK2hyxLbXfP",
+	"n5I3/GdkOpScgchm9tCVQ76Pppm4tYoavOI5GXl6ePjDCTns9fxMgPGME0iQLfhiFweWSrtQQLUyE4bF",
+	"J30xvKKGwZD2LgESEa+j4ushMQyg4Bn5M5OGdsnToxdIytTd5Vbrwu2FXMYnT17YUfx6c7ZP/tv1xXuA",
+	"GqQzlpxRzZBPemAXFIG40DxmfeEkSf1dfuhvGUtLfNRV5NKC3rJBRDXb70NwCzeQoFjoByWA4ePO4X5v",
+	"v4chIkzQlHeOO0/2e/tPwGxvpqCHHMTs7iCyAgHARLGAR+lKJkwfEy9NdwlKzF3iJd0ucRM4ITGbSZAT",
+	"9iFl0F3U53HnuPNvzJxBPwW8P4zgqNdzAPV24119oFzU+8NpaEXN+/UBSrYDUHLC4M6YAOYyZcNt5YM7",
+	"cBIpqnDZbEbVwjWl+SxLIFDZK8J0ol22S+cDYHvqJivpV7C8cOTUiwgSxP8Te8bmVMU163pdXlc4Cz/L",
+	"eNFgSfME108dIeed485R7+j5Xu/JXu/wpvfi+Kh33Ov9DXOeWq59oSVbEeHzl9xwQq08SrjZwc6/k3co",
+	"8G3Y/s9dPFZcjOTHHR8rcmMVDI53qr0GwZLsQAcoVimNqLC8117IwWN4DuN6wF2BDsBzGtiZ94gsCXLG",
+	"jo5jftOiMjGTxKntpZrnwV2aMpqY6T9q9wjLYu2Ta7rIzyNB28bc2S/sSUXxjXBzQjRj5ACgg/4RXPtf",
+	"oMftFr90YL1/pCNvm59Q13dgT85RsNt+O5yBq3P89w/lzSnHaTq9y19xpf2YQZkk2BBcuY374U27JUrP",
+	"tbyK5I3grWScKRiH2yjwP0VSjPkks9JYaKOsqM0FRvh/VXt1BbhUn7udZ70n7QbioVAhIEIqCKrOB5cJ",
+	"6iPQdjHK9x6198FoKhf8HBGANh+Hyeru8CAQxl1/SRdseZ8MPXY1WHqGuTNtSL6n+jZX+CqWTjAdQmEf",
+	"+5TILWccxVSpInZCPCjHD10yRLgGZ4QEpWBqVQzPcox0xwbEZNBVhi5VF0dVQOgNjzHAlhhZMoIUOv1w",
+	"Of0XTDVwOFk8JN9X2nWqOljS7OH1bTvLzA8wkJiJxXCf/CoSe7zLC2RHBsCNwy4amfLfYCUA3sUbDEC9",
+	"0IalqHexjzQyyQKuuErYe1/Y/cbVOCFDIQUbEqpvtQsR8GjZdoh2yasWaEQ1s7qb4A7/Gy2afous0mwn",
+	"5BQ2bRn/fLpAeXtJ8FoFwgTJ2sHj6FrEt+KRg5I+9YYtAPRtayGuhKfpM5qX0BBAwgP5vwSC0Imh7gRP",
+	"4XerIBwePtl/UU4BP/a1kRBnfAW58LgcRJgn5+f4jt4728m0GvTo4egoehI/Zc/Gzyc/Tn/iL/7o3R4m",
+	"R7PmbGcNBGkj+fNwZ5LOcs5GiF076J37izrYFF6mzk75HVgpYx6h9u6M/SihrHClEm9c5oZ1bPLg0zK7",
+	"+HyQ01kLJvq7O2jDpUTsoZNj3Ul3Njh/vuGozhgVZp+ciwLZAq3sUFsNMKln1C7gEsg9FFIj3GiWjLvE",
+	"clMaA2yXtz+CEYmxWO+T66mci+Mlu3bozJ9bnnVWQstpd9wDOCiPyiJW0uDtN2uO5ODH5oeyujStzmNv",
+	"84nwNcA/d3d6foutDEnFiD92/4N7qm9XijC0PIxSVc+i3b7PB4nUGw5h0NwA5Ra4JoARaJUjQg2YGk/I",
+	"fCrx4ptShQpVXwAqa+XxEdiowXadC+POt+rKfxSWcLw6un0BlywOAJzK6ExB1xW6Q6gg4EblxiGSuiXJ",
+	"hab9vvBH9fzlb4OrV//+q/crnf5688ur9zfnZ6c3F1eD9xc3g9Ozm/PfXgWP8RWM8a2DUNz2CDtoiEc9",
+	"waNFfhs3P5pvZVF6YFcH8jTyWYr3vtXsXqwWKXEAl4FDIlWbM5JysefgoRteV13wJFTGY4lwxCaZyMna",
+	"iTmkQJ/e74vXMlMk5hNuNJ6LiCoIXgL/A4Y14c0GNvdcKBdsTi7P3+OdpfuCm/xOYt4jhC7GFVI+g74R",
+	"C/mSi2+NnleRxDrmo1h3JT1D1NPOcefpj4eHzQ/BJRe4Vu1Pwk6umksl5diBAdQYLC21fKcJDA+KJYH/",
+	"fgH1Z+5/0P6Ng7f7pSVPmmCsj+W0Z1TFf82losvz97s4dXg93OX5go1uKAwukHMx8HPxYTkVzuDP07E7",
+	"TH1RUjp/QDeO1FFktdkVbRfDNRSLrMSI+oy7vTCKwcmjXOB2/HBSXFowOri2hrX3Vl+ELy50+I0UjycO",
+	"LBWs02Dod9p09cj3Rf2Zv/KLy06XRIr/DGffnqPOcadMJs25wFWJLr9ORnCKpdUgcqOLhL5jRvAWalmX",
+	"hL9qcTC8oHyNsB1wAl/PeStJ9dSF56B72NsZHEg9R69uwsYGg0vQmLM4JtfvromBUmLcuOyDQs17e3p9",
+	"M6gIjMNuX1RFyvC5u5O33/aZ8zGvy9WuWxyg5fLcX51E+UrEq+KkZd4TKeNdkLTOYd03knThzPMxoqB8",
+	"OTRMXSrZB4BXeJ8IGdaDCgqu13ZWzZR4zv9JqDYEcN/cbrgCx//V0e61kWmAeJWcOcaM6fmbSLiw0R18",
+	"KqX/fF7rjV422JHhnPJSDO/w1Q2dDPPQMZrH7hEuLPsc772Xgu29oyaaosXf/45xynlAVeEGQM1JwwX3",
+	"pPe0L9Bd78KSxMLH1S0NKJECgpWLhlw4OU+SvsDgvHLUkwfBLXeH0Ur2qaJLK5PtF8HL9kcIAcKyoQJg",
+	"comRJGE+eKsvuNgnEPQK2LJJMqLRLRnLJJFzMtRZypS2r/28CF4p/8bM9ubEas7p8pa6goR2vHZFnH/E",
+	"qcLdDqhQf2YI3i0o5AzY5zrl05RTc69UAe9Jb1PNu5XCBTd0EqAbPwqMMy2GUaGkynhKSf6HvV4gAWXj",
+	"mr3jIs9EQZ70UKEp60yLN+VTYNnGk97TYO5kzONSuOWO4iWKY4O5UULOT1DCsgRghU6ipRTuiLhD08Rg",
+	"Wcd2DiIqIkxRbeQvWLVywPu7Oyn3vrvCS+8f4UwfvJqlxmMUfWkK22UU1Ct3G5Qah9gX7dRol9xgmeN3",
+	"VrfV03tRjmepzX1NEKCHsOpSQZS+UwIUi5n7losSb9Z4xfnY76Ecj63+ny9vQKhy8sNrP7gvTo8t3MRY",
+	"kqkj5EBIU4A6NZai/KT/GVw8FVrZBXfNFJiOM5HLHpBHxYWRSycmt13c53QgdlTzs/GKqoSDQBYzDUWX",
+	"MSSai0mNFxTvhUpuT+g42GFA2uAZZlH/iz23YM8n1awrkFaFxGBOXwhxF7oFg5LZgs2x6TEmHsiUCbCX",
+	"lKvA3Iski/VswbH5R+c5wTwwGJHEQH7UJRgE9xfPgG+Spik+pdB6HD5jXRe2+7GURgVNzCVmUVgxHkMR",
+	"VIzFrocTxeNzEfOI6SEqDEV2BfHJFfvkFHPtclM0x7xIf2pQkZgjlAKapq0AfIrQY0OolaUUi8wJGPgQ",
+	"m9vnZDrzlqYcknkULIBTqYws4iG+06QSWTUEP1I87PYFBEkIOZLxgoA90Y7AvTb04U3UOIWFxSUP62r6",
+	"XjAKKhvNuLkqmNk3cxHmDPi4c9R78dPhj0+etjGD4ctfyIbcWvQrlPFdxDMUsYhIPXnUotXH4nuxDyg6",
+	"tWdPfUsGAtnUXoYruNwJYe7Ok2LlyutbXRCzLLGYzhCDGvTQyY1DGM5wn7x3kZgyB+ahCcREQPL9KDN9",
+	"0fDAOIop4OX+yS/L0okroO7+3mF36wKPOh/KcHSd1ay9p8+e/9gphS97KLjGB7hY/2DQXt7aLkXRtX2e",
+	"IgVzyGq2V9ycLnZwVn+hLmkFrny8WldvfI8XCEW2PN7UxjMMLoTtApBuABPAzjZmit+xGG2cdqAjJW+t",
+	"7tgXypdShwxUj++MaBMuYtjhYZg5jxiZMXvbYcjfcR5d0Rf4JO5gnsbhzBrk+6Ne7weX9IwucP8kmgef",
+	"9l70xZB95NromgON4zrzpfq+YAgwVWrBxcSjHR93fnkDNTDw61fgUugcd85/3oMfsD50h4uY3/E4g9De",
+	"fNE7x52zvaPeT4c/trkWy2vxpS5H6Lzew+ogyUp44VrmBb8bH/nysuf46Z0oWcvWuq14YIvcu/Uzvsqn",
+	"upOALWzMcgpP8p5XuFICSxzi4JNfoc8Hnhb3mCPGLZjHBcbq54gi2Pp3GmQQzPqJpiy6ZTG6sSvxiivn",
+	"91RrPhFn1TPS+lIuoPG/8Im//reaEw8/VGCSXMbn071eiziq6kJ9tY60PFkzJw4agdynMZsGWT3zu92c",
+	"gGM54xFP2HaUK5IF3MBqQgXXGCQ0pVZg9e2GrCuRVPFL3++3QprFQnUgpixEes8s6VmmiCj+mJDy8uJs",
+	"7/Co15wk/dJ8xTGukLnhsnQD22/lPc2sHg6eXhJTw7BKQnPCxKIpW4ljqzwxjn/xNVi+DWoLUdcTpC4E",
+	"7UDautz78cdOpW6EJc7GlJavy1dLaqdxTChBWkBt9Q/JhfHcbxuKOlBsJu9oshPKurJtsX8C4npeQ1wt",
+	"ZOViJb5izmUH+QAUVarb8oXlP2TOfh/8uL5l0qy/VQ9fbOaHv7xpkQBeXbVv5AKuJ2YHYtb4FpYx24uo",
+	"ikNRgk0D4JcNmctm/nJG9YhDRI/LFcDnoWgyi4t8xkCOd9dlr+QZJz6BNJxnsioPuHjzMxmzM6ribyyA",
+	"sLly4+Z3+pUHiQO8jXdeYZA4GUu140DxU49vkPeUg41hUNycashkKp2Q3EdWnBJMNt/TU6q4mOiDT+4v",
+	"0KZK1STXHZECSbUhxb6EVGjMi7rG/loT7bUf52Mz9Ymi9jlHZA2DW3GwvsLlF6Lb6oLXUK5LWd9FTpNd",
+	"KEv0gNlAq7h2GAcKXuGceqowQDxieplO9QGfQQbrJpIs5JFhqm8jCBcdUc2eP8Vjcnn95oyMecIQx/Z5",
+	"70nvBwczqi2b7gsrqDARqUVqHBgFZgYpKjQkRd6yhUvjB0BZiAXAAvzw9Amh0IED1oRWCRckShiFNCnn",
+	"Fdknp0lCMlE4znFcUgGq+nGeew/gGkIaD6oD/IRXTKWrdvKu68bhPE6lHdD3gOZp12XAxR1NuL2DnvZe",
+	"EG9J/wFSOwQ3YTsspP4PoR4dRmfdMpZ6PRmxLXEKYzKTiiGkz9OfAEqQa4JbCOgifZFSZXQwmx+eeuno",
+	"4NEN921OFA71ix5qHELoTGNuG4voDDYEgKzt1u7S2IzUmzuJZlRkVhjLFIQZjtEwtvFof8I/NkXCVxI3",
+	"HApbkcHRrdxGNx5zCs4Jgn0EEaVwFVuTmVv8RnfQpcNe+ZrioN20a66CHZHJKUmnC80jimyu6yR98ODZ",
+	"DzJH1nTJlsBT5g5QO1pONY+5WUc7BzEDIN0WVwTA1EnBFkQDrP53mljx+6QE8kmspg3JP/BgrR0Y+35Q",
+	"OtpplufM10OLMqVsk53jzq/XL7H2m1Sd46Ner1eUM4qLylRNCQwW5GvXPRH+mzjSsdxiypKYSF+82E2+",
+	"FRM7GDO2CyKkZATlEhfElfaCI5FDHtaR4mvG/vnIcMwY1nbvHNu/92MdDdLEVUxyaWiATdE8YJqxb4Q4",
+	"FcsLU5Exw+DTaErVpDVhKmYyJRqTZoDA7PuPcGXu1BkrRezq7nQkAvJGjN+xuGo2PmpjI7bL8I1QD0jz",
+	"IAS6nIg2BKOnPJ25ZW7OzQobmweYV5koiYlowRsTX3HxJM+EwZhFh2zk4RTi9Zbi6ylPvzGSLEpNVv1i",
+	"RwVcNExNsT/XAS+8aJFk6zbyWyJaH2Sfh8Qr9E7VEjDidc7QvVF8aGP2DWA/56YtyLaFjO7Tm/OL94Oz",
+	"i5evBn8ZOmNXUdHEV7AGBIT9mtjswpa5VW7Gq9LsHp+hxqxz3PnxzdG7F//+H6edVnbcL6QsF+v18Oav",
+	"ciC2qbJDV83QU3CJYBtRcZOEzRAFr3oORlTEUpRW5csT4D0Dnh+JTwFeEyS+5Ci+WXqfLZX2WBm2BVu6",
+	"KaXyuwh7O7CLs6tTolmkmMkTclzyJCBwQyZxLIkBoyeCe7pBEEpmfIJ00gW7CVjzpQK4QZ+UiPkqQqLB",
+	"0Y0jTXNjoAcPBjSY7zTYSwHaukhjKXsJukRn0RTKvJTKUAVR1dwwvyqybc43s7vOsX1mkHLRhmkuT/qL",
+	"s1A3pBps3Z9lJnYNjvQz93drFRUJxEbIcSkjstzjODZJ3VwnI1QJe+ukza9OOvgaUjfX3+HXYAPeKdWV",
+	"UjPb3uF3PgdjnTV7gw37NU9MHjkjZyPuauNSEZ+Ui3O5ulwrpPSWa/MKB7JCQIFC2ADfPJNwpcEZCmGR",
+	"YKncMu9qVoJ2ucefEVmp1GdNh1jq9v4d/g7IgM7PBq7zREa3msCE4EKDnsiM0bq5lyvnNqPYUgHgAPwK",
+	"VlxdpEyfuNJeoOloy0Mg6YN9TBOQtS1rrxmTnXd5OHkl6bUnyXZ9Y1/9DAgy5/jSUW+13nRw1EXtZst7",
+	"TyAf1sgJloBAr2cGhXahNHVwW31J7mYL6YuE147Hg6tDDR4uJseEovzRXQKM7RbpVdXylF1fsIbs7+/X",
+	"UX9pVg1DU8Vi7bidkgBeKntneO4S6j0vbdwYVNElrzfq39WerOm7+LVZ564MbiPwnwvQ6xs8CBXgmjwI",
+	"t+u36pqDnamr03QhGFYF38XtRlU0Lbm66p1teJ0dfHJpUp/vebHltSPHljdC9MSCRDydMmXYRxP008Kq",
+	"tBeE7hrLQDkpPPje1lkg2N1uECUsjUBbVjq1/CRuvrMHDsj1Hvu7nFAKD5OUmmmujkJv32mSMDp2cTgv",
+	"nh+R//3/He0f7h/+4BVIoxjzV7bAAmUQQZxK7ir+9gXqr/m3HpIOhYT/y5IT4kQMT6OIpeaY2K8OoPqz",
+	"Q8OzX0BsUF+cHV1fkuG+SeRkDxZiCDEM++S0UiB9TrUrGcxi8kemoRg14RpimzDmry+wjmapCu0Jlpt9",
+	"1ntChkKagWY0YfFwn7zlt6xQHGKXDgz92flxrJ9eDmQIQ9YBcUGI4r3OSXXH/9AO8hqWCdHqSgvkYzxC",
+	"d4YT1MpXBhPZzFLhH3iR2TZLxflbAMY93mnFBbXnpaCcahPLow8ebjxXu0CKg9rQjhx5UdpZTrp4DigA",
+	"JzjY3ayMEJfIyZqTr+j8nnx9GFNDXcXWGTPUfQQ5n/WFK7M6WhisSI1heSdkaNkABOpd/3K6d/TsOZF3",
+	"TPVF72Ov1yXZkyOSYN1Z27A2itFZl2TPnxLF7iCqsksOn/tm4+U3+sLuT5dkh88J7lmXcHgZD9Opeccj",
+	"JXW36H3svVS0/CWikPt5ke8dsqImIz7ZYyLmVPyARZnFQgos+Gg7maWZYVhovvbUXtH5N3+3XdH52usN",
+	"F3xHYIlQiYyUKar+jnNlJ/XBhAmmeHQADuB0c6CQe3Gf/O4xUl3IJ+aGaj4RXEy8rdXyRt9y15fvx8BX",
+	"KB9NEy3BULsglFwbKmKqYvI7G02lBEV0IqjJFOuL74dz/HYPAjTzT1YB1YbO0vKX+XvDH/CG6Yvy667y",
+	"M3U4/uDDWq5vv0+u3LjhadRF+wILdit+x7D0xgI9cHAbZgKiQHOdCXBdiVTplIou6IOWRyklVRicwZKC",
+	"73STdeJU4+0I0WMnZM3suKkFL61OubEes2wZCwC6ruxkviZx3WiKGWw/kPuBLPkD8PdPHTdc2Bg90+sc",
+	"zj/ZnYwgVCc+NSvFiQ+fHfeO/obVAO54zNS7UtPX7w6Pnvjoi9S+PKUi1syUAWNilvA7RET40CIcA2fT",
+	"yi5+tDu+57pfkxdCb9kOi/LMq4G9RUV7gMtMkjIr9Lyv4IZlm8fmtGRf/riaDFWDEZNCIVhyyxbuHuyL",
+	"cm8grRjwBx07s+otW2DpD/uh/Ow+eXp01BdDbHJwyxZ5xDrJsKalr78P71/iJa3Iq/jo2bPDFy5Inxoy",
+	"5gaC1tniNJlIxc10thYw5rw0ii8KG0PTtHPc4aNbNZjJEYrZNE2LupE/7R8eHe738sKR75G5XPKPLCEv",
+	"Ol1/wGB6U7337Fmn2ymvQ+e445bLroY9f1TESnIsGGkX3k7iuPPuTM5//vf//vLN0W/z08Wr038bvXh1",
+	"9vvs1T/Gz1//+0j9/LcX8x8TPf336Z9ybtTo7cvX86fqP04//i171R6kprz+X8jTVR7CQwPW7HJEDwQo",
+	"Iyon04vHljwLPlPlKmFmc/Cp/PGLRPvf73BXRv+tmhcrS1AjqvPKMzsIiKlSEEb5S0zrBeOC/SvuIsZa",
+	"vSC/npqWSqCuKajgLzUfsFVu6DtNrFwL6vo+OXVAwRqroVIy5cIcoyZI0xSroib2giVU3yIhimw2whxh",
+	"q3h6uFCnpvsSyVjCUUPFbBpD1ER+jRZlG0P31FuuK2R8Vsz64Qm6/IYzjHxFpH1ptXAxqbWdp0yQEpHc",
+	"n7B/ryY0gq2OV1nMvRhkPSBn0wxdH54wjGWUzZjA+hkm16DBquep2aqS9hhS8t+uL973hQRvFyn33MU8",
+	"SIzFPY+rLrRziIfAgXX7YoYhru/hPHQRlLNLsjsfNHHDZ+zziQMBdkosHDWw/kC6PDomDuwhPLg77PfF",
+	"MMfEJSMn4NkpdPET87mZS4Jn6Y7+/tX10bPnx+T0+v3+IXn56urEi4zH5PlTNCVAFmRCDesLqRySsJ9X",
+	"+YohRsoCoHsVaNQzmL5wPMEyAlgVgDpE3CuK5l0XNBo68Zg0fZkBZv9Dn/DHhv5teLIzPf3COdTlIayH",
+	"ANhhJGmK9bKLVOo0q1Ru2DFXkSkTLG7IU2qsOnadLrCdb5Bav40g1BvmCyDlrHsKPLFSAuT+dKIYFDyj",
+	"ye4kKgCFLtq1T880S+6Yj3NKEqgfBkxxBAXo9zfLQKWBfhEh6EFLFuWTqxNsCjFkR9b1AlK/ulWuGxRm",
+	"uV7SAQMgI80J7OCTs/0tMCoayKCNgOP8tVyTYT/r9Z5EmeAfyUzDB7aP36HLKVNJydwOvw8DUocbhBc8",
+	"ivGRIXzhOvCiR5Xm++KWLU7I8x7RhHEMjKILK1gUk7aDLRN8xFAacsFg6JP2PgRX1BbPkf0NcCPmqE35",
+	"PGpuHLYWBrNxQ9jHlCumw+HU0HVBX49wdl7mi/gVSRcrC/GlIJI9LZS2pK6SQOmJ+0cCTeW8UkijTKIi",
+	"YO1pf9JT3vgk2+ldnr8ngt0xRRJG71xiA8TznRRXHpbJ4NHUSlxWLOsLZ5uCqu0y4RHU7oANAb1GOKSU",
+	"4R2XOLYhcjUh4R3MODN9MWJQkMm+DcDn2D+26LxoGNVBmDBqQWI+Hlv1wmsDfVHOZehiZsO78+t3pzdn",
+	"vwTNz6fGMG22qRW/xQW2Qyt1apV7uy65XfqwOW6nn/PXi9sJI/Qk951eKsS+nViVcrE3SuTm6mnlE7Hs",
+	"SIEGmOX8cbecH9sl4O+oliAF0SovLX3ijVl5gg8UPA9HKKDP6ZKLn7HDb4w8QXl/JYzilnwOe41p08/4",
+	"qyXNqg7guReUenEmCyMlkWPD7m+GslrnnpG3rBUThxcsrd6y1BCZGc1jVoo3RVaOgUxTmYB08+70DGWb",
+	"/VoHnVUwb2As3xYpaqYgSf24M45mdktwPTvx4X/c7rnn3CI3p1K/Fl83mSLuT9loPmJgygAb2r3JEwBm",
+	"Dz5hTsHnLYCRPdVegJyOeLWFmwu4ZyaMzKJpccUHC9bXISv/qpl6reTskf1PPm3iP5FlhN4yVwT6O03O",
+	"fyZv2ILI8Xgb2/wtW+gtXJRlx+QbtthzWIJwN/uQMSuJJvyOi0lfQAkg21fJ5HHivhiTlMk0wVJ5XLlQ",
+	"Mwz1QM0uJvn7fTFaOO/TPrkY551BU6X4jClNxuAFkEm8T27m0j5RGiaorigzUKKkQZkjj3wW0pAxF9ye",
+	"3mP8naHWWeeuemMX8gH1pjdsUWcauUGfwK4MI34p7dIo1iVWcZIJ2LwWuGAewCz/ZiIlBKeV6A0GVCGz",
+	"A7/MbfAtb9liUOzakMwVTV2oHPhBKCQuipjETBslHRHIJHa2iaGlnAFLZTQdkglALGMFUvBECjs1kdfk",
+	"gKAeLMeGDyEy5dwuBYB0QBKHnewJGTrKG5IZvWVFpE4eyv/REOi2i/pbX9gXNFhA3EEt+fHJFZhDWEwy",
+	"EbuieVA7aimmj3DTF44wXf1ES64AsRyUbIFyMRjwy0X5uGJPxVa0iJjxE2h1+R/u8thdObKtO3qlGC8u",
+	"LFfOLcQOXQ+UeC13cDwvM1MOKnMQBAmN8hQSyKKAUdSeRcgJfeSwFMu63kK/G+JgL0o5lw+dVnkuLM+K",
+	"GBYO35Sky8Vr+/Cp2Ulm8CQTPhjiUTOSbb+jh89L/leSI9UHluAfIccRT6ALZJNjkrhzVhNglMjJQZFL",
+	"trMsuFMCiWVFy8dEKj7homtvvn+4qshSmq4LwfAuBUjqyXGEIpk7LUA0nHMjmNZME4jFR/FPzu2FSWN7",
+	"8SVyTty0QBSRYzKlcDvaDjEoHf+2v1q5rpRhdsMTlmtBkImHcfbUkKFfK8MTdvApYXcs+WzVsph9/JxH",
+	"PYBplDMN0VIL6Hn1ZfdM/nKXjKSZEp2yJGExoXBv2NXrC0g6MzCq74cfe73Dg97zH4ddMuz1evvpwbPh",
+	"DydknCUJlpRF6zGWk6zJvHkrJ2fFZm8k9nulf0XljtzK25df3dDJKoGduSqYsPUo0AF8D8jgXBMaY1Ln",
+	"mkHs5uy4rEtHlVOXnehIsy6zrHqK9M6OEWR2Vg6BpbSr12fkyeHzQ2I5LoH0GA2VgXNiPiGaMbI6srqr",
+	"uEQVG+/kG0BtV9rkyWgn5BBrxdORrr8+7P0Wvj24MM+fIv4pn2WzzvFhfou4jLM218iDOqbzZXoETv4K",
+	"TkGxeU4LYw6Bv2v1GkuqsBlrKVMKbe8DwJrdYZpz7pf16cx9gfnMRyeEzVKzQJkG+H0PKHfEzJwxQdif",
+	"GU3gB71PnvaeuixbeNKd+D7g/7tjuGCmIYHX873SIjSgcD2jSWKldf4Ptp6gq9pHMwLvhQl8dRgJVRM3",
+	"ipNyUvjm4wZGxm0P24OeoWIjfKLxw6cPO/5tidXqREBoLip0xCZciLymultxKdi6I9XEUNb4LL2i0RSt",
+	"AwStAlj2yUlKlr/CmcgrZljeyzXpdfPvKcRuKp81j87aPzMmclXQIRAQr8EyDzwqhMxExGLC733EHtro",
+	"5bt4eKNXkdalS7c/eB3RYlFDGj4x7X5Z5cFL+p1vehPzko+qMkNfLpmxRlv1Pzbrzc3zGt8KdOpMP0UW",
+	"3iNqzEXf/9KaH0drduTwBRTnWXHganTnGTMUQSX2ANOs9tSjJKdkwtZA1t1AEw+N7WF7Wec5wInsKKbS",
+	"tgWFeBB5C3mFKyGleBXBwC7m0tIi+tceGN+3XtsCE+xBF7foZt3q4lR2Ras5eppecsI4RL+apfVwt/rg",
+	"U/73faCWvc9RGwxPywverG7IGXTxzvfa2g3xrhjvfzoEZr4Eu1zsY5O9vR/mskxijEUk2shUu+BbKzM7",
+	"rwN4p7Rh6X5fNAZpJisYzSCQ9kUONF0DMpujJ787/7crRKa/vLq4eO3DDl0QIuJ5bA5E9HjDXxFd/qeB",
+	"WM5Xbj3C8kvAtdwp1O1bZrxG7WjbEW3JF7ztccsh5VqetVL5MPyqFOauizQXiOpgNN51nYZLJe++zVPw",
+	"LRZoKBb60eszQABNnn19/e56W0LfGjz8FVUJh9qdVnyxtwpmh3Ix2TWyeInFbAEs/rWJHA9Peg8LK76E",
+	"JR6iNunK6j+AFeUiNReZ+driDnZuRMFp/suG8i8bSkENX8CEkh/kWhMKCF764BP82ziS+bgEzrVeQWgR",
+	"sHw5RZt/u+vhEgf+2PJOXgEySjgTZqC8CNMOKv0rro1mOATjptOqJwYJZi0B5aUj70VEITKBlr8pOhFs",
+	"7ns+7qRTsaPaeuWl+Gpp6J10datcaHyOGmhkHuOLNXRY3J7OytV3dGtKqwqzTri9Or155bCEL3+5eP9q",
+	"8P7iZvDu4ufzt6+G3YDA62xtc8qt2EymLEkDNrdrQ5WBnfqtWjDoCxLww8rAJfp3UM9YtubOrCH/zodu",
+	"Z0b1LYtvZOe489efnh2R//M//mf+f/L02fMf7ao1PU5HeaHeM1ROy1sOv+U72Tn+6ccSJKhi40wjol2z",
+	"41jZ2MAV/16ixufLS4J072oqu4CxeNf4fZvGdIpDApwxsG7M6WJ3mkYkxZir2bK20e5UH3wqf0QYGeai",
+	"pVuddjDPbGmTgZCjRz2+v1Um/YUsOb2nPx0dPvkm7Djl9YLd+hL2nAch9ybWnTK5NzHqUJ2jcmMki324",
+	"znTzzdP912Ds2cSJH9re04w0AVHhgM9SGpl7FmVAlzBATc6nEq6YFOBmMoPJHawvnLUDMJ1tG7FDkcmP",
+	"VKqkVeRjorIEkmggOQQAO4F2aQQebdYXLq8H87khGv13V4piSPXFeAjPF/0JOe96RI1y7BlCbEJvcwTf",
+	"p4YknGlCp4zWVUC5yhJ2jovWIKqxMqm6mlu2xXhtYONa1QBfr4lndMtgpFt2QutsPnbpvqjJ52u05JR2",
+	"u+aOwUxuL1sYaWiyG9hPqZm35yAkU+l0zGWWxMReFaUDDgd65YCXSXTn1t3LovG298SpJbcGW/1GyLk4",
+	"NV9NCZJ8yuvCTkpLsaMkCUi51jlEqMZER0sZeMLBm4/1MsCnD9p2G+o4+GT5wOdNskeZ7f9Gk8xnkFCi",
+	"ZaYiLOOBaTxUxSSiEFU+YiSRUjPIO2ILKeIg/MY1KyiqveDh/wSM+kcWotl4zCLD/3/2rrc5jVvrfxUN",
+	"b9rOszhxbvr0XvsVsd2GaWJ8/SedOw8dELsC9LBIO6sFQjv57nd0jqTVwoIXsjamTV81BlZaSefo/P39",
+	"5uznVE4dacXb5utT55Q2zhpYnZECkDMYZUOmrUqv8G2ul7RxdvrP6igy/qK92NAQFNTQXC7yeJB+YVN/",
+	"TfRFUywC2HBstRL8WurbzhD4ZjAIYPGKYA+xuwvvyw01bjD+30Xl6bfdpu1wN2rKZuhnOetvLw0XVFZg",
+	"MKBcQAtgRhY8jrWmgnZqLZ1sbohnx6ZZgWOfDIuAgg86AKCEpHA347lR7nfaNIDm7ESmmIQDjCJGw3FX",
+	"WH1+Qt6+/hfps89cZapvunPgcQ4TA0rkAc4G03hl9ukNfucWjc3DIQ4MqOKqM7ykmTYWo5QOtdUZhlrH",
+	"/9IINqjLf6G6xA9xzvj/wNojlj2ZZD05w5azmI1o/E6P0zhrfGzd6fUGfFg7mjGr9YjNNz+3mqc+CZDd",
+	"MiAIVDCYlh+tJiDnChxaXIx6YQjkgX8ARxSnr+64GNFEpvpL893h6LwNerG62szRHMCKyvjVn7jeX17R",
+	"KRPR1HKT7yKKZj1tmhoQ4yysk2GoBP9NnZALOQNQRLC7+ZSRP7BWki5JhpYzFjzqSa2r8Jae4l5CYp2t",
+	"4IDiBDV0cNjrlimu1IxFHeF+/RP+eoOsEfMlX7DwBq1HrN5UR3m0G/pihQqIIRwyjT3p0Em2l5RpoztK",
+	"6eLxzL0vZddyIKNlMUAzWBKenZt+NnNEEZnJBmos0edmgfrNzOaIZMqJS37cT1+v2OtA0amvE7iA7ZLv",
+	"UPXrr8uLPZpXEDoEY6O6HZ7KEHAhagOy+W1MM+i0zgDPCfHVyBTrlajALtKMJUHeeoHUWJC60yYhz6Cm",
+	"K812QcW5cS/ygirU7FgA3FQ+lvmootWBL/mr/k1pnJBmJISQ0kgCIFcVQB6ZMPENjedbTdxuZ/AARXGJ",
+	"J+IbquIMSjGgxFjE4mft0Lo1g+5+ebrZfuvPKqls3rix+7dntRwu9k372jgpPBsTnhVAsuES6oqv6csi",
+	"eVtWV5RVzG1prXoxB+pv01hlF+7Z+6recRFZhYM5VaovCjSg5sVc/j6ycsy9VUcoBsfYWeWW+cU3Vm06",
+	"5MfQV5VrmD3aql6YofDkx+7gTVXaH9CXunr1p3bWvrz6kz9OR/yIk3wLqQmPxFWrUhYPA8I+hyzJIHGA",
+	"fDW2LqHI6gFgEKqUt/jezPcxR/g3C+/EI6JdI9dBldBsvOag7lfTYueyyWNtZ4rwqHxgvv+wLbG0Dvk3",
+	"n80CmDwX8B5myyDdNaYJsDuSTELcBz7aCL+34st55LH1RaeuEQUOht4lvHTvT6bGCNN+53tzxOnW0s0e",
+	"oj3RDP0tEvM8Uu2dyWeKxnhMUVC7BGkPcE8AJFguEEUHmKM2C/ZM+KXT3r++0qHvj6mItB3heKuxfCkG",
+	"iAqg5MqZHIX+IvEpHO2vLYcjyqjhb9SeTpFKxnyAlM1ssfIp6pYCs5YLIkGIm3B17rG8d4WNLOiR/MiC",
+	"rfkGgoYkKW+52xJAeBD714A/iAP2M9j9aJw1Pl49XLT/ffnZUR+5fazuVb03jzuQZ+Ut5bMHFqCfz/Lb",
+	"zFywqigdj1jBW4U2YkO9TztL7CXl8VKbv1wY6cAKnrL46qUe44Ud5uMIst7MQOHI4fCxPVamurjiNhZB",
+	"jXmETQEpnzPPuQFOzPQ71RWp3kHmqkTg3tCWAAEMB5myiBiKmgJ/i2lClQtBJmyJ0FSoNFlEhISgfDkb",
+	"IaYOHtQeRai1BoKg0xzmFMZbOymDRixDqn/V+GPcfP8rGIhm0RpnjYfm259OMbFtSzHOGvgtCT+SCwHv",
+	"qpfM2FjhmIqTbLpLh3K+bIfSlYqlm2nz2zZhjPNkEVGS0Fjb8cvqvZh7t7oa013b8Om2r34JannbW/ea",
+	"tYADmGwatc6JVQfQlbOiCRxL3mPe17pGeNQP62Pq5UF7AP2u4CoX6UxiUIRqP03OUqjoPbd20NSwXq84",
+	"beU9PnuJfnUivGez9OE9tvSt1BGPNXY8GPVCLqqejVc0hDBpk4YhU3vdHus7l1KRtfC5LXzs023ioTR9",
+	"Sd3S6380X59WVxyFFXqxVUkWLRCPV5j5RHG4Xt8pYg6R2vPUvUrZXBqzsI4DeMvmcsL+jifwx7/gCbwS",
+	"FrLf7mTFM1bgxX6CS/Bn49rnV13p3UY6Irbl0OgoZTNlW1xCKszVWR64bBVf4i9wGRbeaFs7y8r+1RMC",
+	"M97ICmc6Nncwx4yl1UcUEJWlUozKYt3MVTlsPn9hLNUsZdVZPiGaqV09p2/16YikbWE5t/xQ4HBzV3RZ",
+	"UswUS8We2Hp6ElQvcy/09NrtAgTzwlG9YD9srFVbwiMpCxHW0faTJCPWDGka7YDAAujVAqqZ9C/J932p",
+	"wrD/AxGMRQojp3ksuB31A0K1zmIi6wo8YcaST2Sa0fjcgANwAQXrgpHv+/hArsiURgw795A2FsuUu4LG",
+	"sVwoYFgBFHgWx4Zs2HoLEihhMF0qoe4YhoD477R6uVVbqRm7kBG7oGl0JId+dQcaZ43s81ZkpR8bgSWR",
+	"1Zu5W0mKXpkDBQTcxpQ6yA7zqU4Upm1DwlGEz74+NIsc5FD9EuLRszKd6ZOS6q9tFOuUaaOC07gZsZhj",
+	"OUzV68LgolFBwDLh2bJQY+ZaN09IH7RLby55yPpnmPGAP4GpAgFbOctOSJ+LHk2S/hk0YVJMmThifHcn",
+	"qYzHMRlTdU5oV6RMsYwkVKmFTCOTuBFAMQ1z6OcviQhvE5ZkQR4oDAhkEREDRI8TyjhmYYZKYxvGZVf0",
+	"768+3vTa173WzU3v4br1qdX+0Hr34aoU6/4SV/jCTef4tITEwBWdbXMMeqdvGgGEDQWL9bfzzW8EjcUY",
+	"0rP6bPagdqa6CnELZ1ZyeShlsjaR51QrlQbv1Anshnl5yM5S4pQKyeUKSp3Hpqh5JS74uBKync9fWREF",
+	"tDcL2aSfuSJwLrgUZ6aNnIqoKxA4iAuCfivwwwJMUIAJLW0hmaqTiDCBoWGPPnyw7Ir+BFvy+1sChpf2",
+	"hZ5Ovo8VQKCwPBsuRnce6sDOoXmzoiKKLgkdAIyOcIg6XgnC/iAqa0d6zkPWtD2Uu9nMN+1rfbmhPx/x",
+	"kRZkAx0wsZV9IGgCHDVD2amYyNBC1nowg9ZOvVI0NX2biEo0TpkayzjygBVEBD4nJtDOzT0YRSlTqiyx",
+	"Vrl+wGjnS1iLI7nrcO0eVPSRC5k2zt78+Br/CxpTGcF1Fqmwl8SACJ9ATZJJqakxTwC/9JS8p+lAb96t",
+	"pFFA3ksxIr9KMap+1eGaHeh6Kwy+La/0JPdbxdE7aVRTSgueBHDXhRYFT9jxD+oxaVdjmnIxqiztASAk",
+	"iZWaKDLAJkgj5Alq5a7AQXpmkDwBjtTrYmR9ZaCDwiBujnXnMujOUldLlbGp1jHYQ8FTY8U78z2iGTV/",
+	"C2lsBhQG+ATQes/Axkj5aJxZAp9Mkr7r5+iTUUqNJ237yfWUxlSg0Z/JrvCv8H0Uyx0uyHF73KfbPe6d",
+	"LfCfGkGDzTHDfwsv17782NSPsgfgI83CsdMlu4imWfCDKie76WXVT0zwp9JKW4b1pIOAcNSRUVUTBEzP",
+	"G11s3ssEkfWIOygqP2Zc2SS5hmjdup5agL3s/O4FVQ7SHfxyBwKqbRlKEpZOqX7vlZrG6Uxpg3vuReRM",
+	"EyWSrnfF9/27+6ub3sNN7/bq3w/t26vL/g+ur3bEtHWE4Y/Bktx9vDsn/WEsF1DC2adR1NMT6RMpukK/",
+	"BAQSaGb6HwoLamtATkiLXGq7i8bkjoWzVCvMC5pG/5PrPkKdj6EtRClCdmZ3ytOAiFGwpiYHXEQKLa2Q",
+	"ptVNKgCUz/sb/9JhxmI5LHCkq+3pSBOY5IMJW1a3tVbW9EB6zdvU57O1tg9aBhPvTAqI6Neo696xkQ31",
+	"hRmfo4qRQ1d0KlYbmGAm4LuVi+qOqTJ7LzZ3IpfIM2edhAmtiBZcRHKhLTtsvoI3glDnlAKqYO6+qbKM",
+	"KyBGL9tmNsci4CMQnKEN9jUhAjhl2VhCHQGN4wENJz0qop7Vmqq6hNrV8NG0dxLT+iSmbCrlAoup9/qi",
+	"b1h/IMxhcuQpKItxDOYAz49NxbyeV8S7R8Nr3qyFfVrKQnQ7Yk/j43RFqZOTI35bK2LF7SFufgZEATrQ",
+	"Qe+gcrIJQiARtfA/vgZJA5MQzB0860vBY6AGIiAYYylxYU4IVBgikLidDJgBts8EYRscS++EMZ+ld7er",
+	"fX8C0L/yzb7bVe7WsPabfO+K3wIXTc4v1Llt/9K+bn1ofA0BzVY+ySeyG7aOudVsWMWBqN+CkGTqNat4",
+	"fFOrNFMb+xdy7SiTrMn3oZiC3b25v7rsdR7uS7r4O0n2joaT9rHI+WBZY7l6J8na4oXX+jnAfe/AyCQD",
+	"RsVtp0XOsj2i/pcGXnGwhKEjmhkIYWU7rf5/lnIVcWwfNrZAksTLDQlqd7ECXicB1NCTTXE05Kg8lhsn",
+	"nAi5gISca3mmo5QB6+AnixdqalFPG24kFr2r+Qx3ZofyFXHwzbHxmnFWMAoFEBNYkZXSSNt8SUyzoUyn",
+	"ysGCUqJYKEUEFC0y3UF2DCfNTnkyZELAKkQKCS0uMpYKWFIaa1tyek7evnnTFX14fo+LOY151DfVXtSQ",
+	"wuiJm4dJgQWxionIALlksiu+Z1OWjvQBDkiSsimfTUlKMxYQNYYEWyhVFhBFMxbHHP8uUyRYUj+ckFZX",
+	"5LPVA84UHcTMNrpj2NDa9GXWYSuK9iO/PIyU4staLr//PX3zD+Twq14Xbt73QBIGYz/aQAbxyd0bx2qZ",
+	"Qiuqx7tsRZGlejUysIUpakVocwSlPZzHe1NtpRfSOASOCcoYi0YExKgrTLpqloxSairaCe/c+R37U7ok",
+	"SSoBDhChw7QCYGlX+P7Gd4pM2DLATLqJOE3YMhxTLgLo7lddUbmpH0co7+sXbFEcuq2nrc/MgitXsjeS",
+	"yIq6zYs974q19KR1a/UvfD/W2NPodi9JSJXLq3VFJR90b6C0Y3JBQzpTwLjF3Nl7csfULuwL9Utvry46",
+	"n65u/9N737q+vLu6/yqvdBse1xM5pduGBIDfc9IH/RD1LcubVRFaA4Ds1+uIDlJtJhlPdEDDiQ2PoaBz",
+	"vEUeRWNc07qudXuPPvtWXviU10UJbd6JEWTAYrlAkwo6UAo4piUORCjT6NaD9T+KGp9NfZOrOfPLzkXz",
+	"9PSfK+3y7etdxEDZB75YtneILltyDVNhHfM5U5sx4Ld3vSlGp/FunbzWKOgMh2TKqHVxLZSpAQsdLD2s",
+	"UCoiYl+ulD/szk7jSE6l0B5B1Dgb0lixHTi/8C1f7AG7W/AsHJNkpsba3kvlnMYEIvMreCJVsnT6QmI1",
+	"1AkPZRzZ0IoppVBZyqi2MMHhy3lDAxuVAXIZqK/Ud6zCZj3bYnmudSi4oVAmCAkCLuYynmtj9TfkxUNi",
+	"DVdBbIhMod3M6/+zjzTYvT5lqj7zCohtsKx1ScYshnBV3pQAPVRG65y7Dg2G2KRdgSB6tthCa3pHoKBv",
+	"LEbY54SF2VZAhDvYha8Qq03kpHoVF3g504HaDPu2N0FpCX7lxlpvWNZzoseqMCWzqU+BRfdshdm4rxsC",
+	"Sih6NZVkw3FLZ6y8+HoL8FtRHbjegmZClYJgS/3NS3A8uVLghxZrl7giaqYSQKszHu06yLudWmCTm7b3",
+	"aTGWK/1P25qNCPYaXXSu764uHu7bn8qbjKAN8d6uy40Z+0juQLPMrd3LHSvfl2tLc6AI0/oWPZ+nVGns",
+	"e+/o1mJnJjENmZZx3OSVMkAtG0pOGYnoUu3UPuTjyu1ncmrbciVv6MDHihB3gRfqBvL8R0T2unP/vn39",
+	"S+++03u4bv/8n34ZKl3GwuyrYOkOgxNCIYCid7EnRbzcq2IvX9122W9P6wDHEvvVDD0JcOMWITf1bMO9",
+	"8chqmUwHJ1CH3U+XpgSuKELKxyLF/oPd4h8zEctwUr0yz9Uvl1/02EycX/c2hd++/JTXGweY0v/Qufj1",
+	"6rJEiB9gTgeHuzgONElkmdMLBm7Jtmo1aBpuhjSO6wPwrg7Z/UmPfgGDPwLYfS+fjxLOjmXrWcoGg892",
+	"GO3GfL8MYF/gcCYWvAEB3H5YsYeZxvEd/qQUBtxk7A8CQW7H/oZB/jxgTE7IDsAHB+qFhEbC13xO/VtT",
+	"Uw4yTxOuFe/Z//2uV8R8fSMpBjbdQROxOjMdeSrAnr0gj9Gc5CcJw6rrh/LGy8460iNeZHQ6WRH+suf4",
+	"NparLNK3sOPRtH9ALhFcGe/JvoFXNsA7LiIkOl+x7jNp3HzvYX68b/1RH+SIC/9lXeTXn9AKnHzJcz7K",
+	"eZ6EOVurBwxsXsbvnkT87E0w197wnrVSHtaK+RBjHKsLQg3QloJWIC5G5S+FqGPr58GkgmeCZ/rqw17Y",
+	"gCi47FKWzVIB/4biFO/RtkFs/ZkXFj9GBR7EgwurFOH5Ae6h0MRgnp97a+Xr4Ve26SfmCscjc6V6r8XI",
+	"MndPSSQLm25670vIUpMM6Pm9nfPLkXAI2G/uy4utTdoQIKREzZJEppnXxxFJf79GG87wLQsZTzJlqCfn",
+	"PNLyK4dkypSiI7MGq0I2ohlbaCe47IFYeYX9tNp0MUX4XjjXiK6LIiNRiX+6InOrrByAMQsniQTkK9ia",
+	"VMqhskErqRjEq0L9LW985w/P/FeI5WjDAZiwpdM8GGkNCqTS8LnedMXieWHX9SclD33PaAxxvIjMZUgH",
+	"s5imS19EWUbLjgoihTGBPMG26bDZjNhUnpO3r98SaUs1ivLT+PL7l/8GAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -22,7 +22,7 @@ const linger = 100 * time.Millisecond
 // Register puts the sealer on a router, fed by a subscription of its own from
 // what is sealed. The router's owner runs and closes it; Close must come after.
 func (s *Sealer) Register(router *bridge.Router, log eventstore.Follower, cfg bridge.Config, logger *slog.Logger) {
-	cfg.From = s.From
+	cfg.From = s.Seen
 	if cfg.Linger == 0 {
 		cfg.Linger = linger
 	}

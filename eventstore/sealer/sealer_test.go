@@ -98,7 +98,7 @@ func TestRotationIsSignedByBothKeysOnce(t *testing.T) {
 		t.Fatalf("keys are %+v, %v", keys, err)
 	}
 	want := map[uint64][2]bool{0: {true, false}, 2: {true, false}, 6: {true, true}, 10: {false, true}}
-	for p, err := range w.Sealer.History.From(t.Context(), 1) {
+	for p, err := range w.From(t.Context(), 1) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -389,7 +389,7 @@ func TestFailedPublicationLeavesNothing(t *testing.T) {
 	if err := w.Tick(t.Context()); err != nil {
 		t.Fatalf("nothing to publish: %v", err)
 	}
-	from, err := w.From(t.Context())
+	from, err := w.Seen(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,8 +116,8 @@ func (s *Sealer) WaitFor(ctx context.Context, size uint64) error {
 	}
 }
 
-// From returns the sequence of the last record seen; those to see next follow.
-func (s *Sealer) From(context.Context) (eventstore.Sequence, error) {
+// Seen returns the sequence of the last record seen; those to see next follow.
+func (s *Sealer) Seen(context.Context) (eventstore.Sequence, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.end(), nil

@@ -170,7 +170,7 @@ func (w *world) appendOne(kind, data string) {
 // hand gives the sealer what was appended, as the router does.
 func (w *world) hand() {
 	w.t.Helper()
-	from, err := w.From(w.t.Context())
+	from, err := w.Seen(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func (w *world) verify() (revisions int) {
 			w.t.Fatal(err)
 		}
 	}
-	for p, err := range w.Sealer.History.From(w.t.Context(), 1) {
+	for p, err := range w.From(w.t.Context(), 1) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
