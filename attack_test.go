@@ -74,7 +74,7 @@ func newVictim(t *testing.T) victim {
 			t.Fatal(err)
 		}
 		theVictim.dir = filepath.Join(base, "data")
-		theVictim.err = seedData(context.Background(), theVictim.dir, 4, 7, time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), io.Discard)
+		theVictim.err = seedData(context.Background(), theVictim.dir, 4, 7, time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), io.Discard, sealing{})
 	})
 	v := theVictim
 	if v.err != nil {
