@@ -19,7 +19,9 @@ import (
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/eventstore/keyring"
+	"github.com/authledger/authledger/eventstore/merkle"
 	"github.com/authledger/authledger/eventstore/merkle/merkletest"
+	"github.com/authledger/authledger/eventstore/sealer"
 	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/authledger/authledger/projections"
 	"github.com/authledger/authledger/replay"
@@ -123,15 +125,25 @@ func sameRecords(a, b []eventstore.Stored) bool {
 	})
 }
 
-// faulty runs verify log and says whether it found fault, also by refusing to
-// read.
-func (s *scene) faulty() bool {
+// inspect is stored and verify log at once. It says whether fault was found,
+// also by refusing to read.
+func (s *scene) inspect() (stored []eventstore.Stored, readable, found bool) {
 	reader, err := sqlitestore.OpenReader(s.dir)
 	if err != nil {
-		return true
+		return nil, false, true
 	}
 	defer reader.Close()
-	r, _, err := replay.VerifyLog(s.t.Context(), replay.LogCheck{Records: reader, History: s.notary, Codec: codec.New(nil)})
+	for r, err := range reader.Stored(s.t.Context(), 0, 1<<40) {
+		if err != nil {
+			return nil, false, s.faulty(reader, s.notary)
+		}
+		stored = append(stored, r)
+	}
+	return stored, true, s.faulty(reader, s.notary)
+}
+
+func (s *scene) faulty(records replay.Records, history merkle.History) bool {
+	r, _, err := replay.VerifyLog(s.t.Context(), replay.LogCheck{Records: records, History: history, Codec: codec.New(nil)})
 	return err != nil || r.Failed > 0
 }
 
@@ -159,19 +171,18 @@ func TestBitRotInTheLedger(t *testing.T) {
 		flips   int
 		prepare func(s *scene)
 	}{
-		{"ledger.db", 1200, func(*scene) {}},
-		{"ledger.db-wal", 600, keepWAL},
+		{"ledger.db", 1000, func(*scene) {}},
+		{"ledger.db-wal", 400, keepWAL},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			t.Parallel()
 			var y tally
 			rotting(t, c.file, c.flips, c.prepare, func(r *rot, bit int) {
-				after, err := r.stored()
-				same := err == nil && sameRecords(r.before, after)
-				found := r.faulty()
+				after, readable, found := r.inspect()
+				same := readable && sameRecords(r.before, after)
 				switch {
 				case !same && !found:
-					t.Errorf("bit %d changed what the ledger says, and nothing was found (read: %v)", bit, err)
+					t.Errorf("bit %d changed what the ledger says, and nothing was found (readable: %v)", bit, readable)
 				case same && !found:
 					y.add("changed no record")
 				case same:
@@ -264,6 +275,74 @@ func TestBitRotInTheAnchor(t *testing.T) {
 		}
 	})
 	t.Logf("400 flips: %v", y.counts)
+}
+
+// TestBitRotInTheProof turns bits of what the sealer published: every flip that
+// changes a checkpoint, a key or a leaf hash is found.
+func TestBitRotInTheProof(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t)
+	before, err := published(t, v.dir)
+	if err != nil || before == "" {
+		t.Fatalf("read what was published: %v", err)
+	}
+	var y tally
+	rotting(t, "proof.db", 300, func(*scene) {}, func(r *rot, bit int) {
+		after, err := published(t, r.dir)
+		found := true
+		if history, opened := sealer.OpenReader(r.dir); opened == nil {
+			defer history.Close()
+			ledger, err := sqlitestore.OpenReader(r.dir)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer ledger.Close()
+			found = r.faulty(ledger, history)
+		}
+		switch same := err == nil && before == after; {
+		case !same && !found:
+			t.Errorf("bit %d changed what was published, and nothing was found (%v)", bit, err)
+		case same && !found:
+			y.add("changed nothing")
+		default:
+			y.add("found")
+		}
+	})
+	t.Logf("300 flips: %v", y.counts)
+}
+
+// published is everything of a history that verify log speaks for, as text.
+func published(t *testing.T, dir string) (string, error) {
+	history, err := sealer.OpenReader(dir)
+	if err != nil {
+		return "", err
+	}
+	defer history.Close()
+	var b strings.Builder
+	last := uint64(0)
+	for p, err := range history.From(t.Context(), 1) {
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&b, "%d %s\n", p.Revision, p.Signed)
+		if c, err := merkle.Unverified(p.Signed); err == nil {
+			last = c.Size
+		}
+	}
+	for n := int64(0); uint64(n)*256 < last; n++ {
+		tile, err := history.Tile(t.Context(), 0, n)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&b, "%x\n", tile)
+	}
+	keys, err := history.Keys(t.Context())
+	if err != nil {
+		return "", err
+	}
+	text, err := keys.MarshalJSON()
+	return b.String() + string(text), err
 }
 
 // TestBitRotInTheKeys: after a flip a sealed value opens to what it was, or not

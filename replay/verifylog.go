@@ -460,7 +460,9 @@ func (w *logWalk) signedTime(s *seal) {
 	case s.at.Before(w.Signed):
 		w.failAt(ByCheckpoint, s.revision, "it was signed at %s, before the one before it", precise(s.at))
 	case !w.Signed.IsZero() && s.at.Sub(w.Signed) > quietAllowance:
-		w.find("nothing was signed between %s and %s", precise(w.Signed), precise(s.at))
+		if w.Silences++; s.at.Sub(w.Signed) > w.SilentTo.Sub(w.SilentFrom) {
+			w.SilentFrom, w.SilentTo = w.Signed, s.at
+		}
 	}
 	if s.at.After(w.Signed) {
 		w.Signed = s.at
@@ -534,6 +536,10 @@ func (w *logWalk) finish(ctx context.Context) error {
 		w.fail(ByWitness, nil, "nothing signed after %s has the cosignatures the policy asks for; the newest checkpoint is of %s", precise(w.Covered), precise(w.Report.SignedAt))
 	} else if w.Report.CosignedTo < w.Report.Sealed && !w.Policy.Empty() {
 		w.find("records @%d to @%d stand under no checkpoint with a quorum of witnesses yet", w.Report.CosignedTo+1, w.Report.Sealed)
+	}
+	if w.Silences > 0 {
+		w.find("nothing was signed for more than %s on %s, longest from %s to %s",
+			quietAllowance, plural(w.Silences, "occasion"), precise(w.SilentFrom), precise(w.SilentTo))
 	}
 	if w.usable && w.Report.Sealed < size {
 		w.find("records @%d to @%d are not sealed yet", w.Report.Sealed+1, size)
@@ -632,11 +638,6 @@ func (w *logWalk) add(f Failure) {
 	}
 }
 
-// mostFindings limits the findings listed.
-const mostFindings = 20
-
 func (w *logWalk) find(format string, args ...any) {
-	if len(w.Report.Findings) < mostFindings {
-		w.Report.Findings = append(w.Report.Findings, fmt.Sprintf(format, args...))
-	}
+	w.Report.Findings = append(w.Report.Findings, fmt.Sprintf(format, args...))
 }
