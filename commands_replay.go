@@ -185,6 +185,9 @@ func newTimelineCommand() *cobra.Command {
 // classify is the exit code of an error that is no mistake on the command line.
 func classify(err error) int {
 	var broken *replay.BrokenChainError
+	if code := classifyVerify(err); code != 0 {
+		return code
+	}
 	switch {
 	case errors.As(err, &broken), errors.Is(err, codec.ErrUnknownType), errors.Is(err, codec.ErrMalformed):
 		return exitVerify

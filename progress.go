@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -28,4 +30,24 @@ func progressTo(w io.Writer, what string) func(done, total int) {
 			fmt.Fprintf(w, "%s: %d of %d\n", what, done, total)
 		}
 	}
+}
+
+// jsonProgress writes a JSON line each second, for programs.
+func jsonProgress(w io.Writer, clock func() time.Time) func(done, total uint64) {
+	began := clock()
+	last := began
+	return func(done, total uint64) {
+		now := clock()
+		if now.Sub(last) < time.Second && done != total {
+			return
+		}
+		last = now
+		fmt.Fprintf(w, `{"done":%d,"total":%d,"seconds":%.1f}`+"\n", done, total, now.Sub(began).Seconds())
+	}
+}
+
+// hashText is a short name for a long one: SHA-256 in hexadecimal.
+func hashText(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }

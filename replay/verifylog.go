@@ -119,13 +119,11 @@ func (w *logWalk) run(ctx context.Context) (LogReport, *State, error) {
 	reading, stop := context.WithCancel(ctx)
 	var sealing sync.WaitGroup
 	w.startSeals(reading, &sealing)
-	hashing := startHashing(reading, w.Records, w.Workers, w.Mark.Sequence, w.end, isRotation)
-	err := w.walk(ctx, hashing)
+	err := w.walk(ctx)
 	if err == nil {
 		err = w.finish(ctx)
 	}
 	stop()
-	hashing.wait()
 	sealing.Wait()
 	if ctx.Err() != nil {
 		return LogReport{}, w.stand(), ctx.Err()
@@ -169,10 +167,31 @@ func (w *logWalk) openHeld() error {
 }
 
 // walk checks the records in order, and the checkpoints where they are reached.
-func (w *logWalk) walk(ctx context.Context, hashing *hashing) error {
+// Behind a range without any record it looks for the next one and begins there:
+// a damaged sequence can be any number.
+func (w *logWalk) walk(ctx context.Context) error {
 	if err := w.reached(ctx); err != nil {
 		return err
 	}
+	for w.Mark.Sequence < w.end {
+		if err := w.stretch(ctx); err != nil {
+			return err
+		}
+		if w.Mark.Sequence < w.end {
+			found, err := w.nextRecord(ctx)
+			if err != nil || !found {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// stretch walks until the end or a range without records. The goroutines that
+// read have ended when it returns.
+func (w *logWalk) stretch(ctx context.Context) error {
+	hashing := startHashing(ctx, w.Records, w.Workers, w.Mark.Sequence, w.end, isRotation)
+	defer hashing.wait()
 	for n := 0; ; n++ {
 		c, ok := hashing.chunk(n)
 		if !ok || ctx.Err() != nil {
@@ -190,8 +209,30 @@ func (w *logWalk) walk(ctx context.Context, hashing *hashing) error {
 			w.fail(ByFormat, nil, "the file cannot be read after record @%d: %v", w.Mark.Sequence, c.damaged)
 			w.skip(c.upto)
 		}
+		if len(c.records) == 0 {
+			return nil
+		}
 		w.Progress(uint64(w.Mark.Sequence), uint64(w.end))
 	}
+}
+
+// nextRecord goes to before the next record there is.
+func (w *logWalk) nextRecord(ctx context.Context) (found bool, err error) {
+	for s, err := range w.Records.Stored(ctx, w.Mark.Sequence, w.end) {
+		if errors.Is(err, eventstore.ErrDamaged) {
+			w.fail(ByFormat, nil, "the file cannot be read after record @%d: %v", w.Mark.Sequence, err)
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read the log: %w", err)
+		}
+		if s.Sequence > w.Mark.Sequence+1 {
+			w.fail(BySequence, nil, "records @%d to @%d are missing", w.Mark.Sequence+1, s.Sequence-1)
+			w.skip(s.Sequence - 1)
+		}
+		return true, nil
+	}
+	return false, nil
 }
 
 // skip goes on behind what is not there. The tree is whole no more.
@@ -419,7 +460,9 @@ func (w *logWalk) signedTime(s *seal) {
 	case s.at.Before(w.Signed):
 		w.failAt(ByCheckpoint, s.revision, "it was signed at %s, before the one before it", precise(s.at))
 	case !w.Signed.IsZero() && s.at.Sub(w.Signed) > quietAllowance:
-		w.find("nothing was signed between %s and %s", precise(w.Signed), precise(s.at))
+		if w.Silences++; s.at.Sub(w.Signed) > w.SilentTo.Sub(w.SilentFrom) {
+			w.SilentFrom, w.SilentTo = w.Signed, s.at
+		}
 	}
 	if s.at.After(w.Signed) {
 		w.Signed = s.at
@@ -493,6 +536,10 @@ func (w *logWalk) finish(ctx context.Context) error {
 		w.fail(ByWitness, nil, "nothing signed after %s has the cosignatures the policy asks for; the newest checkpoint is of %s", precise(w.Covered), precise(w.Report.SignedAt))
 	} else if w.Report.CosignedTo < w.Report.Sealed && !w.Policy.Empty() {
 		w.find("records @%d to @%d stand under no checkpoint with a quorum of witnesses yet", w.Report.CosignedTo+1, w.Report.Sealed)
+	}
+	if w.Silences > 0 {
+		w.find("nothing was signed for more than %s on %s, longest from %s to %s",
+			quietAllowance, plural(w.Silences, "occasion"), precise(w.SilentFrom), precise(w.SilentTo))
 	}
 	if w.usable && w.Report.Sealed < size {
 		w.find("records @%d to @%d are not sealed yet", w.Report.Sealed+1, size)
@@ -591,11 +638,6 @@ func (w *logWalk) add(f Failure) {
 	}
 }
 
-// mostFindings limits the findings listed.
-const mostFindings = 20
-
 func (w *logWalk) find(format string, args ...any) {
-	if len(w.Report.Findings) < mostFindings {
-		w.Report.Findings = append(w.Report.Findings, fmt.Sprintf(format, args...))
-	}
+	w.Report.Findings = append(w.Report.Findings, fmt.Sprintf(format, args...))
 }

@@ -30,13 +30,16 @@ type State struct {
 	HeldAt     time.Time // newest time of a checkpoint the auditor holds
 	Witnessed  time.Time // newest time by which a quorum had cosigned
 	Covered    time.Time // time of the newest checkpoint a quorum cosigned
-	Checkpoint uint64    // revision of the last one checked
-	Epoch      uint32    // of its key
-	Announced  []uint32  // key epochs the log announced
-	Agreed     uint64    // size of the newest signed root that was right
-	Differs    bool      // a signed root was not
-	Torn       bool      // records are missing, so no tree can be built
-	TilesLost  bool      // the tiles end too early
+	Silences   int64     // times between two checkpoints that are too long
+	SilentFrom time.Time // the longest of them
+	SilentTo   time.Time
+	Checkpoint uint64   // revision of the last one checked
+	Epoch      uint32   // of its key
+	Announced  []uint32 // key epochs the log announced
+	Agreed     uint64   // size of the newest signed root that was right
+	Differs    bool     // a signed root was not
+	Torn       bool     // records are missing, so no tree can be built
+	TilesLost  bool     // the tiles end too early
 	Report     LogReport
 }
 

@@ -86,7 +86,7 @@ func unavailable(err error) error {
 		return err
 	}
 	var e sqlite3.Error
-	if errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB) {
+	if errors.Is(err, eventstore.ErrDamaged) || errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB) {
 		return fmt.Errorf("%w: %w: %v", eventstore.ErrUnavailable, eventstore.ErrDamaged, err)
 	}
 	return fmt.Errorf("%w: %v", eventstore.ErrUnavailable, err)

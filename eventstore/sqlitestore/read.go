@@ -265,12 +265,28 @@ func hand(ctx context.Context, page []eventstore.Record, yield func(eventstore.R
 	return true
 }
 
+// follows refuses an order no sound file gives. Without it a read of a damaged
+// tree, whose pages point back, would never end.
+func follows(before, n eventstore.Sequence) error {
+	if n <= before {
+		return fmt.Errorf("%w: record %d stands behind record %d", eventstore.ErrDamaged, n, before)
+	}
+	return nil
+}
+
 // after hands the pages after a sequence to use, to the end that is visible.
 func (c *readConn) after(n eventstore.Sequence, use func(page []eventstore.Record)) error {
 	for {
 		page, err := readPage(c.all, pageRecords, int64(n), int64(math.MaxInt64), int64(pageRecords))
 		if err != nil || len(page) == 0 {
 			return err
+		}
+		last := n
+		for i := range page {
+			if err := follows(last, page[i].Sequence); err != nil {
+				return err
+			}
+			last = page[i].Sequence
 		}
 		use(page)
 		n = page[len(page)-1].Sequence

@@ -40,13 +40,20 @@ func (r *Reader) Stored(ctx context.Context, after, upto eventstore.Sequence) it
 func (r *Reader) storedPage(ctx context.Context, after, upto eventstore.Sequence) (page []eventstore.Stored, err error) {
 	err = r.with(ctx, func(c *readConn) error {
 		page = make([]eventstore.Stored, 0, min(pageRecords, uint64(upto-after)))
-		size := 0
+		size, last := 0, after
 		return c.stored.rows(10, func(row []driver.Value) (bool, error) {
 			s := scanStored(row)
+			if err := follows(last, s.Sequence); err != nil {
+				return false, err
+			}
+			last = s.Sequence
 			page, size = append(page, s), size+len(s.Data)+len(s.Metadata)
 			return size < pageBytes, nil
 		}, int64(after), int64(upto), int64(pageRecords))
 	})
+	if err != nil {
+		page = nil // of a page that is damaged nothing is believed
+	}
 	return page, err
 }
 
