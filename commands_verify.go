@@ -12,5 +12,6 @@ func newVerifyCommand() *cobra.Command {
 		Long: fmt.Sprintf(`Checks from stored bytes, signatures and proofs alone. Exit code %d when something
 is not as it was written, and the output names the first such thing.`, exitVerify),
 	}
+	cmd.AddCommand(newVerifyBundleCommand())
 	return cmd
 }
