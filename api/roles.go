@@ -18,19 +18,20 @@ type rule struct {
 }
 
 var (
-	frontend = []access.Role{access.Frontend}
-	device   = []access.Role{access.Device}
-	gateway  = []access.Role{access.Gateway}
-	operator = []access.Role{access.Operator}
-	lawyers  = []access.Role{access.Compliance}
-	guards   = []access.Role{access.Operator, access.Incident}
-	facts    = []access.Role{access.Frontend, access.Operator}
-	app      = []access.Role{access.Frontend, access.Device}
-	readers  = []access.Role{access.Auditor, access.Incident, access.Compliance}
-	watchers = []access.Role{access.Operator, access.Auditor, access.Incident, access.Compliance}
-	viewers  = []access.Role{access.Frontend, access.Operator, access.Auditor, access.Incident, access.Compliance}
-	keepers  = []access.Role{access.Operator, access.Auditor, access.Compliance}
-	demo     = []access.Role{access.Frontend, access.Device, access.Operator, access.Auditor}
+	frontend  = []access.Role{access.Frontend}
+	device    = []access.Role{access.Device}
+	gateway   = []access.Role{access.Gateway}
+	operator  = []access.Role{access.Operator}
+	lawyers   = []access.Role{access.Compliance}
+	guards    = []access.Role{access.Operator, access.Incident}
+	facts     = []access.Role{access.Frontend, access.Operator}
+	app       = []access.Role{access.Frontend, access.Device}
+	readers   = []access.Role{access.Auditor, access.Incident, access.Compliance}
+	exporters = []access.Role{access.Auditor, access.Compliance}
+	watchers  = []access.Role{access.Operator, access.Auditor, access.Incident, access.Compliance}
+	viewers   = []access.Role{access.Frontend, access.Operator, access.Auditor, access.Incident, access.Compliance}
+	keepers   = []access.Role{access.Operator, access.Auditor, access.Compliance}
+	demo      = []access.Role{access.Frontend, access.Device, access.Operator, access.Auditor}
 )
 
 // rules is the only table of who may call what, by method and route pattern.
@@ -143,6 +144,7 @@ var rules = map[string]rule{
 	"GET /v1/voice-calls":                   {roles: watchers},
 	"GET /v1/transactions":                  {roles: watchers},
 
+	"POST /v1/exports":            {roles: exporters, appends: true},
 	"GET /v1/events":              {roles: readers},
 	"GET /v1/events/:eventId":     {roles: readers},
 	"GET /v1/events/:eventId/raw": {roles: readers},
