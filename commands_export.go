@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/authledger/authledger/api/client"
+	"github.com/authledger/authledger/api/gen"
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/merkle"
@@ -24,10 +26,11 @@ import (
 
 // exportFlags are what an extract is asked for with.
 type exportFlags struct {
-	data, user, since, until, purpose, requestedBy, policy, output string
-	streams, types                                                 []string
-	from, to                                                       uint64
-	related                                                        bool
+	data, server, keyFile                                    string
+	user, since, until, purpose, requestedBy, policy, output string
+	streams, types                                           []string
+	from, to                                                 uint64
+	related                                                  bool
 }
 
 func newExportCommand() *cobra.Command {
@@ -37,8 +40,11 @@ func newExportCommand() *cobra.Command {
 		Long: `Writes an evidence bundle: the records that were asked for, a proof for each that
 it is in the signed log, and what shows that none is missing. Anybody can check
 it without this program, see docs/evidence.md. Reads beside a running server;
-personal data stays sealed. The manifest is not signed, because that takes the
-log's key: it says who made the bundle, not whether it is true.`,
+personal data stays sealed. With --server the extract is asked for with an API key
+of role auditor or compliance, from --key-file or the environment variable
+AUTHLEDGER_AUDITOR_KEY, recorded as a read, and its manifest is signed by the log.
+From a directory it is not signed, because that takes the log's key: the signature
+says who made the bundle, not whether it is true.`,
 		Example: "  authledger export --data /var/lib/authledger --user usr_… --with-related --purpose 'request 2026-114' -o evidence.zip\n" +
 			"  authledger export --type OptOutDenied --since 2026-03-01 --until 2026-04-01 --purpose 'yearly audit' -o denied.zip",
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -49,6 +55,8 @@ log's key: it says who made the bundle, not whether it is true.`,
 
 func (f *exportFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.data, "data", "./data", "directory of the ledger")
+	cmd.Flags().StringVar(&f.server, "server", "", "address of a running authledger, such as http://127.0.0.1:8080, instead of --data")
+	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "file with an API key of role auditor or compliance, with --server")
 	cmd.Flags().StringVar(&f.user, "user", "", "usr_ id, an id that carries it, or the broker's reference: all of the user's stream")
 	cmd.Flags().BoolVar(&f.related, "with-related", false, "with --user: also the streams of the user's installations and devices")
 	cmd.Flags().StringArrayVar(&f.streams, "stream", nil, "a stream; may be given several times")
@@ -58,15 +66,33 @@ func (f *exportFlags) register(cmd *cobra.Command) {
 	cmd.Flags().Uint64Var(&f.from, "from", 0, "first record to look through; 0 is the first of the log")
 	cmd.Flags().Uint64Var(&f.to, "to", 0, "last record to look through; 0 is the last that is sealed")
 	cmd.Flags().StringVar(&f.purpose, "purpose", "", "why: it stands in the bundle")
-	cmd.Flags().StringVar(&f.requestedBy, "requested-by", "command line", "who asks, such as the number of a request; never a person's name")
+	cmd.Flags().StringVar(&f.requestedBy, "requested-by", "command line", "who asks, such as the number of a request; never a person's name. With --server it is the API key's id")
 	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the witness policy to put in")
 	cmd.Flags().StringVarP(&f.output, "output", "o", "", "file to write; it must not exist")
 }
 
-func (f *exportFlags) run(cmd *cobra.Command) (err error) {
-	if f.purpose == "" || f.output == "" {
+func (f *exportFlags) run(cmd *cobra.Command) error {
+	switch {
+	case f.purpose == "" || f.output == "":
 		return usage("say why with --purpose and where to with -o FILE")
+	case f.related && f.user == "":
+		return usage("--with-related needs --user")
+	case f.server != "" && f.policy != "":
+		return usage("--policy: a server puts in its own")
 	}
+	write := f.fromDirectory
+	if f.server != "" {
+		write = f.fromServer
+	}
+	if err := createFile(f.output, func(w io.Writer) error { return write(cmd.Context(), w) }); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "Check it with: authledger verify bundle %s --keys KEYS.json\n", f.output)
+	return nil
+}
+
+// fromDirectory reads beside a running server or without one.
+func (f *exportFlags) fromDirectory(ctx context.Context, w io.Writer) (err error) {
 	log, err := sqlitestore.OpenReader(f.data)
 	if err != nil {
 		return err
@@ -81,41 +107,64 @@ func (f *exportFlags) run(cmd *cobra.Command) (err error) {
 	if src.Policy, err = readPolicy(f.policy); err != nil {
 		return err
 	}
-	r, err := f.request(cmd.Context(), log, time.Now())
+	r, err := f.request(ctx, log, time.Now())
 	if err != nil {
 		return err
 	}
-	var m bundle.Manifest
-	err = createFile(f.output, func(w io.Writer) error {
-		m, err = bundle.Write(cmd.Context(), src, r, w)
-		return err
-	})
+	_, err = bundle.Write(ctx, src, r, w)
+	return err
+}
+
+// fromServer asks a running one.
+func (f *exportFlags) fromServer(ctx context.Context, w io.Writer) error {
+	key := os.Getenv("AUTHLEDGER_AUDITOR_KEY")
+	if f.keyFile != "" {
+		var err error
+		if key, err = secretFile("--key-file", f.keyFile, true); err != nil {
+			return err
+		}
+	}
+	if key == "" {
+		return usage("--key-file: name a file with an API key of role auditor or compliance, or set AUTHLEDGER_AUDITOR_KEY")
+	}
+	q, err := f.query(time.Now())
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%d events of %d looked through, under the checkpoint of size %d.\nCheck it with: authledger verify bundle %s --keys KEYS.json\n",
-		m.Counts.Matched, m.Counts.Scanned, m.Window.At, f.output)
-	return nil
+	r := gen.ExportRequest{Purpose: f.purpose, Streams: q.Streams, Types: q.Types, From: int64(f.from), To: int64(f.to), WithRelated: f.related}
+	if q.SinceMicros != 0 {
+		r.Since = time.UnixMicro(q.SinceMicros).UTC()
+	}
+	if q.UntilMicros != 0 {
+		r.Until = time.UnixMicro(q.UntilMicros).UTC()
+	}
+	if f.user != "" {
+		if r.UserId, err = replay.ResolveUser(f.user); err != nil {
+			return err
+		}
+	}
+	return client.New(f.server, key).Download(ctx, "/v1/exports", r, w)
+}
+
+// query is the question without the user, whose streams take a look-up.
+func (f *exportFlags) query(now time.Time) (bundle.Query, error) {
+	since, err := moment("since", f.since, now)
+	if err != nil {
+		return bundle.Query{}, err
+	}
+	until, err := moment("until", f.until, now)
+	return bundle.Query{Streams: f.streams, Types: f.types, SinceMicros: since, UntilMicros: until}, err
 }
 
 // request is the export the flags ask for.
 func (f *exportFlags) request(ctx context.Context, log eventstore.Reader, now time.Time) (bundle.Request, error) {
+	q, err := f.query(now)
 	r := bundle.Request{
 		ExportID: "exp_" + strings.ToLower(rand.Text()), RequestedBy: f.requestedBy, Purpose: f.purpose, At: now, Version: version,
-		Query: bundle.Query{Streams: f.streams, Types: f.types}, From: eventstore.Sequence(f.from), To: eventstore.Sequence(f.to),
+		Query: q, From: eventstore.Sequence(f.from), To: eventstore.Sequence(f.to),
 	}
-	var err error
-	if r.Query.SinceMicros, err = moment("since", f.since, now); err != nil {
+	if err != nil || f.user == "" {
 		return r, err
-	}
-	if r.Query.UntilMicros, err = moment("until", f.until, now); err != nil {
-		return r, err
-	}
-	if f.user == "" {
-		if f.related {
-			return r, usage("--with-related needs --user")
-		}
-		return r, nil
 	}
 	userID, err := replay.ResolveUser(f.user)
 	if err != nil {

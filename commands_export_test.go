@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/sealer"
@@ -86,6 +88,9 @@ func TestExportAndVerify(t *testing.T) {
 	if !report.Pinned || report.Maker || report.Manifest.Purpose != "request 7" || report.Manifest.Counts.Matched == 0 {
 		t.Errorf("got %+v", report)
 	}
+	if text, err := exec.Command("python3", "tools/verify_bundle.py", file, "--keys", keys).CombinedOutput(); err != nil {
+		t.Errorf("the Python verifier: %v\n%s", err, text)
+	}
 	if _, err := command(t, export...); exitCode(err) != exitUsage {
 		t.Errorf("an existing file: got %v", err)
 	}
@@ -124,5 +129,42 @@ func TestExportExitCodes(t *testing.T) {
 		if left, err := filepath.Glob(filepath.Join(filepath.Dir(out), "*")); err != nil || len(left) > 0 {
 			t.Errorf("%s: left %v, %v", name, left, err)
 		}
+	}
+}
+
+// TestExportFromServer asks a running product, whose bundle is signed.
+func TestExportFromServer(t *testing.T) {
+	t.Parallel()
+	dir, userID, keys := sealedLedger(t)
+	app, err := Start(t.Context(), Config{Data: dir, Listen: "127.0.0.1:0", Demo: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := app.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	_, key, err := app.access.Create(t.Context(), "auditor", access.Auditor, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmp := t.TempDir()
+	keyFile, file := filepath.Join(tmp, "auditor.key"), filepath.Join(tmp, "evidence.zip")
+	if err := os.WriteFile(keyFile, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask := []string{"export", "--server", app.URL(), "--key-file", keyFile, "--user", userID, "--since", "2026-01-01", "--purpose", "request 8", "-o", file}
+	mustCommand(t, ask...)
+	var report bundle.Report
+	if err := json.Unmarshal([]byte(mustCommand(t, "verify", "bundle", file, "--keys", keys, "--json")), &report); err != nil {
+		t.Fatal(err)
+	}
+	if !report.Maker || report.Manifest.Purpose != "request 8" || report.Manifest.Counts.Matched == 0 {
+		t.Errorf("got %+v", report)
+	}
+	ask[len(ask)-1] = filepath.Join(tmp, "other.zip")
+	if _, err := command(t, append(ask, "--to", "1000000")...); err == nil || !strings.Contains(err.Error(), "export_not_sealed") {
+		t.Errorf("beyond the seal: got %v", err)
 	}
 }
