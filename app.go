@@ -150,7 +150,7 @@ func (a *App) openServer(c Config) error {
 		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys, Keys: a.stores.keys,
 		Proofs: a.stores.sealer,
 		Access: a.access, StateAt: a.stateAt, DecisionAt: a.decisionAt,
-		TransportKey: c.TransportKey, ReadPSKC: readTokens, ReceiptSecret: c.ReceiptSecret,
+		Export: a.stores.export, TransportKey: c.TransportKey, ReadPSKC: readTokens, ReceiptSecret: c.ReceiptSecret,
 		TrustedProxies: c.TrustedProxies, Limits: c.Limits, Logger: c.Logger, Registry: registry,
 	}
 	var err error

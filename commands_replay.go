@@ -11,6 +11,7 @@ import (
 	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/authledger/authledger/replay"
+	"github.com/authledger/authledger/replay/bundle"
 	"github.com/spf13/cobra"
 )
 
@@ -189,15 +190,16 @@ func classify(err error) int {
 		return code
 	}
 	switch {
-	case errors.As(err, &broken), errors.Is(err, codec.ErrUnknownType), errors.Is(err, codec.ErrMalformed):
+	case errors.As(err, &broken), errors.Is(err, codec.ErrUnknownType), errors.Is(err, codec.ErrMalformed),
+		errors.Is(err, bundle.ErrEvidence), errors.Is(err, bundle.ErrChanged):
 		return exitVerify
 	case errors.Is(err, replay.ErrDiffers):
 		return exitDiffers
-	case errors.Is(err, replay.ErrUsage):
+	case errors.Is(err, replay.ErrUsage), errors.Is(err, bundle.ErrQuery):
 		return exitUsage
 	case errors.Is(err, replay.ErrNotFound), errors.Is(err, eventstore.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, bundle.ErrNotSealed), errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	}
 	return exitRuntime

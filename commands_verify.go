@@ -29,7 +29,7 @@ func newVerifyCommand() *cobra.Command {
 		Long: fmt.Sprintf(`Checks from stored bytes, signatures and proofs alone. Exit code %d when something
 is not as it was written, and the output names the first such thing.`, exitVerify),
 	}
-	cmd.AddCommand(newVerifyLogCommand(), newVerifyEventCommand(), newVerifyViewsCommand())
+	cmd.AddCommand(newVerifyLogCommand(), newVerifyEventCommand(), newVerifyViewsCommand(), newVerifyBundleCommand())
 	return cmd
 }
 

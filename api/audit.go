@@ -33,8 +33,13 @@ func (s *Server) readIsRecorded(ctx context.Context) bool {
 // query is kept as a digest: it tells a repeat from another query and shows
 // nothing of a person.
 func (s *Server) recordRead(ctx context.Context, operation, purpose string, rows int) error {
+	return s.recordQuery(ctx, operation, callOf(ctx).query, purpose, rows)
+}
+
+// recordQuery is recordRead for a query that does not stand in the address.
+func (s *Server) recordQuery(ctx context.Context, operation, query, purpose string, rows int) error {
 	k := callOf(ctx)
-	sum := sha256.Sum256([]byte(operation + "\x1f" + k.path + "\x1f" + k.query))
+	sum := sha256.Sum256([]byte(operation + "\x1f" + k.path + "\x1f" + query))
 	_, err := s.journal.Execute(ctx, journal.Request{
 		Command: domain.RecordAuditQuery{
 			Month: s.journal.Now().Format("2006-01"), AuditorRef: k.client.ID, Operation: operation,

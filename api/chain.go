@@ -145,6 +145,9 @@ func (s *Server) deadlines(next echo.HandlerFunc) echo.HandlerFunc {
 		if c.Path() == routePoll {
 			limit += maxWait
 		}
+		if c.Path() == routeExports {
+			limit += exportTime
+		}
 		err := http.NewResponseController(c.Response().Writer).SetWriteDeadline(time.Now().Add(limit))
 		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return fmt.Errorf("set write deadline: %w", err)

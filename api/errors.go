@@ -53,6 +53,8 @@ var problemKinds = map[string]problemKind{
 	"internal":                 {500, "Something broke here", "The request was logged with its id. Retrying with the same Idempotency-Key is safe."},
 	"projection_behind":        {503, "The read models are behind", "They have not reached Authledger-Min-Position within two seconds; lag says how many events are missing. Retry as Retry-After says."},
 	"not_sealed":               {503, "The event is not sealed yet", "No checkpoint covers it within two seconds. Retry as Retry-After says; if it stays, /readyz says why sealing stopped."},
+	"export_refused":           {422, "Such an extract cannot be made", "The window or the extract has more records than a bundle may, or the question contradicts itself; the detail says which. Ask for parts with from and to."},
+	"export_not_sealed":        {503, "No checkpoint covers this yet", "Evidence stands on a signed checkpoint. The log is sealed every second; Retry, or ask for an earlier end of the window."},
 	"store_unavailable":        {503, "The ledger cannot be used now", "Nothing was appended. Retry with the same Idempotency-Key."},
 	"outcome_unknown":          {503, "It is not known whether it was appended", "Retry with the same Idempotency-Key: if it was, the first outcome is answered."},
 	"busy":                     {503, "Too many changes to the same user at once", "Nothing was appended. Retry with the same Idempotency-Key."},

@@ -25,7 +25,7 @@ import (
 )
 
 // newSealedWorld is a world with a sealer that is ticked by hand.
-func newSealedWorld(t *testing.T) (*world, *sealer.Sealer) {
+func newSealedWorld(t *testing.T, more ...func(*Config)) (*world, *sealer.Sealer) {
 	t.Helper()
 	var s *sealer.Sealer
 	w := newWorld(t, func(c *Config) {
@@ -33,6 +33,9 @@ func newSealedWorld(t *testing.T) (*world, *sealer.Sealer) {
 			Store: sealer.NewMemory(), Origin: "ledger.example/test", Log: c.Store, Keys: c.Keys.(sealer.Keys), Clock: c.Clock.Now,
 		}))
 		c.Proofs = s
+		for _, change := range more {
+			change(c)
+		}
 	})
 	w.server.sealWait = 20 * time.Millisecond
 	return w, s

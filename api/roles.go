@@ -18,19 +18,20 @@ type rule struct {
 }
 
 var (
-	frontend = []access.Role{access.Frontend}
-	device   = []access.Role{access.Device}
-	gateway  = []access.Role{access.Gateway}
-	operator = []access.Role{access.Operator}
-	lawyers  = []access.Role{access.Compliance}
-	guards   = []access.Role{access.Operator, access.Incident}
-	facts    = []access.Role{access.Frontend, access.Operator}
-	app      = []access.Role{access.Frontend, access.Device}
-	readers  = []access.Role{access.Auditor, access.Incident, access.Compliance}
-	watchers = []access.Role{access.Operator, access.Auditor, access.Incident, access.Compliance}
-	viewers  = []access.Role{access.Frontend, access.Operator, access.Auditor, access.Incident, access.Compliance}
-	keepers  = []access.Role{access.Operator, access.Auditor, access.Compliance}
-	demo     = []access.Role{access.Frontend, access.Device, access.Operator, access.Auditor}
+	frontend  = []access.Role{access.Frontend}
+	device    = []access.Role{access.Device}
+	gateway   = []access.Role{access.Gateway}
+	operator  = []access.Role{access.Operator}
+	lawyers   = []access.Role{access.Compliance}
+	guards    = []access.Role{access.Operator, access.Incident}
+	facts     = []access.Role{access.Frontend, access.Operator}
+	app       = []access.Role{access.Frontend, access.Device}
+	readers   = []access.Role{access.Auditor, access.Incident, access.Compliance}
+	exporters = []access.Role{access.Auditor, access.Compliance}
+	watchers  = []access.Role{access.Operator, access.Auditor, access.Incident, access.Compliance}
+	viewers   = []access.Role{access.Frontend, access.Operator, access.Auditor, access.Incident, access.Compliance}
+	keepers   = []access.Role{access.Operator, access.Auditor, access.Compliance}
+	demo      = []access.Role{access.Frontend, access.Device, access.Operator, access.Auditor}
 )
 
 // rules is the only table of who may call what, by method and route pattern.
@@ -160,6 +161,7 @@ var rules = map[string]rule{
 	"POST /v1/keys/rotations":       {roles: operator, appends: true},
 	"GET /v1/meta/event-types":      {roles: access.Roles()},
 	"GET /v1/meta/reason-codes":     {roles: access.Roles()},
+	"POST /v1/exports":              {roles: exporters, appends: true},
 
 	"GET /dev/inbox":  {roles: demo, demo: true},
 	"GET /dev/clock":  {roles: demo, demo: true},

@@ -25,6 +25,7 @@ import (
 	"github.com/authledger/authledger/eventstore/journal"
 	"github.com/authledger/authledger/eventstore/keyring"
 	"github.com/authledger/authledger/projections"
+	"github.com/authledger/authledger/replay/bundle"
 )
 
 // Journal is what the interface needs of *journal.Journal.
@@ -130,6 +131,10 @@ type Config struct {
 	TransportKey []byte
 	ReadPSKC     func(r io.Reader, transportKey []byte) ([]ImportedToken, error)
 
+	// Export writes an evidence bundle from what is sealed (bundle.Write).
+	// Without it there is no evidence to be had: 503.
+	Export func(ctx context.Context, r bundle.Request, out io.Writer) (bundle.Manifest, error)
+
 	Demo  bool           // serve /dev
 	Inbox Inbox          // required with Demo
 	Clock SimulatedClock // required with Demo
@@ -173,6 +178,7 @@ type Server struct {
 
 	transportKey []byte
 	readPSKC     func(r io.Reader, transportKey []byte) ([]ImportedToken, error)
+	export       func(ctx context.Context, r bundle.Request, out io.Writer) (bundle.Manifest, error) // nil: 503
 
 	echo       *echo.Echo
 	operations map[string]*operation
@@ -201,7 +207,7 @@ func New(c Config) (*Server, error) {
 		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, keys: c.Keys, proofs: c.Proofs, access: c.Access,
 		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag, viewWait: viewWait, sealWait: sealWait,
 		log: c.Logger, operations: operations(doc), registry: c.Registry, stopping: make(chan struct{}),
-		decision: c.DecisionAt, transportKey: c.TransportKey, readPSKC: c.ReadPSKC,
+		decision: c.DecisionAt, transportKey: c.TransportKey, readPSKC: c.ReadPSKC, export: c.Export,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

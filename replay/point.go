@@ -79,6 +79,10 @@ func (p Point) knowledge() bound {
 // IsZero reports whether this is no point.
 func (p Point) IsZero() bool { return p.kind == unset }
 
+// Time is the moment of a point that is one; ok is false for a record's place
+// and for the newest.
+func (p Point) Time() (at time.Time, ok bool) { return p.time, p.kind == atTime }
+
 // String is the form ParsePoint reads, "newest", or "" for the zero value; a
 // second axis follows in words.
 func (p Point) String() string {

@@ -78,10 +78,36 @@ func (c *Client) Get(ctx context.Context, path string, header http.Header, out a
 	return c.do(ctx, http.MethodGet, path, header, nil, out)
 }
 
-func (c *Client) do(ctx context.Context, method, path string, header http.Header, body []byte, out any) (Answer, error) {
+// Download is Post for an answer that is no JSON: it is written to out as it
+// comes. An answer that ends early is an error, and what was written is of no
+// use then.
+func (c *Client) Download(ctx context.Context, path string, in any, out io.Writer) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encode request to %s: %w", path, err)
+	}
+	res, err := c.send(ctx, http.MethodPost, path, http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {rand.Text()}}, body)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode >= 400 {
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			return fmt.Errorf("read the answer of POST %s: %w", path, err)
+		}
+		return problem(res.StatusCode, text)
+	}
+	if _, err := io.Copy(out, res.Body); err != nil {
+		return fmt.Errorf("read the answer of POST %s: %w", path, err)
+	}
+	return nil
+}
+
+func (c *Client) send(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		return Answer{}, fmt.Errorf("request to %s: %w", path, err)
+		return nil, fmt.Errorf("request to %s: %w", path, err)
 	}
 	for name, values := range header {
 		req.Header[name] = values
@@ -89,7 +115,15 @@ func (c *Client) do(ctx context.Context, method, path string, header http.Header
 	req.Header.Set("Authorization", "Bearer "+c.key)
 	res, err := c.http.Do(req)
 	if err != nil {
-		return Answer{}, fmt.Errorf("call %s %s: %w", method, path, err)
+		return nil, fmt.Errorf("call %s %s: %w", method, path, err)
+	}
+	return res, nil
+}
+
+func (c *Client) do(ctx context.Context, method, path string, header http.Header, body []byte, out any) (Answer, error) {
+	res, err := c.send(ctx, method, path, header, body)
+	if err != nil {
+		return Answer{}, err
 	}
 	defer res.Body.Close()
 	a := Answer{

@@ -45,6 +45,8 @@ type Request struct {
 	Version     string    // of the software
 	Query       Query
 	From, To    eventstore.Sequence // 0 is the first, and the last that is sealed
+	// Matched limits the records of the extract; 0 and all above is MaxMatched.
+	Matched int
 }
 
 func (r Request) check() error {
@@ -65,6 +67,9 @@ func Write(ctx context.Context, src Source, r Request, out io.Writer) (Manifest,
 	r.Query.Streams, r.Query.Types = sorted(r.Query.Streams), sorted(r.Query.Types)
 	if err := r.check(); err != nil {
 		return Manifest{}, err
+	}
+	if r.Matched <= 0 || r.Matched > MaxMatched {
+		r.Matched = MaxMatched
 	}
 	e := export{Source: src, Request: r, zip: zip.NewWriter(out), policies: map[uint64]bool{}}
 	for _, step := range []func(context.Context) error{e.begin, e.writeRange, e.writeEvents, e.writeTable, e.writeProofs, e.writeTexts} {
@@ -169,8 +174,8 @@ func (e *export) writeRange(ctx context.Context) error {
 				e.matched = append(e.matched, match{r.Sequence, r.ID})
 				line = matchedLine(r.Sequence)
 			}
-			if len(e.matched) > MaxMatched {
-				return fmt.Errorf("%w: more than %d records match; ask for parts with from and to", ErrQuery, MaxMatched)
+			if len(e.matched) > e.Matched {
+				return fmt.Errorf("%w: more than %d records match; ask for parts with from and to", ErrQuery, e.Matched)
 			}
 			e.leaves = append(e.leaves, entry.Leaf())
 			if _, err := w.Write(append(line, '\n')); err != nil {
