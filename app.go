@@ -20,6 +20,7 @@ import (
 	"github.com/authledger/authledger/api/delivery"
 	"github.com/authledger/authledger/api/pskc"
 	"github.com/authledger/authledger/api/web"
+	"github.com/authledger/authledger/api/witness"
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore/bridge"
 	"github.com/authledger/authledger/eventstore/codec"
@@ -36,8 +37,10 @@ type App struct {
 	clock  *demoClock      // nil outside a demonstration
 	router *bridge.Router
 	server *api.Server
-	listen net.Listener
-	logger *slog.Logger
+	// witnesses collects cosignatures; nil without a policy.
+	witnesses *witness.Collector
+	listen    net.Listener
+	logger    *slog.Logger
 
 	stop    context.CancelFunc
 	running sync.WaitGroup // router, regime and deadline processes, housekeeping
@@ -146,6 +149,9 @@ func (a *App) parked(handler string, p bridge.Parked, parked bool) {
 
 func (a *App) openServer(c Config) error {
 	registry := prometheus.NewRegistry()
+	if err := a.openWitnesses(c, registry); err != nil {
+		return err
+	}
 	cfg := api.Config{
 		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys, Keys: a.stores.keys,
 		Proofs: a.stores.sealer,
@@ -167,6 +173,21 @@ func (a *App) openServer(c Config) error {
 	}
 	a.server, err = api.New(cfg)
 	return err
+}
+
+// openWitnesses prepares to ask the witnesses of the policy.
+func (a *App) openWitnesses(c Config, registry *prometheus.Registry) (err error) {
+	if c.WitnessPolicy.Empty() {
+		return nil
+	}
+	a.witnesses, err = witness.NewCollector(witness.CollectorConfig{
+		History: a.stores.sealer.History, Add: a.stores.sealer.AddCosignature, Policy: c.WitnessPolicy,
+		Clock: a.stores.journal.Now, Logger: c.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	return registry.Register(a.witnesses.Metrics())
 }
 
 // console builds the pages for auditors and newcomers.
@@ -265,6 +286,11 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	seals := time.NewTicker(time.Second)
 	a.closers = append(a.closers, func() error { seals.Stop(); return nil })
 	a.running.Go(func() { a.stores.sealer.Run(runCtx, seals.C) })
+	if a.witnesses != nil {
+		rounds := time.NewTicker(witness.Every)
+		a.closers = append(a.closers, func() error { rounds.Stop(); return nil })
+		a.running.Go(func() { a.witnesses.Run(runCtx, rounds.C) })
+	}
 	a.running.Go(func() { a.housekeeping(runCtx) })
 	go func() { a.served <- a.server.Serve(runCtx, a.listen) }()
 	return nil

@@ -24,7 +24,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand(),
-		newCardCommand(), newDeviceCommand(), newKeysCommand(), newVerifyCommand(), newExportCommand())
+		newCardCommand(), newDeviceCommand(), newKeysCommand(), newVerifyCommand(), newWitnessCommand(), newExportCommand())
 	return root
 }
 

@@ -23,9 +23,10 @@ type Config struct {
 	Demo           bool
 	DemoClock      time.Time
 	WebhookURL     string
-	WebhookSecret  string // from a file; never from a flag or the environment
-	ReceiptSecret  string // from a file
-	TransportKey   []byte // opens manufacturers' seed files; from a file, nil without one
+	WebhookSecret  string        // from a file; never from a flag or the environment
+	ReceiptSecret  string        // from a file
+	TransportKey   []byte        // opens manufacturers' seed files; from a file, nil without one
+	WitnessPolicy  merkle.Policy // who must cosign checkpoints; zero: nobody
 	TrustedProxies []netip.Prefix
 	LogOrigin      string     // name of the log in its checkpoints; empty: see sealer.Options
 	RebuildProof   bool       // begin the history of checkpoints anew when it is lost
@@ -44,7 +45,7 @@ func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(fo
 type serveFlags struct {
 	data, listen, store, demoClock               string
 	webhookURL, webhookSecretFile, receiptSecret string
-	transportKeyFile                             string
+	transportKeyFile, witnessPolicy              string
 	trustedProxies                               []string
 	demo                                         bool
 	logLevel                                     string
@@ -63,6 +64,8 @@ func (f *serveFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.receiptSecret, "receipt-secret-file", "", "file with the Standard Webhooks secret that signs providers' receipts")
 	flags.StringVar(&f.transportKeyFile, "transport-key-file", "",
 		"file with the key (32, 48 or 64 hexadecimal digits) that opens manufacturers' seed files; with --demo one is made in the data directory")
+	flags.StringVar(&f.witnessPolicy, "witness-policy", "",
+		"file with a C2SP witness policy: which witnesses are asked to cosign checkpoints, and how many must")
 	flags.StringSliceVar(&f.trustedProxies, "trusted-proxies", nil, "networks (CIDR) whose X-Forwarded-For is believed")
 	flags.StringVar(&f.logOrigin, "log-origin", "", logOriginUsage)
 	flags.BoolVar(&f.rebuildProof, "rebuild-proof", false,
@@ -106,6 +109,11 @@ func (f *serveFlags) config() (Config, error) {
 			return c, err
 		}
 	}
+	if f.witnessPolicy != "" {
+		if c.WitnessPolicy, err = witnessPolicy(f.witnessPolicy); err != nil {
+			return c, err
+		}
+	}
 	for _, p := range f.trustedProxies {
 		prefix, err := netip.ParsePrefix(p)
 		if err != nil {
@@ -130,6 +138,21 @@ func checkOrigin(origin string) error {
 		return usage("--log-origin: %v", err)
 	}
 	return nil
+}
+
+func witnessPolicy(path string) (merkle.Policy, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return merkle.Policy{}, usage("--witness-policy: %v", err)
+	}
+	p, err := merkle.ParsePolicy(string(text))
+	if err != nil {
+		return merkle.Policy{}, usage("--witness-policy %s: %v", path, err)
+	}
+	if p.Empty() {
+		return merkle.Policy{}, usage("--witness-policy %s: its quorum asks for nobody; leave the flag out instead", path)
+	}
+	return p, nil
 }
 
 func secretFile(flag, path string, required bool) (string, error) {
