@@ -85,6 +85,9 @@ type head struct {
 	root     eventstore.Hash
 	signedAt time.Time
 	recorded time.Time // of the newest record it covers
+	// stood is the newest record that was in the ledger when it was signed, as far
+	// as this process knows: such records may be older than the signature.
+	stood eventstore.Sequence
 }
 
 // Open takes the history up where it ended, or begins it: the first start fixes

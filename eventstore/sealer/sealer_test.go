@@ -202,6 +202,27 @@ func TestBackDatedRecordStopsSealing(t *testing.T) {
 	w.wantStop(sealer.BackDated)
 }
 
+// What stood in the ledger when a checkpoint was signed may be older than it:
+// nothing was put in behind it.
+func TestWhatStoodAlreadyIsNotBackDated(t *testing.T) {
+	w := newWorld(t)
+	w.seal(5)
+	w.append(350) // not seen yet, when a minute of silence would be signed
+	w.clock.add(time.Hour)
+	w.tick()
+	w.wantSize(5)
+	w.hand() // sealed in steps of a hundred, all signed an hour later
+	w.tick()
+	w.wantSize(355)
+	w.append(3)
+	w.restart(func() { w.clock.add(time.Hour) }) // as after a crash: nobody sealed them
+	w.mustOpen()
+	w.tick()
+	w.seal(0)
+	w.wantSize(358)
+	w.verify()
+}
+
 // A record that is gone is no record at all; it can come back with the disk that
 // holds it, so the sealer waits, signs nothing and says why.
 func TestDeletedRecordIsNotSealedOver(t *testing.T) {

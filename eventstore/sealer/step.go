@@ -74,6 +74,12 @@ func (s *Sealer) step(ctx context.Context, seen []eventstore.Hash, now time.Time
 	if err != nil {
 		return err
 	}
+	if read.stood, _, err = s.options.Log.Head(ctx); err != nil {
+		return err
+	}
+	if len(seen) == 0 && uint64(read.stood) > s.published.size {
+		return nil // no silence: what was appended is about to be seen
+	}
 	grown, err := s.extend(ctx, seen[:read.count])
 	if err != nil {
 		return err
@@ -128,6 +134,7 @@ type reading struct {
 	count    int           // leaves that are as they were seen
 	epoch    *merkle.Epoch // announced by the last of them
 	recorded time.Time     // of the last of them
+	stood    eventstore.Sequence
 }
 
 // reread reads the records to seal from the ledger and compares each with what
@@ -164,7 +171,7 @@ func (s *Sealer) check(r eventstore.Record, seen []eventstore.Hash, read reading
 		return stopf(RecordChanged, "record %d (event %s) is not what was appended", r.Sequence, r.ID)
 	case r.RecordedAt.Before(read.recorded):
 		return stopf(BackDated, "record %d (event %s) is older than the one before", r.Sequence, r.ID)
-	case r.RecordedAt.Before(s.published.signedAt.Add(-Tolerance)):
+	case r.Sequence > s.published.stood && r.RecordedAt.Before(s.published.signedAt.Add(-Tolerance)):
 		return stopf(BackDated, "record %d (event %s) is older than the checkpoint before it", r.Sequence, r.ID)
 	}
 	return nil
@@ -245,7 +252,7 @@ func (s *Sealer) signer(ctx context.Context, e merkle.Epoch) merkle.Signer {
 // proceed goes on from a checkpoint that is kept.
 func (s *Sealer) proceed(p Publication, read reading) {
 	s.mu.Lock()
-	s.published.recorded = read.recorded
+	s.published.recorded, s.published.stood = read.recorded, read.stood
 	s.mu.Unlock()
 	s.advance(p, read.count)
 	if p.Epoch == nil {
