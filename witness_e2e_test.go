@@ -126,7 +126,7 @@ func TestWitnessesRefuseAFork(t *testing.T) {
 	p.until("both witnesses cosign", func() bool {
 		signed, c := p.checkpoint()
 		size = c.Size
-		return parsed.Satisfied(signed) && p.metric("authledger_witness_quorum_size") >= float64(size)
+		return size >= 2 && parsed.Satisfied(signed) && p.metric("authledger_witness_quorum_size") >= float64(size)
 	})
 	p.stop()
 
@@ -134,8 +134,13 @@ func TestWitnessesRefuseAFork(t *testing.T) {
 	for i := range 5 { // longer than the true log
 		q.another(fmt.Sprintf("C-FALSE-%d", i))
 	}
-	q.until("both witnesses refuse the fork", func() bool {
-		return q.metric(`authledger_witness_fork{witness="audit.example"}`) == 1 && q.metric(`authledger_witness_fork{witness="regulator.example"}`) == 1
+	q.until("both witnesses refuse the longer fork too", func() bool {
+		refused := true
+		for _, name := range []string{"audit.example", "regulator.example"} {
+			of := fmt.Sprintf("{witness=%q}", name)
+			refused = refused && q.metric("authledger_witness_fork"+of) == 1 && q.metric("authledger_witness_failures"+of) >= 2
+		}
+		return refused
 	})
 	signed, c := q.checkpoint()
 	if parsed.Satisfied(signed) || c.Size <= size {
