@@ -44,7 +44,7 @@ func openPage(t *testing.T) *page {
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 		chromedp.WindowSize(1000, 1400),
 	)
-	ctx, stop := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
+	ctx, stop := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)

@@ -87,9 +87,9 @@ def verify(z, pinned, policy):
     names, text = z.namelist(), lambda name: z.read(name).decode()
     if len(set(names)) < len(names) or not all(map(NAMES.fullmatch, names)) or sum(i.file_size for i in z.infolist()) > 1 << 30:
         raise ValueError("unknown or repeated files, or more than 1 GiB: %s" % [n for n in names if not NAMES.fullmatch(n) or len(set(names)) < len(names)])
-    m, keys, note = json.loads(text("manifest.json")), json.loads(text("keys.json")), text("checkpoint.txt")
+    m, keys, note, names = json.loads(text("manifest.json")), json.loads(text("keys.json")), text("checkpoint.txt"), set(names)
     need(json.dumps(m, indent=2, ensure_ascii=False) + "\n" == text("manifest.json") and m["bundle"] == FORMAT, "format", "manifest.json", "another format or spelling")
-    need([f["name"] for f in m["files"]] == sorted(set(names) - {"manifest.json", "manifest.note"}), "format", "manifest.json", "it lists other files than there are")
+    need([f["name"] for f in m["files"]] == sorted(names - {"manifest.json", "manifest.note"}), "format", "manifest.json", "it lists other files than there are")
     for f in m["files"]: need(f["name"] in names and sha(z.read(f["name"])).hex() == f["sha256"], "file hash", f["name"], "it differs from the manifest")
     pairs = zip(*([(e["epoch"], e["fromSize"], e["publicKey"]) for e in k["epochs"]] for k in (keys, pinned or keys)))
     need(not pinned or pinned["origin"] == keys["origin"] and all(a == b for a, b in pairs), "pinned keys", "keys.json", "it names other keys than the pinned ones")
