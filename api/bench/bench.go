@@ -101,6 +101,7 @@ func scenarios() []scenario {
 		{name: "append", run: (*session).appends},
 		{name: "login", product: true, run: (*session).logins},
 		{name: "rebuild", run: (*session).rebuilds},
+		{name: "verify", run: (*session).verifications},
 	}
 }
 
