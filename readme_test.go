@@ -51,7 +51,7 @@ func TestReadme(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"result": "allow"`, "AuthenticationSucceeded", "UserRegistered", // the first login
-		`"lastAttempt": "correct"`, "dsc_plus active", "ibkey active", `"optedOut": 0`, "DE-TOUR-1", "HK-2FA-1", // the tour
+		`"lastAttempt": "correct"`, "dsc_plus active", "ibkey active", `"optedOut": 0`, "DE-TOUR-1", "HK-2FA-1", "complete and untouched", "the views are what the log says", // the tour
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the README's commands did not print %s:\n%s", want, &out)

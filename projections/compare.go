@@ -82,7 +82,11 @@ func Compare(ctx context.Context, o Options, log eventstore.Reader, scratch stri
 }
 
 func compare(ctx context.Context, o Options, log eventstore.Reader, scratch string, progress Progress) (c Comparison, err error) {
-	live, err := openLive(ctx, filepath.Join(o.Dir, viewsName))
+	path, err := filepath.Abs(filepath.Join(o.Dir, viewsName)) // the name of a file in a URI begins with a slash
+	if err != nil {
+		return c, err
+	}
+	live, err := openLive(ctx, path)
 	if err != nil {
 		return c, err
 	}
@@ -92,6 +96,9 @@ func compare(ctx context.Context, o Options, log eventstore.Reader, scratch stri
 		return c, broken(err)
 	}
 	dir, err := os.MkdirTemp(scratch, "views-compare-")
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
 	if err != nil {
 		return c, err
 	}

@@ -128,3 +128,16 @@ func TestCompareRefuses(t *testing.T) {
 		t.Errorf("no views: %v, want ErrNotFound", err)
 	}
 }
+
+// A newcomer types --data data.
+func TestCompareInARelativeDirectory(t *testing.T) {
+	w, o := storied(t)
+	t.Chdir(filepath.Dir(o.Dir))
+	o.Dir = filepath.Base(o.Dir)
+	if err := os.Mkdir("scratch", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Compare(t.Context(), o, w.reader(), "scratch", nil); err != nil || r.First != nil {
+		t.Errorf("comparison %+v, %v", r, err)
+	}
+}

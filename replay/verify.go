@@ -44,6 +44,10 @@ const (
 	witnessAllowance = 5 * time.Minute
 )
 
+// backlogStep is how many records the sealer takes at most into one checkpoint.
+// A backlog is sealed in full steps, all signed when it is worked off.
+const backlogStep = 1 << 16
+
 // quietAllowance is the longest time between two checkpoints that is not worth
 // a word: one is signed each minute when there is no news.
 const quietAllowance = 3 * time.Minute

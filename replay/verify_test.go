@@ -397,3 +397,47 @@ func TestVerifyEvent(t *testing.T) {
 		t.Errorf("another tree: %v, want ErrUntrue that names the event", err)
 	}
 }
+
+// TestBacklogIsNotBackDated: records that stood in the ledger when a full step of
+// a backlog was signed are older than the signature, and that is all right; after
+// a step that was not full it is not.
+func TestBacklogIsNotBackDated(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		step int
+		want []Mechanism
+	}{
+		"a full step":    {backlogStep, []Mechanism{}},
+		"a smaller step": {backlogStep - 1, []Mechanism{ByTime}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newSealedLog(t)
+			leaves := []eventstore.Hash{}
+			for n := 0; n < backlogStep+10; {
+				var data []string
+				for range min(1000, backlogStep+10-n) {
+					data = append(data, `{}`)
+				}
+				l.add(fmt.Sprintf("user-%d", n/1000%5), "ResponseRejected", data...)
+				n += len(data)
+			}
+			for r, err := range l.store.ReadAll(t.Context(), 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				leaves = append(leaves, r.Leaf())
+			}
+			notary := merkletest.New(t, testOrigin, 1)
+			notary.Grow(leaves[:c.step]...)
+			notary.Publish(l.now.Add(time.Hour))
+			notary.Grow(leaves[c.step:]...)
+			notary.Publish(l.now.Add(time.Hour))
+			check := l.check()
+			check.History = notary
+			if diff := cmp.Diff(c.want, mechanisms(verified(t, check))); diff != "" {
+				t.Errorf("mechanisms (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

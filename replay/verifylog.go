@@ -335,8 +335,8 @@ func (w *logWalk) times(h *hashed) {
 	switch {
 	case at.Before(w.Last):
 		w.fail(ByTime, h, "it was recorded at %s, before @%d", precise(at), h.Sequence-1)
-	case at.Before(w.Signed.Add(-clockAllowance)):
-		w.fail(ByTime, h, "it says %s, but a checkpoint signed at %s does not have it", precise(at), precise(w.Signed))
+	case at.Before(w.Whole.Add(-clockAllowance)):
+		w.fail(ByTime, h, "it says %s, but a checkpoint signed at %s does not have it", precise(at), precise(w.Whole))
 	case at.Before(w.HeldAt.Add(-clockAllowance)):
 		w.fail(ByTime, h, "it says %s, but the auditor's checkpoint signed at %s does not have it", precise(at), precise(w.HeldAt))
 	case at.Before(w.Witnessed.Add(-witnessAllowance)):
@@ -365,6 +365,7 @@ func (w *logWalk) rotation(h *hashed) {
 		w.fail(ByFormat, h, "it cannot be read: %v", err)
 		return
 	}
+	w.RotatedAt = h.Sequence
 	e, ok := d.Event.(domain.KeyRotated)
 	if !ok || e.Kind != domain.KeySigning || e.Epoch <= 1 {
 		return
@@ -385,6 +386,23 @@ func (w *logWalk) rotation(h *hashed) {
 // reached compares every checkpoint of the size the walk stands at.
 func (w *logWalk) reached(ctx context.Context) error {
 	size := uint64(w.Mark.Sequence)
+	for {
+		s, err := w.peek(ctx)
+		if err != nil {
+			return err
+		}
+		if s == nil || s.readable() && s.head.Size > size {
+			return w.reachedHeld(size)
+		}
+		if err := w.published(s); err != nil {
+			return err
+		}
+		w.next = nil
+	}
+}
+
+// reachedHeld compares the auditor's checkpoints of a size.
+func (w *logWalk) reachedHeld(size uint64) error {
 	for len(w.held) > 0 && w.held[0].head.Size <= size {
 		held := w.held[0]
 		w.held = w.held[1:]
@@ -394,23 +412,11 @@ func (w *logWalk) reached(ctx context.Context) error {
 		if err := w.root(ByHeld, 0, held.head, "that the auditor holds"); err != nil {
 			return err
 		}
-		if held.at.After(w.HeldAt) {
+		if behind := w.Behind && w.Size == size; held.at.After(w.HeldAt) && !behind {
 			w.HeldAt = held.at
 		}
 	}
-	for {
-		s, err := w.peek(ctx)
-		if err != nil {
-			return err
-		}
-		if s == nil || s.readable() && s.head.Size > size {
-			return nil
-		}
-		if err := w.published(s); err != nil {
-			return err
-		}
-		w.next = nil
-	}
+	return nil
 }
 
 // peek returns the next checkpoint; nil after the last.
@@ -467,6 +473,13 @@ func (w *logWalk) signedTime(s *seal) {
 	if s.at.After(w.Signed) {
 		w.Signed = s.at
 	}
+	// A step that was full, or that ended at a new key, may have left records
+	// behind that stood in the ledger already: it does not say that they were not
+	// there.
+	w.Behind = s.head.Size >= w.Size+backlogStep || s.head.Size > 0 && s.head.Size == uint64(w.RotatedAt)
+	if w.Size = max(w.Size, s.head.Size); !w.Behind && s.at.After(w.Whole) {
+		w.Whole = s.at
+	}
 }
 
 // others counts what others said of a checkpoint.
@@ -474,7 +487,7 @@ func (w *logWalk) others(s *seal) {
 	if !s.cosigned.IsZero() {
 		w.Report.Cosigned++
 		w.Report.CosignedTo, w.Covered = s.head.Size, s.at
-		if s.cosigned.After(w.Witnessed) {
+		if s.cosigned.After(w.Witnessed) && !w.Behind {
 			w.Witnessed = s.cosigned
 		}
 	}

@@ -25,13 +25,17 @@ type State struct {
 	Heads    map[streamKey]head
 	IDs      []uint64 // first halves
 
-	Last       time.Time // newest time of a record
-	Signed     time.Time // newest time of a checkpoint so far
-	HeldAt     time.Time // newest time of a checkpoint the auditor holds
-	Witnessed  time.Time // newest time by which a quorum had cosigned
-	Covered    time.Time // time of the newest checkpoint a quorum cosigned
-	Silences   int64     // times between two checkpoints that are too long
-	SilentFrom time.Time // the longest of them
+	Last       time.Time           // newest time of a record
+	Signed     time.Time           // newest time of a checkpoint so far
+	Whole      time.Time           // newest time of one that left no record of the ledger out
+	Behind     bool                // the newest checkpoint may have left some out
+	Size       uint64              // largest size of a checkpoint so far
+	RotatedAt  eventstore.Sequence // of the newest record that announces a key
+	HeldAt     time.Time           // newest time of a checkpoint the auditor holds
+	Witnessed  time.Time           // newest time by which a quorum had cosigned
+	Covered    time.Time           // time of the newest checkpoint a quorum cosigned
+	Silences   int64               // times between two checkpoints that are too long
+	SilentFrom time.Time           // the longest of them
 	SilentTo   time.Time
 	Checkpoint uint64   // revision of the last one checked
 	Epoch      uint32   // of its key

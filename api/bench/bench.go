@@ -102,6 +102,7 @@ func scenarios() []scenario {
 		{name: "seal", run: (*session).seals},
 		{name: "login", product: true, run: (*session).logins},
 		{name: "rebuild", run: (*session).rebuilds},
+		{name: "verify", run: (*session).verifications},
 	}
 }
 

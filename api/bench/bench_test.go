@@ -42,7 +42,8 @@ func wantRows() []string {
 		"rebuild/ordered scan", "rebuild/ordered scan that decodes", "rebuild/rebuild of all views", "rebuild/rebuild of all views",
 		"rebuild/rebuild, rate as the ledger grows", "rebuild/scan that decodes, peak heap", "rebuild/rebuild, peak heap",
 		"rebuild/linux scan that decodes, peak resident memory", "rebuild/linux rebuild, peak resident memory",
-		"rebuild/cold load of a user", "rebuild/cold load of a user with 1000 events")
+		"rebuild/cold load of a user", "rebuild/cold load of a user with 1000 events",
+		"verify/ordered scan", "verify/verification of the whole log", "verify/verification, peak heap")
 	var here []string
 	for _, r := range rows {
 		if runtime.GOOS == "linux" || !strings.Contains(r, "/linux ") {
@@ -95,7 +96,7 @@ func TestQuickRunReportsEveryRow(t *testing.T) {
 	if left, err := os.ReadDir(c.Dir); err != nil || len(left) > 0 {
 		t.Errorf("scratch directory holds %v, %v; want nothing", left, err)
 	}
-	for _, name := range []string{"append-1", "append-64", "append-512", "login", "journal", "rebuild"} {
+	for _, name := range []string{"append-1", "append-64", "append-512", "login", "journal", "rebuild", "verify"} {
 		if info, err := os.Stat(filepath.Join(c.Profiles, name+".1.pprof")); err != nil || info.Size() == 0 {
 			t.Errorf("profile %s: %v, want a file with content", name, err)
 		}
