@@ -35,7 +35,33 @@ func (s *Sealer) load(ctx context.Context) error {
 		return refusef(ProofCorrupt, "the tiles of size %d do not have the root that was signed", c.Size)
 	}
 	s.published = head{revision: p.Revision, size: c.Size, root: c.Root, signedAt: at}
+	if err := s.findBacklog(ctx); err != nil {
+		return err
+	}
 	return s.checkLedger(ctx)
+}
+
+// findBacklog allows what is in the ledger now to be older than the newest
+// checkpoint, when the process before ended while it worked off a backlog.
+func (s *Sealer) findBacklog(ctx context.Context) error {
+	if s.published.revision < 2 {
+		return nil
+	}
+	for before, err := range s.From(ctx, s.published.revision-1) {
+		if err != nil {
+			return err
+		}
+		c, err := merkle.Unverified(before.Signed)
+		if err != nil {
+			return refuse(ProofCorrupt, fmt.Errorf("checkpoint %d: %w", before.Revision, err))
+		}
+		rotated := s.keys.Epochs[len(s.keys.Epochs)-1].FromSize == s.published.size
+		if added := s.published.size - c.Size; rotated && added > 0 || added >= uint64(s.options.Step) {
+			s.published.stood, _, err = s.options.Log.Head(ctx)
+		}
+		return err
+	}
+	return nil
 }
 
 // first signs the empty log or, when a lost history is begun anew, all of it.

@@ -85,8 +85,8 @@ type head struct {
 	root     eventstore.Hash
 	signedAt time.Time
 	recorded time.Time // of the newest record it covers
-	// stood is the newest record that was in the ledger when it was signed, as far
-	// as this process knows: such records may be older than the signature.
+	// stood is the newest record that may be older than the signature, because a
+	// backlog was being worked off; zero otherwise.
 	stood eventstore.Sequence
 }
 

@@ -223,6 +223,49 @@ func TestWhatStoodAlreadyIsNotBackDated(t *testing.T) {
 	w.verify()
 }
 
+// A process that ends while it works off a backlog leaves checkpoints that are
+// newer than the records behind them. The next one goes on.
+func TestBacklogGoesOnAfterACrash(t *testing.T) {
+	w := newWorld(t)
+	w.append(350)
+	w.clock.add(time.Hour)
+	w.handSome(250) // two full steps are signed, an hour after the records
+	w.wantSize(200)
+	w.restart(func() {})
+	w.mustOpen()
+	w.clock.add(time.Minute)
+	w.tick() // no silence is signed over what is there
+	w.wantSize(200)
+	w.seal(0)
+	w.wantSize(350)
+	w.verify()
+}
+
+// Nothing is signed while records that are older than the tolerance were
+// appended and not seen: they would look back-dated to everybody else.
+func TestRecordsOnTheirWayAreWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.append(20)
+	w.clock.add(sealer.Tolerance + 2*time.Second)
+	w.handSome(7)
+	w.tick()
+	w.wantSize(0)
+	w.hand()
+	w.tick()
+	w.wantSize(20)
+	w.append(3)
+	w.clock.add(sealer.Tolerance - time.Second)
+	w.append(5)
+	w.handSome(3)
+	w.tick() // the five that follow are young enough
+	w.wantSize(23)
+	w.restart(func() { w.clock.add(time.Hour) })
+	w.mustOpen()
+	w.seal(0)
+	w.wantSize(28)
+	w.verify()
+}
+
 // A record that is gone is no record at all; it can come back with the disk that
 // holds it, so the sealer waits, signs nothing and says why.
 func TestDeletedRecordIsNotSealedOver(t *testing.T) {

@@ -50,14 +50,15 @@ func (s *Sealer) tick(ctx context.Context) error {
 		return stopf(TimeBack, "the clock is %s before the newest checkpoint", back.Round(time.Second))
 	}
 	for batch := s.batch(); len(batch) > 0; batch = s.batch() {
-		if err := s.step(ctx, batch, now); err != nil {
+		if published, err := s.step(ctx, batch, now); err != nil || !published {
 			return err
 		}
 	}
 	if now.Sub(s.published.signedAt) < Heartbeat {
 		return nil
 	}
-	return s.step(ctx, nil, now)
+	_, err := s.step(ctx, nil, now)
+	return err
 }
 
 // batch is what the next checkpoint may add.
@@ -68,36 +69,57 @@ func (s *Sealer) batch() []eventstore.Hash {
 }
 
 // step publishes one checkpoint that adds the records whose leaves were seen, up
-// to and with one that announces a signing key.
-func (s *Sealer) step(ctx context.Context, seen []eventstore.Hash, now time.Time) error {
+// to and with one that announces a signing key. It publishes nothing while
+// records that were appended long ago are still to be seen.
+func (s *Sealer) step(ctx context.Context, seen []eventstore.Hash, now time.Time) (published bool, err error) {
 	read, err := s.reread(ctx, seen)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if read.stood, _, err = s.options.Log.Head(ctx); err != nil {
-		return err
+	at := s.signingTime(now)
+	if s.partial(read) {
+		read.stood, err = s.leavesOut(ctx, read, at)
+	} else {
+		read.stood, _, err = s.options.Log.Head(ctx)
 	}
-	if len(seen) == 0 && uint64(read.stood) > s.published.size {
-		return nil // no silence: what was appended is about to be seen
+	if err != nil || s.partial(read) && read.stood > 0 {
+		return false, err
 	}
 	grown, err := s.extend(ctx, seen[:read.count])
 	if err != nil {
-		return err
+		return false, err
 	}
-	p, err := s.sign(ctx, grown, s.signingTime(now), read.epoch)
+	p, err := s.sign(ctx, grown, at, read.epoch)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s.unsure = &attempt{p, read}
 	if err := s.store.Publish(ctx, p); err != nil {
 		if errors.Is(err, ErrTaken) {
-			return stopf(RevisionTaken, "%v", err)
+			return false, stopf(RevisionTaken, "%v", err)
 		}
-		return err
+		return false, err
 	}
 	s.unsure = nil
 	s.proceed(p, read)
-	return nil
+	return true, nil
+}
+
+// partial reports whether a step says that it covers all there is. A full one,
+// and one that ends at a new key, only works off a backlog: what follows it may
+// be older than its signature.
+func (s *Sealer) partial(read reading) bool { return read.count < s.options.Step && read.epoch == nil }
+
+// leavesOut returns the first record behind a step that would look back-dated
+// under a checkpoint of that time; zero for none. A silence leaves out nothing.
+func (s *Sealer) leavesOut(ctx context.Context, read reading, at time.Time) (eventstore.Sequence, error) {
+	for r, err := range s.options.Log.ReadAll(ctx, eventstore.Sequence(s.published.size)+eventstore.Sequence(read.count)+1) {
+		if err == nil && (read.count == 0 || r.RecordedAt.Before(at.Add(-Tolerance))) {
+			return r.Sequence, nil
+		}
+		return 0, err
+	}
+	return 0, nil
 }
 
 // settle finds out whether the last publication was kept, when its commit left
@@ -134,7 +156,9 @@ type reading struct {
 	count    int           // leaves that are as they were seen
 	epoch    *merkle.Epoch // announced by the last of them
 	recorded time.Time     // of the last of them
-	stood    eventstore.Sequence
+	// stood is the newest record that was in the ledger when a step was signed
+	// that does not cover all there is; zero for any other.
+	stood eventstore.Sequence
 }
 
 // reread reads the records to seal from the ledger and compares each with what
