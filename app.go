@@ -180,6 +180,7 @@ func (a *App) openWitnesses(c Config, registry *prometheus.Registry) (err error)
 	if c.WitnessPolicy.Empty() {
 		return nil
 	}
+	a.stores.witnesses = c.WitnessPolicy
 	a.witnesses, err = witness.NewCollector(witness.CollectorConfig{
 		History: a.stores.sealer.History, Add: a.stores.sealer.AddCosignature, Policy: c.WitnessPolicy,
 		Clock: a.stores.journal.Now, Logger: c.Logger,

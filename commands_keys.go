@@ -270,18 +270,16 @@ func writeKeyFile(path, private string) error {
 
 func newKeysExport() *cobra.Command {
 	f := &keysFlags{}
-	var origin string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "export-public", Short: "Print the public keys that check the ledger's checkpoints", Args: cobra.NoArgs,
 		Long: `Prints a verifier key as C2SP signed notes have them for each epoch, with the size
 of the log from which on it signs. --json prints the document that witnesses and
-verifiers read. With --data, --origin is the log's name: the first line of every
-checkpoint. A server knows its own.`,
-		Example: "  authledger keys export-public --data /var/lib/authledger --origin ledger.example/2fa --json > keys.json\n" +
+verifiers read.`,
+		Example: "  authledger keys export-public --data /var/lib/authledger --json > keys.json\n" +
 			"  authledger keys export-public --server http://127.0.0.1:8080 --key-file operator.key",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			keys, err := f.public(cmd.Context(), origin)
+			keys, err := f.public(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -292,12 +290,11 @@ checkpoint. A server knows its own.`,
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().StringVar(&origin, "origin", "", "name of the log, with --data")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the JSON document")
 	return cmd
 }
 
-func (f *keysFlags) public(ctx context.Context, origin string) (keys merkle.Keys, err error) {
+func (f *keysFlags) public(ctx context.Context) (keys merkle.Keys, err error) {
 	if f.server != "" {
 		c, err := f.client()
 		if err == nil {
@@ -305,12 +302,13 @@ func (f *keysFlags) public(ctx context.Context, origin string) (keys merkle.Keys
 		}
 		return keys, err
 	}
-	if err := merkle.CheckOrigin(origin); err != nil {
-		return keys, usage("--origin: give the name of the log, the first line of its checkpoints: %v", err)
-	}
-	keys.Origin = origin
-	err = f.offline(ctx, func(s *stores) (err error) {
-		keys.Epochs, err = s.signingEpochs(ctx)
+	err = f.offline(ctx, func(s *stores) error {
+		published, err := s.sealer.Keys(ctx)
+		if err != nil {
+			return err
+		}
+		keys.Origin = published.Origin
+		keys.Epochs, err = s.signingEpochs(ctx) // also one that is announced and not in force yet
 		return err
 	})
 	if err == nil {

@@ -65,12 +65,12 @@ func TestKeysCommandsOnADirectory(t *testing.T) {
 		t.Errorf("listed %+v, %v", list, err)
 	}
 	var keys merkle.Keys
-	if err := json.Unmarshal([]byte(mustCommand(t, "keys", "export-public", "--data", dir, "--origin", "ledger.example/2fa", "--json")), &keys); err != nil {
+	if err := json.Unmarshal([]byte(mustCommand(t, "keys", "export-public", "--data", dir, "--json")), &keys); err != nil {
 		t.Fatal(err)
 	}
 	wantEpochs(t, dir, keys)
-	text := mustCommand(t, "keys", "export-public", "--data", dir, "--origin", "ledger.example/2fa")
-	if got := strings.Count(text, "ledger.example/2fa+"); got != 2 {
+	text := mustCommand(t, "keys", "export-public", "--data", dir)
+	if got := strings.Count(text, keys.Origin+"+"); got != 2 {
 		t.Errorf("%d verifier keys in\n%s", got, text)
 	}
 }
@@ -119,7 +119,7 @@ func wantEpochs(t *testing.T, dir string, keys merkle.Keys) {
 func TestKeysCommandsNeedTheRightPlace(t *testing.T) {
 	t.Parallel()
 	empty := t.TempDir()
-	for _, args := range [][]string{{"list"}, {"rotate", "--kind", "kek"}, {"export-public", "--origin", "ledger.example/2fa"}} {
+	for _, args := range [][]string{{"list"}, {"rotate", "--kind", "kek"}, {"export-public"}} {
 		_, err := command(t, append([]string{"keys", args[0], "--data", empty}, args[1:]...)...)
 		if exitCode(err) != exitNotFound {
 			t.Errorf("keys %s in an empty directory: %v", args[0], err)
@@ -139,7 +139,7 @@ func TestKeysCommandsNeedTheRightPlace(t *testing.T) {
 		t.Errorf("beside a running server: exit %d, %v", exitCode(err), err)
 	}
 	for _, args := range [][]string{
-		{"rotate", "--data", dir, "--kind", "subject"}, {"rotate", "--data", dir}, {"export-public", "--data", dir},
+		{"rotate", "--data", dir, "--kind", "subject"}, {"rotate", "--data", dir},
 		{"generate", "--kind", "signing", "--name", "a", "--out", "b"}, {"generate", "--name", "a"}, {"generate", "--out", "b"},
 		{"generate", "--name", "a b+c", "--out", filepath.Join(empty, "k")},
 	} {

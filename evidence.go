@@ -17,7 +17,7 @@ func (s *stores) export(ctx context.Context, r bundle.Request, out io.Writer) (b
 	}
 	newest := keys.Epochs[len(keys.Epochs)-1]
 	r.Version = version
-	return bundle.Write(ctx, bundle.Source{Log: s.log, History: s.sealer.History, Sign: &merkle.Signer{
+	return bundle.Write(ctx, bundle.Source{Log: s.log, History: s.sealer.History, Policy: s.witnesses, Sign: &merkle.Signer{
 		Public: newest.Public,
 		Sign:   func(message []byte) ([]byte, error) { return s.keys.Sign(ctx, newest.Number, message) },
 	}}, r, out)

@@ -35,6 +35,7 @@ type stores struct {
 	checkpoints *projections.Checkpoints
 	journal     *journal.Journal
 	sealer      *sealer.Sealer
+	witnesses   merkle.Policy   // who is asked to cosign; for evidence
 	recorded    map[string]bool // destroyed code epochs known to be in the log; owned by expireCodes
 	rotated     int64           // the last rotation known to be in the log; owned by recordRotations
 }
