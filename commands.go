@@ -121,8 +121,9 @@ func newSeedCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "seed", Short: "Fill an empty data directory with the history of a demo broker", Args: cobra.NoArgs,
 		Long: `Drives the real journal with a simulated clock: about two hundred users in Hong
-Kong, India, Germany, the United States and Japan over the last three months. A
-data directory that exists is left as it is.`,
+Kong, India, Germany, the United States and Japan over the last three months, and
+two who left years ago and want to be forgotten. A data directory that exists is
+left as it is.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(filepath.Join(data, "ledger.db")); err == nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s holds a ledger already; nothing was added\n", data)
@@ -158,7 +159,7 @@ func seedData(ctx context.Context, data string, users int, seed uint64, now time
 
 func populate(ctx context.Context, dir string, users int, seed uint64, now time.Time, progress io.Writer) (err error) {
 	from := now.AddDate(0, -3, 0)
-	clock := demo.NewClock(from)
+	clock := demo.NewClock(demo.Opening(from))
 	logger := slog.New(slog.DiscardHandler)
 	s, err := openStores(ctx, dir, clock.Now, logger)
 	if err != nil {
@@ -179,8 +180,8 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 		return err
 	}
 	err = demo.Populate(ctx, demo.Config{
-		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Pump: pump.run, Users: users, Seed: seed,
-		From: from, To: now, Progress: progressTo(progress, "three months of logins"),
+		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Erase: s.eraser(dir),
+		Pump: pump.run, Users: users, Seed: seed, From: from, To: now, Progress: progressTo(progress, "three months of logins"),
 	})
 	if err != nil {
 		return err
@@ -196,7 +197,7 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 			return err
 		}
 	}
-	fmt.Fprintf(progress, "demo data: %d users, %d events from %s to %s\n", users, pump.at, from.Format(time.DateOnly), now.Format(time.DateOnly))
+	fmt.Fprintf(progress, "demo data: %d users, %d events from %s to %s\n", users, pump.at, demo.Opening(from).Format(time.DateOnly), now.Format(time.DateOnly))
 	return nil
 }
 

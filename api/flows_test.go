@@ -318,6 +318,17 @@ func TestClosedUserIsOnlyDenied(t *testing.T) {
 	}
 }
 
+func TestNumberThatIsLockedAwayIsNotShownInPart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.register()
+	w.system(domain.CloseUser{UserID: w.user, Reason: "r"})
+	w.system(domain.RequestErasure{UserID: w.user, Basis: domain.BasisSubjectRequest})
+	if u := want[gen.User](t, w.get(access.Frontend, "/v1/users/"+w.user), 200); len(u.Phones) != 1 || u.Phones[0].Masked != "[restricted]" {
+		t.Fatalf("phones of a restricted user: %+v", u.Phones)
+	}
+}
+
 func TestErasedNumberIsAnsweredAsErased(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

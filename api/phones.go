@@ -12,8 +12,12 @@ import (
 	"github.com/authledger/authledger/eventstore/keyring"
 )
 
-// erased stands for personal data whose key was destroyed.
-const erased = "[erased]"
+// What stands for personal data whose key was destroyed, and for data that is
+// locked away until it may be.
+const (
+	erased     = "[erased]"
+	restricted = "[restricted]"
+)
 
 // masked opens a phone's number and hides most of it again.
 func (s *Server) masked(ctx context.Context, phoneID string) (string, error) {
@@ -23,6 +27,9 @@ func (s *Server) masked(ctx context.Context, phoneID string) (string, error) {
 	e164, err := s.journal.PhoneNumber(ctx, domain.UserOf(phoneID), phoneID)
 	if errors.Is(err, keyring.ErrKeyDestroyed) {
 		return erased, nil
+	}
+	if domain.IsRestricted(err) {
+		return restricted, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("mask number of %s: %w", phoneID, err)

@@ -88,6 +88,34 @@ func TestAuditorNoticesBreaches(t *testing.T) {
 		"anything after the end": {append(plain, func(s *story) { s.when(CloseUser{UserID: aliceID, Reason: "r"}) }), func(*story) []Event {
 			return []Event{SeamlessDisabled{}}
 		}, "after UserClosed"},
+		"data destroyed a microsecond too early": {append(plain, gone, restricted, func(s *story) {
+			s.now = s.now.AddDate(7, 0, 0).Add(-time.Microsecond)
+		}), func(s *story) []Event {
+			return []Event{PersonalDataErased{ErasureID: s.id(PrefixErasure)}}
+		}, "before the retention was over"},
+		"data of an Indian life destroyed after seven years": {append(plain, func(s *story) {
+			s.when(RecordResidence{UserID: aliceID, To: "IN", EffectiveOn: "2011-01-01"})
+		}, gone, restricted, years(7)), func(s *story) []Event {
+			return []Event{PersonalDataErased{ErasureID: s.id(PrefixErasure)}}
+		}, "before the retention was over"},
+		"data destroyed under a hold": {append(plain, held("case-1"), gone, func(s *story) { s.when(forget()) }, years(9)), func(s *story) []Event {
+			return []Event{PersonalDataErased{ErasureID: s.id(PrefixErasure)}}
+		}, "under a legal hold"},
+		"data of an open user destroyed": {append(plain, func(s *story) { s.when(forget()) }, years(9)), func(s *story) []Event {
+			return []Event{PersonalDataErased{ErasureID: s.id(PrefixErasure)}}
+		}, "not closed"},
+		"a hold that one person released": {append(plain, held("case-1")), func(s *story) []Event {
+			return []Event{LegalHoldReleaseRequested{HoldID: s.id(PrefixHold), RequestedBy: "one"}, LegalHoldReleased{HoldID: s.id(PrefixHold), ApprovedBy: "one"}}
+		}, "fewer than two persons"},
+		"a note about somebody forgotten": {append(plain, forgotten), func(*story) []Event {
+			return []Event{EventAnnotated{EventID: someEvent, Note: Sealed("x"), Kind: "dispute"}}
+		}, "after it was destroyed"},
+		"a look at data that is locked away": {append(plain, gone, restricted), func(*story) []Event {
+			return []Event{PersonalDataRevealed{RevealID: id("rvl", "90"), Fields: []string{"number"}, Reason: "dispute", CaseRef: "c"}}
+		}, "locked away"},
+		"a request without an answer": {append(plain, gone), func(*story) []Event {
+			return []Event{ErasureRequested{ErasureID: id("ers", "90")}}
+		}, "nothing said to it"},
 		"an end that leaves a login open": {inLogin, func(s *story) []Event {
 			return []Event{AuthenticatorRevoked{AuthenticatorID: s.id(PrefixAuthenticator), Reason: "user_closed"}, UserClosed{Reason: "r"}}
 		}, "closed with an open"},

@@ -62,7 +62,7 @@ func decideCertificates(s *Certificates, c Command, now time.Time) ([]Event, err
 		return nil, invalid("subjectRef", "give the stream the erasure belongs to")
 	case cert.Method == "" || cert.Files < 1 || cert.Bytes < 1:
 		return nil, invalid("method", "say how and in how many files and bytes the key was looked for")
-	case cert.DestroyedAt.IsZero() || cert.DestroyedAt.After(now):
+	case cert.DestroyedAt.IsZero() || cert.DestroyedAt.Truncate(time.Microsecond).After(now): // as it is stored
 		return nil, invalid("destroyedAt", "give the moment at which the key was destroyed")
 	case cert.Findings != 0:
 		return nil, invalid("findings", "the key or what it sealed was still found; destroy it and search again")

@@ -1,6 +1,9 @@
 package domain
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Code is a reason code of domain.md section 7, or the code of an error.
 type Code string
@@ -140,6 +143,13 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("%s: %s: %s", e.Code, e.Field, e.Detail)
 	}
 	return fmt.Sprintf("%s: %s", e.Code, e.Detail)
+}
+
+// IsRestricted reports whether an error says that somebody's data is locked away
+// until it may be destroyed.
+func IsRestricted(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == DataRestricted
 }
 
 func invalid(field, detail string) error { return &Error{Code: Invalid, Field: field, Detail: detail} }

@@ -14,7 +14,7 @@ func (m *model) sensible() (Command, evidence) {
 	if m.thief && m.boolean("thief's turn") {
 		return m.attempt()
 	}
-	for _, next := range []goal{placeCall, answerQuestion, finishEnrollment, finishMigration, finishRecovery} {
+	for _, next := range []goal{beForgotten, placeCall, answerQuestion, finishEnrollment, finishMigration, finishRecovery} {
 		if c, proof := next(m); c != nil {
 			return c, proof
 		}

@@ -10,7 +10,7 @@ import (
 // The moves of a history, and what they name.
 
 // moves are all of them.
-var moves = slices.Concat(basicMoves, voiceMoves, deviceMoves, lifecycleMoves, processMoves, outsideMoves)
+var moves = slices.Concat(basicMoves, voiceMoves, deviceMoves, lifecycleMoves, processMoves, outsideMoves, privacyMoves)
 
 func (m *model) newest(prefix string) string {
 	if ids := m.ids[prefix]; len(ids) > 0 {

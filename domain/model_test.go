@@ -26,6 +26,9 @@ func TestRulesHoldWhateverHappens(t *testing.T) {
 		for range rapid.IntRange(100, 250).Draw(rt, "commands") {
 			m.step()
 		}
+		if m.boolean("leaves") {
+			m.leave()
+		}
 		m.s.audit()
 		m.foldAgain()
 		for _, r := range m.s.logs[UserStream(aliceID)] {
@@ -52,6 +55,7 @@ var mustBeReached = []Event{
 	TemporaryCredentialDelivered{}, TemporaryCredentialCollected{}, OnlineCodeCardIssued{}, SecurityCodeCardIssued{}, MigrationStarted{},
 	MigrationProofAccepted{}, MigrationCompleted{}, MigrationExpired{}, RecoveryStarted{}, RecoveryProofAccepted{}, RecoveryCompleted{},
 	UnificationOffered{}, DeviceSharingGranted{}, DeviceSharingDenied{}, ChallengeExpired{}, ChallengeCancelled{},
+	ErasureRefused{}, ProcessingRestricted{}, PersonalDataErased{}, LegalHoldPlaced{}, LegalHoldReleased{}, PersonalDataRevealed{}, EventAnnotated{},
 }
 
 // model draws commands for Alice's stream and the streams hers depends on.
@@ -221,9 +225,10 @@ func (m *model) evidence(c Command) evidence {
 	push := PushEvidence{
 		Authentic: m.often("authentic"), Approve: m.often("approve"), NumberGiven: m.often("number given"), NumberMatched: m.boolean("number"), UV: m.uv(),
 	}
+	mine := m.often("own record")
 	wellFormed, busy, pin, handover := m.often("well formed"), !m.often("quiet"), m.often("four digits"), m.boolean("handover")
 	dice := [2]uint32{rapid.Uint32().Draw(m.rt, "die"), rapid.Uint32().Draw(m.rt, "other die")}
-	actor := rapid.SampledFrom([]Actor{{Kind: ActorClient}, {Kind: ActorAgent}, {Kind: ActorCompliance}, {Kind: ActorCompliance}}).Draw(m.rt, "actor")
+	actor := rapid.SampledFrom([]Actor{{Kind: ActorClient}, {Kind: ActorAgent}, {Kind: ActorCompliance, Ref: "one"}, {Kind: ActorCompliance, Ref: "two"}}).Draw(m.rt, "actor")
 	return func(f *Facts) {
 		f.Code = CodeEvidence{LenOK: wellFormed, CharsetOK: true, MatchedSeq: seq, Matched: right}
 		if right {
@@ -235,6 +240,10 @@ func (m *model) evidence(c Command) evidence {
 		f.Push, f.Dice, f.PINConforms, f.Handover, f.Actor = push, dice, pin, handover, actor
 		if busy {
 			f.SMSLastHour = 10
+		}
+		f.Record = &RecordFacts{Stream: UserStream(bobID), Fields: []string{"number"}}
+		if mine {
+			f.Record.Stream = UserStream(aliceID)
 		}
 		f.Requester = &RequesterFacts{UserID: bobID, ClientID: clientID, Role: RoleOwner}
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// S-20, the part of the rule book: two time axes, and decisions that can be
-// taken again (D-74, D-75, I-3).
+// S-20: two time axes, decisions that can be taken again (D-74, D-75, I-3), and
+// the end of personal data, which no decision depends on.
 
 // germanRule is a rule nobody knew before it was published.
 func germanRule(from string) RuleRow {
@@ -271,4 +271,33 @@ func TestS20ParameterCountsFromItsDayAndForThoseWhoKnowIt(t *testing.T) {
 	again := ResendConfirmCode{VerificationID: s.id(PrefixVerification)}
 	s.after(4*time.Minute - time.Millisecond).when(again).then(SMSRequestRefused{Reason: ReasonSMSCooldown, RetryAfterS: 1})
 	s.after(time.Millisecond).when(again).then(ConfirmCodeIssued{Seq: 2}, SMSRequested{})
+}
+
+func TestS20ErasureInsideSevenYearsIsRefusedAndRestricts(t *testing.T) {
+	t.Parallel()
+	s := given(t, at("2018-05-02T09:00:00Z"), hongKongResident, sms).when(optOut())
+	must[OptOutDenied](s)
+	s.at("2018-09-03T10:00:00Z").and(gone).at("2025-09-03T09:59:59.999Z").when(forget())
+	s.then(ErasureRequested{Basis: BasisSubjectRequest}, ErasureRefused{Reason: ReasonRetentionRuns}, ProcessingRestricted{})
+	ends := moment(t, "2025-09-03T10:00:00Z")
+	if e := the[ErasureRefused](s); e.RetainedUntil == nil || !e.RetainedUntil.Equal(ends) || e.Retention.Rule != pRetention {
+		t.Errorf("refused %+v, want until seven years after the closure", e)
+	}
+	if until, restricted := s.user().Restricted(); !restricted || !until.Equal(ends) {
+		t.Errorf("restricted %t until %s", restricted, until)
+	}
+}
+
+func TestS20AfterErasureTheDenialIsStillExplained(t *testing.T) {
+	t.Parallel()
+	s := given(t, at("2018-05-02T09:00:00Z"), hongKongResident, sms).when(optOut())
+	denied := the[OptOutDenied](s).Decision
+	s.at("2018-09-03T10:00:00Z").and(gone).at("2019-01-01T00:00:00Z").and(restricted)
+	s.at("2025-09-03T10:00:00Z").when(EraseSubject{UserID: aliceID}).then(PersonalDataErased{Basis: BasisSubjectRequest})
+	if again := s.policy.Evaluate(denied.Facts, denied.AsOf); !cmp.Equal(again, denied) {
+		t.Errorf("taken again it differs:\n%s", cmp.Diff(denied, again))
+	}
+	if u := s.user(); u.ResidenceAt(denied.AsOf, s.policy) != "HK" || !u.Erased() {
+		t.Error("what the denial stood on is not known any more")
+	}
 }

@@ -58,8 +58,11 @@ CREATE INDEX events_occurred ON events (facet, occurred, seq)`
 	seq    INTEGER NOT NULL,
 	facet  INTEGER NOT NULL
 ) STRICT`
-	sqlSortTimeline = `INSERT INTO timeline (entity, seq, facet) SELECT entity, seq, facet FROM timeline_load ORDER BY entity, seq;
-DROP TABLE timeline_load`
+	sqlSortTimeline = `INSERT INTO timeline (entity, seq, facet) SELECT entity, seq, facet FROM timeline_load ORDER BY entity, seq`
+	// It holds ids alone, so its pages are freed without being overwritten.
+	sqlDropTimelineLoad = `PRAGMA secure_delete = OFF;
+DROP TABLE timeline_load;
+PRAGMA secure_delete = ON`
 
 	sqlAddEvent        = `INSERT INTO events (seq, id, facet, owner, revision, occurred, recorded, actor, correlation) VALUES `
 	sqlEventRow        = `(?, ?, ?, ?, ?, ?, ?, ?, ?)`

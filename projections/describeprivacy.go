@@ -7,7 +7,7 @@ import "github.com/authledger/authledger/domain"
 func describePrivacy(e domain.Event) (facts, bool) {
 	switch e := e.(type) {
 	case domain.ErasureRequested, domain.LegalHoldPlaced, domain.LegalHoldReleaseRequested, domain.LegalHoldReleased,
-		domain.ProcessingRestricted, domain.KeyRotated:
+		domain.ProcessingRestricted, domain.EventAnnotated, domain.KeyRotated:
 		return info(), true
 	case domain.ErasureRefused:
 		return refusal(e.Reason), true
@@ -17,8 +17,6 @@ func describePrivacy(e domain.Event) (facts, bool) {
 		return success(append([]string{streamOwner(e.SubjectRef)}, owners(e.Also)...)...), true
 	case domain.PersonalDataRevealed:
 		return info().because(e.Reason), true
-	case domain.EventAnnotated:
-		return info().because(e.Kind), true
 	case domain.IdentityVerificationFailed:
 		return failure(""), true
 	}

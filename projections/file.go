@@ -40,10 +40,12 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 // Parameters of the three ways a views file is opened. A load has no journal:
-// a crash leaves a shadow that the next start deletes.
+// a crash leaves a shadow that the next start deletes. What is deleted is
+// overwritten, because the index of somebody's number must not stay in a free
+// page after it was taken out.
 const (
-	paramsLive = "_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_cache_size=-32768&_mutex=no"
-	paramsLoad = "_journal_mode=OFF&_synchronous=OFF&_locking_mode=EXCLUSIVE&_cache_size=-65536&_mutex=no"
+	paramsLive = "_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_cache_size=-32768&_secure_delete=on&_mutex=no"
+	paramsLoad = "_journal_mode=OFF&_synchronous=OFF&_locking_mode=EXCLUSIVE&_cache_size=-65536&_secure_delete=on&_mutex=no"
 	// The log of a live file is moved into it every 32 MiB: pages of busy users
 	// are then written once for many batches, twice the rate of the default.
 	sqlAutoCheckpoint = `PRAGMA wal_autocheckpoint = 8000`
@@ -131,7 +133,7 @@ func ensureTables(ctx context.Context, conn *sql.Conn, bulk bool) error {
 func schemaTables() []string {
 	return []string{
 		schemaCheckpoint, schemaAudit, schemaDevices, schemaPhones, schemaSMS, schemaOptOuts, schemaUnits, schemaCalls, schemaLocks,
-		schemaProcesses,
+		schemaProcesses, schemaErasures,
 	}
 }
 

@@ -26,7 +26,7 @@ FROM events e CROSS JOIN facets f ON f.id = e.facet CROSS JOIN actors a ON a.id 
 	successor, first_used, last_used FROM authenticators ORDER BY id`},
 	{"installations", `SELECT id, event, app, os, app_version, handset, key_id, algorithm, registered, pin_policy, pin_changed, blocked,
 	retired, retired_reason, successor, push_service, push_changed FROM installations ORDER BY id`},
-	{"phones", `SELECT id, user, cc, line, sealed, event, blind, erased, status, added, added_seq, verified, retired, replaced_by
+	{"phones", `SELECT id, user, cc, line, sealed, event, blind, restricted, erased, status, added, added_seq, verified, retired, replaced_by
 FROM phones ORDER BY id`},
 	{"sms", `SELECT seq, id, user, phone, purpose, subject, code_seq, template, locale, status, requested, gap_ms, dispatched, gateway,
 	uncertain, sent, provider, provider_ref, sender, segments, delivered, latency_ms, receipt, failed, failure, provider_code, emailed,
@@ -44,6 +44,9 @@ FROM optouts ORDER BY seq`},
 	{"locks", `SELECT seq, user, started, failures, first_failed, last_failed, until, ended, ended_by, idv FROM locks ORDER BY seq`},
 	{"processes", `SELECT seq, id, user, kind, variant, step, started, source, authenticator, installation, device, phone, owner, proof,
 	proved, uv, idv, expires, ended, outcome, reason FROM processes ORDER BY seq`},
+	{"erasures", `SELECT seq, id, user, status, basis, requested, requested_by, reason, retained_until, hold, rule, rule_cc, years,
+	counted_from, restricted, erased, subject, also, key, destroyed, certified, certificate, method, files, bytes FROM erasures ORDER BY seq`},
+	{"holds", `SELECT seq, id, user, case_ref, basis, placed, asked, asked_by, released, approved_by FROM holds ORDER BY seq`},
 }
 
 // Hash returns the hash of all rows of all read models and the sequence they

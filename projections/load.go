@@ -152,7 +152,7 @@ func (l *load) decode(ctx context.Context, last eventstore.Sequence, out chan<- 
 // finish sorts what was collected and builds the indexes; from then on the
 // file is like one that grew record by record.
 func (l *load) finish(ctx context.Context) error {
-	for _, s := range append(schemaIndexed(), sqlSortTimeline, setVersion()) {
+	for _, s := range append(schemaIndexed(), sqlSortTimeline, sqlDropTimelineLoad, setVersion()) {
 		if _, err := l.write.conn.ExecContext(ctx, s); err != nil {
 			return fmt.Errorf("finish views: %w", err)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // Phones of users. The number itself stays sealed in its event; the blind
-// index finds it, and is NULL once the subject was erased.
+// index finds it, and is NULL once the user is restricted or erased.
 const (
 	schemaPhones = `CREATE TABLE phones (
 	id       TEXT PRIMARY KEY,
@@ -22,6 +22,7 @@ const (
 	sealed   TEXT NOT NULL,
 	event    BLOB NOT NULL,
 	blind    BLOB,
+	restricted INTEGER NOT NULL DEFAULT 0,
 	erased   INTEGER NOT NULL DEFAULT 0,
 	status   TEXT NOT NULL,
 	added    INTEGER NOT NULL,
@@ -35,13 +36,15 @@ CREATE INDEX phones_blind ON phones (blind, added_seq) WHERE blind IS NOT NULL`
 
 	sqlAddPhone = `INSERT INTO phones (id, user, cc, line, sealed, event, blind, erased, status, added, added_seq)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'unverified', ?, ?) ON CONFLICT DO NOTHING`
-	sqlVerifyPhone   = `UPDATE phones SET verified = ?, status = 'verified' WHERE id = ? AND retired IS NULL`
-	sqlRetirePhone   = `UPDATE phones SET status = ?, retired = ?, replaced_by = ? WHERE id = ? AND retired IS NULL`
-	sqlErasePhones   = `UPDATE phones SET blind = NULL, erased = 1 WHERE user = ?`
-	columnsPhone     = `SELECT id, user, cc, line, event, erased, status, added, verified, retired, replaced_by FROM phones `
-	sqlPhonesOfUser  = columnsPhone + `WHERE user = ? ORDER BY added_seq, id`
-	sqlPhone         = columnsPhone + `WHERE id = ?`
-	sqlPhonesByBlind = columnsPhone + `WHERE blind = ? ORDER BY added_seq, id`
+	sqlVerifyPhone    = `UPDATE phones SET verified = ?, status = 'verified' WHERE id = ? AND retired IS NULL`
+	sqlRetirePhone    = `UPDATE phones SET status = ?, retired = ?, replaced_by = ? WHERE id = ? AND retired IS NULL`
+	sqlRestrictPhones = `UPDATE phones INDEXED BY phones_user SET blind = NULL, restricted = 1 WHERE user = ?`
+	sqlForgetPhones   = `UPDATE phones INDEXED BY phones_user SET blind = NULL, sealed = '', restricted = 0, erased = 1 WHERE user = ?`
+	sqlErasePhones    = `UPDATE phones SET blind = NULL, erased = 1 WHERE user = ?`
+	columnsPhone      = `SELECT id, user, cc, line, event, restricted, erased, status, added, verified, retired, replaced_by FROM phones `
+	sqlPhonesOfUser   = columnsPhone + `WHERE user = ? ORDER BY added_seq, id`
+	sqlPhone          = columnsPhone + `WHERE id = ?`
+	sqlPhonesByBlind  = columnsPhone + `WHERE blind = ? ORDER BY added_seq, id`
 )
 
 // PhoneStatus is where a phone stands.
@@ -61,7 +64,7 @@ type phones struct {
 
 	opener
 
-	add, verify, retire *stmt
+	add, verify, retire, restrict, forget *stmt
 }
 
 // opener turns a sealed number into its blind index.
@@ -89,6 +92,7 @@ func (o opener) index(ctx context.Context, e *entry) (blind []byte, erased bool,
 
 func (m *phones) prepare(p *preparer) {
 	m.add, m.verify, m.retire = p.stmt(sqlAddPhone), p.stmt(sqlVerifyPhone), p.stmt(sqlRetirePhone)
+	m.restrict, m.forget = p.stmt(sqlRestrictPhones), p.stmt(sqlForgetPhones)
 }
 
 func (m *phones) apply(ctx context.Context, e *entry) error {
@@ -105,6 +109,10 @@ func (m *phones) apply(ctx context.Context, e *entry) error {
 		return run(m.retire, string(PhoneReplaced), e.occurred, v.NewPhoneID, v.OldPhoneID)
 	case domain.PhoneNumberRemoved:
 		return run(m.retire, string(PhoneRemoved), e.occurred, nil, v.PhoneID)
+	case domain.ProcessingRestricted:
+		return run(m.restrict, e.owner)
+	case domain.PersonalDataErased:
+		return run(m.forget, e.owner)
 	}
 	return nil
 }
@@ -117,6 +125,7 @@ type Phone struct {
 	CC         string
 	Line       domain.Line
 	EventID    eventstore.EventID
+	Restricted bool // the number is locked away: not found, and not to be shown even in part
 	Erased     bool // the number's key was destroyed; it cannot be revealed or found
 	Status     PhoneStatus
 	AddedAt    time.Time
@@ -136,7 +145,7 @@ func (v *Views) Phone(ctx context.Context, id string) (Phone, error) {
 }
 
 // PhonesWithNumber lists the phones of all users that have this number (E.164),
-// in the order they were added. Erased ones are not found.
+// in the order they were added. Restricted and erased ones are not found.
 func (v *Views) PhonesWithNumber(ctx context.Context, number string) ([]Phone, error) {
 	blind, err := v.options.Blind(ctx, number)
 	if err != nil {
@@ -176,7 +185,7 @@ func scanPhone(r *sql.Rows) (Phone, error) {
 	var added int64
 	var verified, retired *int64
 	var replacedBy *string
-	err := r.Scan(&p.ID, &p.UserID, &p.CC, &p.Line, &event, &p.Erased, &p.Status, &added, &verified, &retired, &replacedBy)
+	err := r.Scan(&p.ID, &p.UserID, &p.CC, &p.Line, &event, &p.Restricted, &p.Erased, &p.Status, &added, &verified, &retired, &replacedBy)
 	copy(p.EventID[:], event)
 	p.AddedAt, p.VerifiedAt, p.RetiredAt, p.ReplacedBy = instant(added), moment(verified), moment(retired), text(replacedBy)
 	return p, err

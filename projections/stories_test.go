@@ -31,6 +31,7 @@ type stories struct {
 	people   []*person
 	episodes []func(*person) // what episode picks from
 	units    int             // physical units registered
+	ghosts   int             // people who were forgotten
 	rules    int             // rules published
 }
 
@@ -46,7 +47,7 @@ func newStories(w *world, users int, pick choose) *stories {
 // everyday is what most of a log consists of.
 func (s *stories) everyday() []func(*person) {
 	return []func(*person){
-		s.login, s.login, s.smsLogin, s.failedLogin, s.phone, s.phone, s.enroll, s.optOut, s.odds, s.refusals,
+		s.login, s.login, s.smsLogin, s.failedLogin, s.phone, s.phone, s.enroll, s.optOut, s.odds, s.refusals, s.farewell,
 	}
 }
 

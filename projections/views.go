@@ -70,7 +70,7 @@ func (o Options) models(bulk bool) []model {
 		blind:  o.Blind, erased: o.Erased,
 	}
 	return []model{
-		&audit{load: bulk}, &devices{}, &phones{opener: open}, &smsLedger{}, &optOuts{}, &units{}, &voiceLedger{}, &locks{}, &processes{},
+		&audit{load: bulk}, &devices{}, &phones{opener: open}, &smsLedger{}, &optOuts{}, &units{}, &voiceLedger{}, &locks{}, &processes{}, &erasures{},
 	}
 }
 
@@ -237,6 +237,28 @@ func (v *Views) apply(ctx context.Context, records []eventstore.Record) error {
 	}
 	return v.write.apply(ctx, entries)
 }
+
+// Scrub brings what an erasure left in the write-ahead log to an end: the log is
+// moved into the file, where what was deleted is overwritten, and emptied. It
+// waits a few seconds for queries under way; after an error, do it again.
+func (v *Views) Scrub(ctx context.Context) error {
+	err := v.change(ctx, func(q *sql.Conn) error {
+		var busy, pages, moved int
+		if err := q.QueryRowContext(ctx, sqlTruncateLog).Scan(&busy, &pages, &moved); err != nil {
+			return err
+		}
+		if busy != 0 {
+			return errors.New("a query holds on to old pages; try again")
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("scrub views: %w", err)
+	}
+	return nil
+}
+
+const sqlTruncateLog = `PRAGMA wal_checkpoint(TRUNCATE)`
 
 // change lets do use the writing connection between two batches.
 func (v *Views) change(ctx context.Context, do func(*sql.Conn) error) error {

@@ -18,7 +18,7 @@ import (
 // schemaVersion is the version of every table and of what is folded into it. A
 // file of another version is thrown away and built again, so raise it with any
 // change that would give one record other rows.
-const schemaVersion = 2
+const schemaVersion = 3
 
 const (
 	schemaCheckpoint = `CREATE TABLE checkpoint (

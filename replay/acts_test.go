@@ -10,7 +10,7 @@ import (
 var acts = []act{
 	getSMS, getSMS, getIBKey, getIBKey, getIBKey, logIn, logIn, logInSlowly, answer, mistype, optOut, optOut, optIn, unlock, move, seamless, removePhone,
 	publish, unify, fallBack, callBack, callBack, lose, loseAndFind, loseAndFind, suspend, reactivate, revoke, orderDevice, orderDevice, getDevice, getDevice, changePIN, passcode, passcode, onlineCard,
-	printedCard, migrate, migrate, migrateByDevice, recoverKey, unify, deferUnification, share, tidy, deliver, autoActivate, publish, amend, withdraw, shorten, closeUser,
+	printedCard, migrate, migrate, migrateByDevice, recoverKey, unify, deferUnification, share, tidy, deliver, autoActivate, publish, amend, withdraw, shorten, closeUser, hold, forget,
 }
 
 func (w *walker) start(p domain.Purpose, platform domain.Platform, right bool) func() domain.Command {
@@ -302,6 +302,30 @@ func closeUser(w *walker, right bool) []func() domain.Command {
 		return tidy(w, right) // most users stay
 	}
 	return one(domain.CloseUser{UserID: w.id, Reason: "relationship_ended"})
+}
+
+// hold places a legal hold and, at times, lifts it again.
+func hold(w *walker, right bool) []func() domain.Command {
+	place := one(domain.PlaceLegalHold{UserID: w.id, CaseRef: "case-1", Basis: "litigation"})
+	if right {
+		return place
+	}
+	return append(place,
+		func() domain.Command { return domain.RequestHoldRelease{HoldID: w.hold} },
+		func() domain.Command { return domain.ReleaseLegalHold{HoldID: w.hold} })
+}
+
+func forget(w *walker, _ bool) []func() domain.Command {
+	return one(domain.RequestErasure{UserID: w.id, Basis: domain.BasisSubjectRequest})
+}
+
+// bury is what happens to the data of a user who left.
+func bury(w *walker, _ bool) []func() domain.Command {
+	later := func() domain.Command {
+		w.l.wait(8 * 366 * 24 * time.Hour)
+		return domain.EraseSubject{UserID: w.id}
+	}
+	return append(forget(w, true), later)
 }
 
 // law is a rule of Germany that forbids opting out, in a version.

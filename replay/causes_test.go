@@ -176,3 +176,46 @@ func TestClosedUserReadsClosed(t *testing.T) {
 		l.do(domain.CloseUser{UserID: userID, Reason: "relationship_ended"}, domain.Facts{})
 	}
 }
+
+// TestTableSaysWhatBecameOfPersonalData in the same place.
+func TestTableSaysWhatBecameOfPersonalData(t *testing.T) {
+	t.Parallel()
+	l, userID := story(t)
+	read := func() string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := WriteTable(&out, stateAt(t, l, userID, AtSequence(l.head()))); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	facts := domain.Facts{Actor: domain.Actor{Kind: domain.ActorCompliance, Ref: "officer-1"}}
+	if text := read(); strings.Contains(text, "Personal data") || strings.Contains(text, "Legal hold") {
+		t.Errorf("of an ordinary user it says\n%s", text)
+	}
+	l.do(domain.PlaceLegalHold{UserID: userID, CaseRef: "case-1", Basis: "regulator"}, facts)
+	hold := l.user(userID).Holds()[0].ID
+	l.do(domain.RequestHoldRelease{HoldID: hold}, facts)
+	l.do(domain.CloseUser{UserID: userID, Reason: "relationship_ended"}, facts)
+	ask := domain.RequestErasure{UserID: userID, Basis: domain.BasisSubjectRequest}
+	for _, step := range []struct {
+		does domain.Command
+		want string
+	}{
+		{ask, "Personal data  locked away until 20"},
+		{ask, ", release requested by officer-1\n"},
+		{nil, "Personal data  locked away while a legal hold is in force\n"},
+		{domain.ReleaseLegalHold{HoldID: hold}, "Personal data  locked away while"},
+		{domain.EraseSubject{UserID: userID}, "Personal data  destroyed\n"},
+	} {
+		if step.does == nil {
+			l.wait(9 * 366 * 24 * time.Hour)
+			step.does = ask
+			facts.Actor.Ref = "officer-2"
+		}
+		l.do(step.does, facts)
+		if text := read(); !strings.Contains(text, step.want) {
+			t.Errorf("after %s no %q in\n%s", step.does.Name(), step.want, text)
+		}
+	}
+}

@@ -62,6 +62,7 @@ func TestStateAtEqualsIncrementalFold(t *testing.T) {
 	for _, name := range []string{
 		"VoiceCallPlaced", "AuthenticatorSuspended", "AuthenticatorReactivated", "PhysicalDeviceShipped", "OnlineCodeCardIssued", "TemporaryPasscodeIssued",
 		"MigrationCompleted", "RecoveryCompleted", "UnificationCompleted", "DeviceSharingRequested", "OptOutRevoked", "UserClosed",
+		"ProcessingRestricted", "PersonalDataErased", "LegalHoldPlaced",
 	} {
 		if reached[name] == 0 && !t.Failed() {
 			t.Errorf("no history reached %s", name)
@@ -134,6 +135,15 @@ func explained(t fataler, r Result) {
 	}
 	if r.State.Closed {
 		want[partKey{name: PartClosed}] = "UserClosed"
+	}
+	for _, h := range r.State.Holds {
+		want[partKey{PartLegalHold, h.HoldID}] = "LegalHoldPlaced LegalHoldReleaseRequested"
+	}
+	switch {
+	case r.State.Erased:
+		want[partKey{name: PartPersonalData}] = "PersonalDataErased"
+	case r.State.Restricted:
+		want[partKey{name: PartPersonalData}] = "ProcessingRestricted"
 	}
 	failures := 0
 	for _, p := range r.Parts {

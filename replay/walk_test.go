@@ -29,6 +29,7 @@ func live(t *rapid.T, l *ledger) {
 	}
 	if rapid.Bool().Draw(t, "ends") { // rare among the acts, and nothing happens after it
 		walkers[0].step(closeUser, false)
+		walkers[0].step(bury, true)
 	}
 }
 
@@ -44,7 +45,7 @@ type walker struct {
 	authenticator                        map[domain.Kind]string // the newest of each kind
 	card, order, delivery                string
 	migration, recovery, unification     string
-	sharing                              string
+	sharing, hold                        string
 }
 
 func newWalker(l *ledger, ref, clientID string) *walker {
@@ -83,6 +84,8 @@ func (w *walker) facts(c domain.Command, right bool) domain.Facts {
 		f.Code = yes
 	}
 	switch c := c.(type) {
+	case domain.ReleaseLegalHold:
+		f.Actor.Ref = "officer-2"
 	case domain.StartEnrollment, domain.CompleteEnrollment:
 		f.Installation.ID, f.Installation.HandsetID = w.installations[0], "handset-1"
 	case domain.StartRecovery, domain.DetectUnification, domain.CompleteUnification, domain.CompleteRecovery:
@@ -137,5 +140,7 @@ func (w *walker) learn(e domain.Event) {
 		w.unification = e.UnificationID
 	case domain.DeviceSharingRequested:
 		w.sharing = e.SharingID
+	case domain.LegalHoldPlaced:
+		w.hold = e.HoldID
 	}
 }

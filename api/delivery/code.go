@@ -16,7 +16,7 @@ const (
 	codeSuperseded  = "superseded"       // a newer code was issued
 	codePhoneGone   = "phone_removed"    // the phone was removed or replaced
 	codeClosed      = "challenge_closed" // the challenge was answered or cancelled
-	codeErased      = "erased"           // the subject's key was destroyed
+	codeErased      = "erased"           // the subject's key was destroyed, or the data is locked away
 	codeNoText      = "template_unknown" // no text of that id
 	codeNotAccepted = "rejected"         // a provider that gave no reason
 )
@@ -97,7 +97,7 @@ func (i issuedCode) toPhone(ctx context.Context, c Config, templateID, locale st
 		return Message{}, why, err
 	}
 	number, err := c.Journal.PhoneNumber(ctx, i.userID, i.phoneID)
-	if errors.Is(err, keyring.ErrKeyDestroyed) {
+	if errors.Is(err, keyring.ErrKeyDestroyed) || domain.IsRestricted(err) {
 		return Message{}, codeErased, nil
 	}
 	if err != nil {

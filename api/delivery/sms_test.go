@@ -213,6 +213,16 @@ func TestGatewayAnswersBecomeFacts(t *testing.T) {
 	}
 }
 
+func TestNothingIsSentToSomebodyWhoseDataIsLockedAway(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, noon)
+	l.do(domain.StartPhoneVerification{PhoneID: l.addPhone()})
+	l.do(domain.CloseUser{UserID: l.user, Reason: "client_request"})
+	l.do(domain.RequestErasure{UserID: l.user, Basis: domain.BasisSubjectRequest})
+	l.start().run()
+	l.gateway.expect(t, SMS, 0)
+}
+
 func TestCodesThatCannotBeUsedAreNotSent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

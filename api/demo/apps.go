@@ -55,11 +55,14 @@ func (t *tale) install(p *person, a domain.App, os domain.OS, handset string) *i
 	i.id = codec.InstallationIDOf(der)
 	t.as(app, domain.RegisterInstallation{
 		InstallationID: i.id, App: a, OS: os, AppVersion: "9.41", HandsetID: handset,
-		DeviceName: domain.Clear(fmt.Sprintf("Phone of demo%d", p.n)), KeyAlgorithm: domain.ES256,
+		DeviceName: domain.Clear(deviceName(p)), KeyAlgorithm: domain.ES256,
 		PublicKey: base64.RawURLEncoding.EncodeToString(der), PublicKeyID: base64.RawURLEncoding.EncodeToString(sum[:]),
 	})
 	return i
 }
+
+// deviceName is what somebody calls their phone.
+func deviceName(p *person) string { return fmt.Sprintf("Phone of demo%d", p.n) }
 
 // newKey makes an installation's key and answers the public half in DER.
 func (t *tale) newKey(i *installation) []byte {

@@ -12,11 +12,12 @@ import (
 // Config says what to populate. Everything but Progress is required.
 type Config struct {
 	Journal *journal.Journal
-	Clock   *Clock   // the clock the journal and its stores run on
+	Clock   *Clock   // the clock the journal and its stores run on; it stands at Opening(From)
 	Network *Network // the gateway the reactors hand their messages to
 	// PutSecret keeps a secret in the journal's keyring, as the import of a
 	// manufacturer's file does for the seeds of physical devices.
 	PutSecret func(ctx context.Context, subject, id string, secret []byte) error
+	Erase     Erase
 	// Pump lets the reactors act on everything appended so far, and once a day
 	// the processes that look at the calendar.
 	Pump     func(context.Context) error

@@ -1,10 +1,13 @@
 package demo_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -34,9 +37,10 @@ var morning = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 func broker(t *testing.T, users int, seed uint64, to time.Time) told {
 	t.Helper()
 	from := to.AddDate(0, -3, 0)
-	clock := demo.NewClock(from)
+	clock := demo.NewClock(demo.Opening(from))
 	store := memstore.New(clock.Now)
-	keys, err := keyring.Open(t.Context(), keyring.Options{Dir: t.TempDir(), Clock: clock.Now})
+	dir := t.TempDir()
+	keys, err := keyring.Open(t.Context(), keyring.Options{Dir: dir, Clock: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +69,7 @@ func broker(t *testing.T, users int, seed uint64, to time.Time) told {
 	}
 	last := 0
 	err = demo.Populate(t.Context(), demo.Config{
-		Journal: j, Clock: clock, Network: network, PutSecret: keys.PutSecret, Pump: p.run, Users: users, Seed: seed, From: from, To: to,
+		Journal: j, Clock: clock, Network: network, PutSecret: keys.PutSecret, Erase: eraser(keys, dir, clock.Now), Pump: p.run, Users: users, Seed: seed, From: from, To: to,
 		Progress: func(done, _ int) { last = done },
 	})
 	if err != nil {
@@ -78,6 +82,36 @@ func broker(t *testing.T, users int, seed uint64, to time.Time) told {
 		t.Errorf("the history ends at %s, after %s", now, to)
 	}
 	return told{events: p.seen, policy: j.Policy()}
+}
+
+// eraser destroys keys and searches the keyring's files, the only ones there
+// are: the log is in memory.
+func eraser(keys *keyring.Keyring, dir string, now func() time.Time) demo.Erase {
+	return func(ctx context.Context, e domain.PersonalDataErased, traces []string) (domain.CertifyErasure, error) {
+		c := domain.CertifyErasure{
+			ErasureID: e.ErasureID, SubjectRef: e.SubjectRef, Also: e.Also, KeyID: e.KeyID, DestroyedAt: now(), Method: "searched",
+		}
+		for _, subject := range append([]string{e.SubjectRef}, e.Also...) {
+			if err := keys.Destroy(ctx, subject); err != nil {
+				return c, err
+			}
+		}
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			return c, err
+		}
+		for _, f := range files {
+			content, err := os.ReadFile(filepath.Join(dir, f.Name()))
+			if err != nil {
+				return c, err
+			}
+			c.Files, c.Bytes = c.Files+1, c.Bytes+int64(len(content))
+			for _, trace := range traces {
+				c.Findings += bytes.Count(content, []byte(trace))
+			}
+		}
+		return c, nil
+	}
 }
 
 // pump hands records to the reactors and, once a day, lets the processes look

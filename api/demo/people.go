@@ -79,17 +79,19 @@ func (w *world) plan() {
 			p.kind, p.domicile = domain.Organisation, p.cc
 		}
 	}
-	cast := w.planStories(people)
+	joins := w.planStories(people)
 	for _, p := range people {
 		p.home, p.userID = countryOf(p.cc), codec.UserIDOf(reference(p.n))
 		w.people[p.userID] = p
-		joined := w.From.Add(w.some(span / 3))
-		if cast[p.n] {
-			joined = w.From.Add(time.Duration(p.n) * 11 * time.Minute) // in the order of their numbers, before any story
+		joined, cast := joins[p.n]
+		if !cast {
+			joined = w.From.Add(w.some(span / 3))
 		}
 		w.agenda.add(joined, func(t *tale) { t.join(p) })
-		w.planLogins(p, joined)
-		if !cast[p.n] {
+		if !joined.Before(w.From) { // who joined long ago does what their story says
+			w.planLogins(p, joined)
+		}
+		if !cast {
 			w.planHabits(p, joined)
 		}
 	}

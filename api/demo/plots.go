@@ -5,6 +5,10 @@ import "github.com/authledger/authledger/domain"
 // plots are the stories, in the order in which they begin. Numbers are fixed:
 // documents and tests point at them, and a new story takes a new one.
 var plots = []plot{
+	{"forgotten", "Somebody who left asks to be forgotten: refused for seven years, then carried out and certified.", longAgo,
+		[]role{{n: 57, cc: "DE"}}, tellForgotten},
+	{"held", "Two legal holds keep the data of somebody who left; one is released, by two persons.", longAgo,
+		[]role{{n: 58, cc: "DE"}}, tellHeld},
 	{"parameters", "Compliance sets parameters on the first day: printed code cards are issued.", 0, nil, tellParameters},
 	{"auditor", "An auditor reads the record, which is recorded.", 1, nil, tellAuditor},
 	{"opt_out_hong_kong", "Opting out is denied in Hong Kong, with the rule that decided.", 1, []role{{n: 7, cc: "HK"}}, tellHongKong},
@@ -23,6 +27,8 @@ var plots = []plot{
 		[]role{{n: 15, cc: "US"}}, tellCard},
 	{"card_unopened", "A card that its user did not activate is active after fourteen days.", 5, []role{{n: 16, cc: "DE"}}, tellUnopened},
 	{"card_returned", "A card that came back, and its deposit released.", 5, []role{{n: 17, cc: "JP"}}, tellReturned},
+	{"revealed", "A caller who is not recognised; compliance looks at a number for a dispute and remarks on it.", 5,
+		[]role{{n: 59, cc: "US"}}, tellRevealed},
 	{"several_devices", "IB Key and a card: the choice, and TWS 965 without one.", 6, []role{{n: 18, cc: "US"}}, tellChoice},
 	{"printed_card", "A printed security code card.", 6, []role{{n: 19, cc: "HK"}}, tellPrinted},
 	{"sharing", "Two users of one client share a card; a loss suspends both.", 7,

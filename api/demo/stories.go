@@ -36,16 +36,28 @@ func Stories() []Story {
 // plot is how a story is told.
 type plot struct {
 	name, what string
-	day        int // it begins this many days after the history
+	day        int // it begins this many days after the history, or longAgo
 	cast       []role
 	tell       func(t *tale, cast []*person)
 }
 
+// longAgo is the day of a story that begins at the opening, years before the
+// history proper.
+const longAgo = -1
+
+// begins is the day on which a story begins.
+func (w *world) begins(s plot) time.Time {
+	if s.day == longAgo {
+		return Opening(w.From)
+	}
+	return w.From.Add(time.Duration(s.day) * day)
+}
+
 // planStories gives the people of every story their parts and puts its
-// beginning on the agenda. It answers who has a part. A story whose people are
+// beginning on the agenda. It answers who has a part, and when they join. A story whose people are
 // more than the users there are is left out.
-func (w *world) planStories(people []*person) map[int]bool {
-	cast := map[int]bool{}
+func (w *world) planStories(people []*person) map[int]time.Time {
+	joins := map[int]time.Time{}
 	for _, s := range plots {
 		players := make([]*person, 0, len(s.cast))
 		for _, r := range s.cast {
@@ -58,9 +70,12 @@ func (w *world) planStories(people []*person) map[int]bool {
 		}
 		for i, r := range s.cast {
 			players[i].role = r
-			cast[r.n] = true
+			joins[r.n] = w.From.Add(time.Duration(r.n) * 11 * time.Minute) // in the order of their numbers, before any story
+			if s.day == longAgo {
+				joins[r.n] = w.begins(s).Add(time.Duration(r.n) * time.Minute)
+			}
 		}
-		w.story(w.From.Add(time.Duration(s.day)*day+9*time.Hour), func(t *tale) {
+		w.story(w.begins(s).Add(9*time.Hour), func(t *tale) {
 			for _, p := range players {
 				p.busy = true
 			}
@@ -73,7 +88,7 @@ func (w *world) planStories(people []*person) map[int]bool {
 			}
 		})
 	}
-	return cast
+	return joins
 }
 
 const day = 24 * time.Hour

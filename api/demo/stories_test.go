@@ -41,6 +41,7 @@ func line(t *testing.T, e domain.Event) string {
 func (h told) of(t *testing.T, s demo.Story) []string {
 	t.Helper()
 	streams := map[string]bool{domain.PolicyStream(): s.Name == "parameters" || s.Name == "rule_book"}
+	streams[domain.ErasuresStream()], streams[domain.KeyringStream()] = s.Name == "forgotten", s.Name == "revealed"
 	for _, reference := range s.Cast {
 		streams[domain.UserStream(codec.UserIDOf(reference))] = true
 		streams[domain.ClientStream(codec.ClientIDOf(reference))] = true
@@ -77,6 +78,15 @@ func (h told) of(t *testing.T, s demo.Story) []string {
 // shows is what each story must show, in this order; other things may lie in
 // between. A word behind a type is one of what the event says.
 var shows = map[string][]string{
+	"forgotten": {
+		"AuthenticatorEnrolled ibkey", "ErasureRequested", "ErasureRefused ACCOUNT_OPEN", "UserClosed", "ErasureRequested",
+		"ErasureRefused RETENTION_RUNS", "ProcessingRestricted", "PersonalDataErased", "ErasureCertified", "ErasureRefused ALREADY_ERASED",
+	},
+	"held": {
+		"LegalHoldPlaced", "UserClosed", "LegalHoldPlaced", "ErasureRefused LEGAL_HOLD", "ProcessingRestricted", "LegalHoldReleaseRequested",
+		"LegalHoldReleased", "ErasureRefused LEGAL_HOLD",
+	},
+	"revealed":          {"IdentityVerificationFailed", "PersonalDataRevealed dispute", "EventAnnotated dispute", "KeyRotated code_epoch"},
 	"parameters":        {"PolicyParameterSet scc.issue"},
 	"auditor":           {"AuditQueryPerformed", "AuditQueryPerformed", "AuditQueryPerformed"},
 	"opt_out_hong_kong": {"OptOutDenied REGIME_MANDATORY", "OptBackInRefused NOT_OPTED_OUT", "OptOutDenied REGIME_MANDATORY"},

@@ -216,13 +216,20 @@ func (l *Ledger) User(ctx context.Context, userID string) (User, error) {
 	return out, nil
 }
 
-// erased stands for personal data whose key was destroyed.
-const erased = "erased"
+// What stands for personal data whose key was destroyed, and for data that is
+// locked away until it may be.
+const (
+	erased     = "erased"
+	restricted = "restricted"
+)
 
 func (l *Ledger) masked(ctx context.Context, userID, phoneID string) (string, error) {
 	number, err := l.journal.PhoneNumber(ctx, userID, phoneID)
 	if errors.Is(err, keyring.ErrKeyDestroyed) {
 		return erased, nil
+	}
+	if domain.IsRestricted(err) {
+		return restricted, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("read phone %s: %w", phoneID, err)

@@ -206,6 +206,17 @@ func TestLedgerShowsDevicesAndErasedSubjects(t *testing.T) {
 	}
 }
 
+func TestLedgerShowsNoPartOfANumberThatIsLockedAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	phone := w.do(domain.AddPhone{UserID: w.user, CC: "DE", Number: domain.Clear("+4915112345678"), Line: domain.LineMobile}).Events[0].Event.(domain.PhoneNumberAdded).PhoneID
+	w.do(domain.CloseUser{UserID: w.user, Reason: "r"})
+	w.do(domain.RequestErasure{UserID: w.user, Basis: domain.BasisSubjectRequest})
+	if masked, err := w.ledger.masked(t.Context(), w.user, phone); err != nil || masked != restricted {
+		t.Errorf("phone %q, %v", masked, err)
+	}
+}
+
 func TestLedgerRecordsReads(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -198,3 +198,17 @@ func TestAnnotationIsSealed(t *testing.T) {
 		t.Errorf("the note reads %q (%v)", note, err)
 	}
 }
+
+func TestNumberOfSomebodyRestrictedIsNotOpened(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.register()
+	if n, err := w.j.PhoneNumber(t.Context(), w.user, w.phone); err != nil || n != number {
+		t.Fatalf("got %v, want the number", err)
+	}
+	w.do(domain.CloseUser{UserID: w.user, Reason: "r"})
+	event[domain.ProcessingRestricted](t, w.do(w.forget()))
+	if _, err := w.j.PhoneNumber(t.Context(), w.user, w.phone); !domain.IsRestricted(err) {
+		t.Errorf("got %v, want PROCESSING_RESTRICTED", err)
+	}
+}

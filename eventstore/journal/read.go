@@ -143,7 +143,9 @@ func (j *Journal) CodeText(ctx context.Context, purpose domain.Purpose, subjectI
 	return code, nil
 }
 
-// PhoneNumber opens a phone's number, for the delivery worker alone.
+// PhoneNumber opens a phone's number, for the delivery worker and to be masked.
+// Of somebody whose data is locked away it returns a *domain.Error with
+// PROCESSING_RESTRICTED: such a number is neither sent to nor shown in part.
 func (j *Journal) PhoneNumber(ctx context.Context, userID, phoneID string) (string, error) {
 	if !domain.IsID(userID, domain.PrefixUser) {
 		return "", unknown("user")
@@ -153,9 +155,13 @@ func (j *Journal) PhoneNumber(ctx context.Context, userID, phoneID string) (stri
 		return "", err
 	}
 	defer release()
-	p, ok := s.state.(*domain.User).Phone(phoneID) // by the stream's category
+	u := s.state.(*domain.User) // by the stream's category
+	p, ok := u.Phone(phoneID)
 	if !ok {
 		return "", unknown("phone")
+	}
+	if _, restricted := u.Restricted(); restricted {
+		return "", &domain.Error{Code: domain.DataRestricted, Detail: "this person's data is locked away until it may be destroyed"}
 	}
 	return j.number(ctx, s, p)
 }
