@@ -130,7 +130,7 @@ func (a *App) parked(handler string, p bridge.Parked, parked bool) {
 func (a *App) openServer(c Config) error {
 	registry := prometheus.NewRegistry()
 	cfg := api.Config{
-		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys,
+		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys, Keys: a.stores.keys,
 		Access: a.access, StateAt: a.stateAt, DecisionAt: a.decisionAt,
 		TransportKey: c.TransportKey, ReadPSKC: readTokens, ReceiptSecret: c.ReceiptSecret,
 		TrustedProxies: c.TrustedProxies, Limits: c.Limits, Logger: c.Logger, Registry: registry,
@@ -249,14 +249,13 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	return nil
 }
 
-// housekeeping destroys code epochs that have outlived their thirty days, and
-// records it: once at start and then every hour.
+// housekeeping tidies the keyring up: once at start and then every hour.
 func (a *App) housekeeping(ctx context.Context) {
 	hour := time.NewTicker(time.Hour)
 	defer hour.Stop()
 	for {
-		if err := a.stores.expireCodes(ctx); err != nil && ctx.Err() == nil {
-			a.logger.Error("code epochs could not be expired; trying again in an hour", "error", err)
+		if err := a.stores.tidyKeys(ctx); err != nil && ctx.Err() == nil {
+			a.logger.Error("the keyring could not be tidied up; trying again in an hour", "error", err)
 		}
 		select {
 		case <-hour.C:

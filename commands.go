@@ -24,7 +24,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand(),
-		newCardCommand(), newDeviceCommand(), newVerifyCommand())
+		newCardCommand(), newDeviceCommand(), newKeysCommand(), newVerifyCommand())
 	return root
 }
 
@@ -212,7 +212,7 @@ type pump struct {
 }
 
 func (p *pump) daily(ctx context.Context) error {
-	return errors.Join(p.s.expireCodes(ctx), p.reactions.CheckRegime(ctx), p.reactions.CheckDeadlines(ctx))
+	return errors.Join(p.s.tidyKeys(ctx), p.reactions.CheckRegime(ctx), p.reactions.CheckDeadlines(ctx))
 }
 
 func (p *pump) run(ctx context.Context) error {

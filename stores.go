@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/eventstore/journal"
 	"github.com/authledger/authledger/eventstore/keyring"
+	"github.com/authledger/authledger/eventstore/merkle"
 	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/authledger/authledger/projections"
 	"github.com/google/uuid"
@@ -31,6 +33,7 @@ type stores struct {
 	checkpoints *projections.Checkpoints
 	journal     *journal.Journal
 	recorded    map[string]bool // destroyed code epochs known to be in the log; owned by expireCodes
+	rotated     int64           // the last rotation known to be in the log; owned by recordRotations
 }
 
 // openStores opens the data directory and creates it when it is missing. On
@@ -144,7 +147,7 @@ func (s *stores) expireCodes(ctx context.Context) error {
 		_, err := s.journal.Execute(ctx, journal.Request{
 			Command:   domain.RecordCodeEpochDestroyed{Kid: e.Kid},
 			CommandID: uuid.NewSHA1(namespaceEpochs, []byte(e.Kid)),
-			Actor:     domain.Actor{Kind: domain.ActorSystem, Ref: "housekeeping"},
+			Actor:     housekeeper,
 		})
 		if err != nil {
 			return fmt.Errorf("record the end of code epoch %s: %w", e.Kid, err)
@@ -152,6 +155,72 @@ func (s *stores) expireCodes(ctx context.Context) error {
 		s.recorded[e.Kid] = true
 	}
 	return nil
+}
+
+// recordRotations records what the keyring rotated and the log does not say
+// yet: a process may have ended between the two.
+func (s *stores) recordRotations(ctx context.Context, actor domain.Actor) error {
+	rotations, err := s.keys.Rotations(ctx, s.rotated)
+	if err != nil {
+		return err
+	}
+	for _, r := range rotations {
+		record := journal.RecordRotation(r)
+		record.Actor = actor
+		if _, err := s.journal.Execute(ctx, record); err != nil {
+			return fmt.Errorf("record the rotation to key %s: %w", r.To, err)
+		}
+		s.rotated = r.Number
+	}
+	return nil
+}
+
+// housekeeper is who tidies the keyring up.
+var housekeeper = domain.Actor{Kind: domain.ActorSystem, Ref: "housekeeping"}
+
+// tidyKeys records rotations that nobody recorded, destroys code epochs that
+// have outlived their thirty days, and records that, too.
+func (s *stores) tidyKeys(ctx context.Context) error {
+	return errors.Join(s.recordRotations(ctx, housekeeper), s.expireCodes(ctx))
+}
+
+// signingEpochs are the public keys that check the log's checkpoints: the first
+// one, and each that the log announced, in force from the announcement on.
+func (s *stores) signingEpochs(ctx context.Context) ([]merkle.Epoch, error) {
+	announced := map[uint32]merkle.Epoch{}
+	for r, err := range s.log.ReadStream(ctx, domain.KeyringStream(), 0) {
+		if err != nil {
+			return nil, err
+		}
+		d, err := s.codec.Decode(r)
+		if err != nil {
+			return nil, err
+		}
+		if e, ok := d.Event.(domain.KeyRotated); ok && e.Kind == domain.KeySigning {
+			public, err := base64.StdEncoding.DecodeString(e.PublicKey)
+			if err != nil {
+				return nil, fmt.Errorf("public key of epoch %d in the log: %w", e.Epoch, err)
+			}
+			announced[e.Epoch] = merkle.Epoch{Number: e.Epoch, Public: public, FromSize: uint64(r.Sequence)}
+		}
+	}
+	keys, err := s.keys.SigningKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var epochs []merkle.Epoch
+	for _, k := range keys {
+		e, ok := announced[k.Epoch]
+		switch {
+		case ok && !k.Public.Equal(e.Public):
+			return nil, fmt.Errorf("signing key of epoch %d: the log announced another one than keys.db holds", k.Epoch)
+		case k.Epoch == 1:
+			epochs = append(epochs, merkle.Epoch{Number: 1, Public: k.Public})
+		case ok:
+			epochs = append(epochs, e)
+		}
+	}
+	return epochs, nil
 }
 
 // Close closes what is open, last opened first.

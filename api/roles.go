@@ -29,6 +29,7 @@ var (
 	readers  = []access.Role{access.Auditor, access.Incident, access.Compliance}
 	watchers = []access.Role{access.Operator, access.Auditor, access.Incident, access.Compliance}
 	viewers  = []access.Role{access.Frontend, access.Operator, access.Auditor, access.Incident, access.Compliance}
+	keepers  = []access.Role{access.Operator, access.Auditor, access.Compliance}
 	demo     = []access.Role{access.Frontend, access.Device, access.Operator, access.Auditor}
 )
 
@@ -149,6 +150,8 @@ var rules = map[string]rule{
 	"GET /v1/users/:userId/state": {roles: readers},
 	"GET /v1/opt-outs":            {roles: readers},
 	"GET /v1/messages":            {roles: readers},
+	"GET /v1/keys":                {roles: keepers},
+	"POST /v1/keys/rotations":     {roles: operator, appends: true},
 	"GET /v1/meta/event-types":    {roles: access.Roles()},
 	"GET /v1/meta/reason-codes":   {roles: access.Roles()},
 

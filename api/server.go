@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -68,6 +69,13 @@ type Tokens interface {
 	Blind(ctx context.Context, kind, value string) ([]byte, error)
 }
 
+// Keys lists the keys and rotates them. *keyring.Keyring is one.
+type Keys interface {
+	Keys(ctx context.Context) ([]keyring.KeyInfo, error)
+	Rotate(ctx context.Context, kind keyring.RotationKind, request uuid.UUID) (keyring.Rotation, error)
+	Rotations(ctx context.Context, after int64) ([]keyring.Rotation, error)
+}
+
 // PastUser is a user's state at a moment, as package replay folds it.
 type PastUser struct {
 	User      *domain.User
@@ -102,6 +110,7 @@ type Config struct {
 	Store   eventstore.Reader
 	Codec   *codec.Codec
 	Tokens  Tokens
+	Keys    Keys
 	Access  *access.Store
 	// StateAt folds a user's stream up to a moment of recording, as known at
 	// another; a zero knownAt is the moment itself.
@@ -144,6 +153,7 @@ type Server struct {
 	store    eventstore.Reader
 	codec    *codec.Codec
 	tokens   Tokens
+	keys     Keys
 	access   *access.Store
 	stateAt  func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
 	decision func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
@@ -183,7 +193,7 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("build API: %w", err)
 	}
 	s := &Server{
-		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, access: c.Access,
+		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, keys: c.Keys, access: c.Access,
 		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag, viewWait: viewWait,
 		log: c.Logger, operations: operations(doc), registry: c.Registry, stopping: make(chan struct{}),
 		decision: c.DecisionAt, transportKey: c.TransportKey, readPSKC: c.ReadPSKC,
@@ -217,8 +227,8 @@ func New(c Config) (*Server, error) {
 
 func (c Config) check() error {
 	switch {
-	case c.Journal == nil, c.Views == nil, c.Store == nil, c.Codec == nil, c.Tokens == nil, c.Access == nil, c.StateAt == nil:
-		return errors.New("journal, views, store, codec, tokens, access and state-at are required")
+	case c.Journal == nil, c.Views == nil, c.Store == nil, c.Codec == nil, c.Tokens == nil, c.Keys == nil, c.Access == nil, c.StateAt == nil:
+		return errors.New("journal, views, store, codec, tokens, keys, access and state-at are required")
 	case len(c.TransportKey) > 0 && c.ReadPSKC == nil:
 		return errors.New("a transport key needs a reader of files")
 	case c.Demo && (c.Inbox == nil || c.Clock == nil):

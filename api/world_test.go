@@ -140,7 +140,7 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 		w.api[role], w.ids[role] = string(key), c.ID
 	}
 	c := Config{
-		Journal: w.journal, Views: w.views, Store: w.store, Codec: w.codec, Tokens: w.keys, Access: w.access,
+		Journal: w.journal, Views: w.views, Store: w.store, Codec: w.codec, Tokens: w.keys, Keys: w.keys, Access: w.access,
 		StateAt: w.stateAt, DecisionAt: w.decisionAt, Demo: true, Inbox: inbox{{ID: "m1", Channel: "sms", To: "+852 •••• 4567", Text: "123456", At: w.clock.Now()}},
 		Clock: w.clock, Logger: slog.New(slog.NewJSONHandler(w.log, nil)),
 	}

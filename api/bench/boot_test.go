@@ -139,7 +139,7 @@ func (p *product) react(ctx context.Context) error {
 
 func (p *product) serve() (string, error) {
 	server, err := api.New(api.Config{
-		Journal: p.journal, Views: p.views, Store: p.store, Codec: p.codec, Tokens: p.keys, Access: p.access,
+		Journal: p.journal, Views: p.views, Store: p.store, Codec: p.codec, Tokens: p.keys, Keys: p.keys, Access: p.access,
 		StateAt: func(context.Context, string, time.Time, time.Time) (api.PastUser, error) { return api.PastUser{}, nil },
 		Limits:  api.Limits{PerSecond: 1_000_000, Burst: 2_000_000, InFlight: 100_000},
 	})

@@ -743,6 +743,54 @@ func (e KeyAlgorithm) Valid() bool {
 	}
 }
 
+// Defines values for KeyLineKind.
+const (
+	KeyLineKindCodeEpoch     KeyLineKind = "code_epoch"
+	KeyLineKindKeyEncryption KeyLineKind = "key_encryption"
+	KeyLineKindSecret        KeyLineKind = "secret"
+	KeyLineKindSigning       KeyLineKind = "signing"
+	KeyLineKindSubject       KeyLineKind = "subject"
+)
+
+// Valid indicates whether the value is a known member of the KeyLineKind enum.
+func (e KeyLineKind) Valid() bool {
+	switch e {
+	case KeyLineKindCodeEpoch:
+		return true
+	case KeyLineKindKeyEncryption:
+		return true
+	case KeyLineKindSecret:
+		return true
+	case KeyLineKindSigning:
+		return true
+	case KeyLineKindSubject:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KeyLineState.
+const (
+	Destroyed KeyLineState = "destroyed"
+	InUse     KeyLineState = "in_use"
+	Kept      KeyLineState = "kept"
+)
+
+// Valid indicates whether the value is a known member of the KeyLineState enum.
+func (e KeyLineState) Valid() bool {
+	switch e {
+	case Destroyed:
+		return true
+	case InUse:
+		return true
+	case Kept:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Kind.
 const (
 	KindDscPlus  Kind = "dsc_plus"
@@ -1688,6 +1736,27 @@ func (e RevocationRequestReason) Valid() bool {
 	case RevocationRequestReasonReturned:
 		return true
 	case RevocationRequestReasonStolen:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RotatingKind.
+const (
+	RotatingKindCodeEpoch     RotatingKind = "code_epoch"
+	RotatingKindKeyEncryption RotatingKind = "key_encryption"
+	RotatingKindSigning       RotatingKind = "signing"
+)
+
+// Valid indicates whether the value is a known member of the RotatingKind enum.
+func (e RotatingKind) Valid() bool {
+	switch e {
+	case RotatingKindCodeEpoch:
+		return true
+	case RotatingKindKeyEncryption:
+		return true
+	case RotatingKindSigning:
 		return true
 	default:
 		return false
@@ -3249,6 +3318,62 @@ type IssueChallengeRequest struct {
 // KeyAlgorithm defines model for KeyAlgorithm.
 type KeyAlgorithm string
 
+// KeyLine defines model for KeyLine.
+type KeyLine struct {
+	Count int `json:"count"`
+
+	// Ended When the key or the last of them was destroyed
+	Ended time.Time `json:"ended,omitempty,omitzero"`
+
+	// Epoch Of a signing key
+	Epoch int64 `json:"epoch,omitempty,omitzero"`
+
+	// Id Absent in a line that counts keys
+	Id   string      `json:"id,omitempty,omitzero"`
+	Kind KeyLineKind `json:"kind"`
+
+	// PublicKey Of a signing key: Ed25519, 32 bytes in base64
+	PublicKey string `json:"publicKey,omitempty,omitzero"`
+
+	// Since When the key or the oldest of them was made; absent for the first key-encryption key
+	Since time.Time `json:"since,omitempty,omitzero"`
+
+	// State kept: it opens or verifies what exists
+	State KeyLineState `json:"state"`
+}
+
+// KeyLineKind defines model for KeyLine.Kind.
+type KeyLineKind string
+
+// KeyLineState kept: it opens or verifies what exists
+type KeyLineState string
+
+// KeyList defines model for KeyList.
+type KeyList struct {
+	Items []KeyLine `json:"items"`
+}
+
+// KeyRotation defines model for KeyRotation.
+type KeyRotation struct {
+	// Epoch Of a signing key
+	Epoch int64 `json:"epoch,omitempty,omitzero"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds     `json:"eventIds"`
+	KeyId    string       `json:"keyId"`
+	Kind     RotatingKind `json:"kind"`
+
+	// PreviousKeyId Absent for the first key
+	PreviousKeyId string `json:"previousKeyId,omitempty,omitzero"`
+
+	// PublicKey Of a signing key: Ed25519, 32 bytes in base64
+	PublicKey string `json:"publicKey,omitempty,omitzero"`
+
+	// Rewrapped Keys that were wrapped anew
+	Rewrapped int       `json:"rewrapped,omitempty,omitzero"`
+	RotatedAt time.Time `json:"rotatedAt"`
+}
+
 // Kind defines model for Kind.
 type Kind string
 
@@ -4204,6 +4329,14 @@ type RevocationRequest struct {
 // RevocationRequestReason defines model for RevocationRequest.Reason.
 type RevocationRequestReason string
 
+// RotateKeyRequest defines model for RotateKeyRequest.
+type RotateKeyRequest struct {
+	Kind RotatingKind `json:"kind"`
+}
+
+// RotatingKind defines model for RotatingKind.
+type RotatingKind string
+
 // Rule defines model for Rule.
 type Rule struct {
 	BasisOfDate string `json:"basisOfDate"`
@@ -5156,6 +5289,12 @@ type RemoveUserFromInstallationParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RotateKeyParams defines parameters for RotateKey.
+type RotateKeyParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListLocksParams defines parameters for ListLocks.
 type ListLocksParams struct {
 	// UserId Of this user
@@ -5765,6 +5904,9 @@ type RegisterPushTokenJSONRequestBody = PushTokenRequest
 // RemoveUserFromInstallationJSONRequestBody defines body for RemoveUserFromInstallation for application/json ContentType.
 type RemoveUserFromInstallationJSONRequestBody = Empty
 
+// RotateKeyJSONRequestBody defines body for RotateKey for application/json ContentType.
+type RotateKeyJSONRequestBody = RotateKeyRequest
+
 // CancelMigrationJSONRequestBody defines body for CancelMigration for application/json ContentType.
 type CancelMigrationJSONRequestBody = Empty
 
@@ -6037,6 +6179,12 @@ type ServerInterface interface {
 	// RemoveUserFromInstallation Take a user's IB Key off this installation
 	// (POST /v1/installations/{installationId}/users/{userId}/removal)
 	RemoveUserFromInstallation(ctx echo.Context, installationId InstallationId, userId UserId, params RemoveUserFromInstallationParams) error
+	// ListKeys The keys there are, how old they are and what they are good for
+	// (GET /v1/keys)
+	ListKeys(ctx echo.Context) error
+	// RotateKey Put a new key in the place of the one in use
+	// (POST /v1/keys/rotations)
+	RotateKey(ctx echo.Context, params RotateKeyParams) error
 	// ListLocks The register of locks
 	// (GET /v1/locks)
 	ListLocks(ctx echo.Context, params ListLocksParams) error
@@ -8099,6 +8247,46 @@ func (w *ServerInterfaceWrapper) RemoveUserFromInstallation(ctx echo.Context) er
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RemoveUserFromInstallation(ctx, installationId, userId, params)
+	return err
+}
+
+// ListKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListKeys(ctx)
+	return err
+}
+
+// RotateKey converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateKey(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateKey(ctx, params)
 	return err
 }
 
@@ -10555,6 +10743,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/processes", wrapper.ListProcesses, options.OperationMiddlewares["listProcesses"]...)
 	router.GET(options.BaseURL+"/v1/voice-calls", wrapper.ListVoiceCalls, options.OperationMiddlewares["listVoiceCalls"]...)
 	router.GET(options.BaseURL+"/v1/transactions", wrapper.ListTransactions, options.OperationMiddlewares["listTransactions"]...)
+	router.GET(options.BaseURL+"/v1/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)
+	router.POST(options.BaseURL+"/v1/keys/rotations", wrapper.RotateKey, options.OperationMiddlewares["rotateKey"]...)
 	router.GET(options.BaseURL+"/v1/meta/event-types", wrapper.ListEventTypes, options.OperationMiddlewares["listEventTypes"]...)
 	router.GET(options.BaseURL+"/v1/meta/reason-codes", wrapper.ListReasonCodes, options.OperationMiddlewares["listReasonCodes"]...)
 	router.GET(options.BaseURL+"/dev/inbox", wrapper.GetInbox, options.OperationMiddlewares["getInbox"]...)
@@ -12717,6 +12907,84 @@ type RemoveUserFromInstallationdefaultApplicationProblemPlusJSONResponse struct 
 }
 
 func (response RemoveUserFromInstallationdefaultApplicationProblemPlusJSONResponse) VisitRemoveUserFromInstallationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListKeysRequestObject struct {
+}
+
+type ListKeysResponseObject interface {
+	VisitListKeysResponse(w http.ResponseWriter) error
+}
+
+type ListKeys200JSONResponse KeyList
+
+func (response ListKeys200JSONResponse) VisitListKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListKeysdefaultApplicationProblemPlusJSONResponse) VisitListKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateKeyRequestObject struct {
+	Params RotateKeyParams
+	Body   *RotateKeyJSONRequestBody
+}
+
+type RotateKeyResponseObject interface {
+	VisitRotateKeyResponse(w http.ResponseWriter) error
+}
+
+type RotateKey201JSONResponse KeyRotation
+
+func (response RotateKey201JSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateKeydefaultApplicationProblemPlusJSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -15278,6 +15546,12 @@ type StrictServerInterface interface {
 	// RemoveUserFromInstallation Take a user's IB Key off this installation
 	// (POST /v1/installations/{installationId}/users/{userId}/removal)
 	RemoveUserFromInstallation(ctx context.Context, request RemoveUserFromInstallationRequestObject) (RemoveUserFromInstallationResponseObject, error)
+	// ListKeys The keys there are, how old they are and what they are good for
+	// (GET /v1/keys)
+	ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error)
+	// RotateKey Put a new key in the place of the one in use
+	// (POST /v1/keys/rotations)
+	RotateKey(ctx context.Context, request RotateKeyRequestObject) (RotateKeyResponseObject, error)
 	// ListLocks The register of locks
 	// (GET /v1/locks)
 	ListLocks(ctx context.Context, request ListLocksRequestObject) (ListLocksResponseObject, error)
@@ -17684,6 +17958,77 @@ func (sh *strictHandler) RemoveUserFromInstallation(ctx echo.Context, installati
 	return nil
 }
 
+// ListKeys operation middleware
+func (sh *strictHandler) ListKeys(ctx echo.Context) error {
+	var request ListKeysRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListKeys(ctx.Request().Context(), request.(ListKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListKeys")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListKeysResponseObject); ok {
+		return validResponse.VisitListKeysResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RotateKey operation middleware
+func (sh *strictHandler) RotateKey(ctx echo.Context, params RotateKeyParams) error {
+	var request RotateKeyRequestObject
+
+	request.Params = params
+
+	var body RotateKeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateKey(ctx.Request().Context(), request.(RotateKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RotateKeyResponseObject); ok {
+		return validResponse.VisitRotateKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListLocks operation middleware
 func (sh *strictHandler) ListLocks(ctx echo.Context, params ListLocksParams) error {
 	var request ListLocksRequestObject
@@ -20026,469 +20371,482 @@ func (sh *strictHandler) ListVoiceCalls(ctx echo.Context, params ListVoiceCallsP
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P3rchs58ieAvgqCuxHdPUNJlHzptvThhFqWx9q2LY0kd/93mj4kWAWSGBWBagAlmuPjiH2WfYn9vo+y",
-	"T3ICmUBdyCqyqkRdPNMTHWNJLBZumYm8/vJLJ5CzWAomjO4cfunEVNEZM0zBb8djw5T9IWQ6UDw2XIrO",
-	"YWcY0wnbFeyzGRI5JmbKiP0LGbGxVOwI/iDNlCmSvY7MEm3IiMGHms5Yp9vh9mV/JEwtOt2OsH877FAY",
-	"stvRwZTNqB17Rj+/Y2Jipp3D571etxNTY5iyX/3//n688w+686/ezqvBzqcv+93nvd7X/97pdswitu/S",
-	"RnEx6Xz92u0c6/Px6kKup4zM5IwJQ8yUGsI1ofqGhYSOZGKOiJBzMp8yQehIM2GqpmzfnZ/xWKoZNZ3D",
-	"TkgN2zEcFlsyp8RMmTA8oHY6Z6H9Krw/pmaae/3yY92OYn8kXLGwc2hUwvJD/3fFxp3Dzn/by451Dz/V",
-	"eyvjLU1CqjpzgKe2MAV4j53ByZRGERMTVjl6kHui7cj5UWDUiDNhqof0H7cez7/ADvaaRfyWqUXlcGH2",
-	"QNsBc2PgkLc8YGsGdB+3H869wA52KpSMotm6DWX5R9oOWhgHBr5dO+btHYe7zUY6C9ksloaJYPELW6yK",
-	"ko+C/5EwEjNFAktpilAREiUT4wSilXnkhi0IFXpuBaL945grbYhMTCBBSLDPdBZHdu4vgv3xAf2xtxPJ",
-	"CRc7+172TBkNQUC6NebmtWMn1natS+uDJQttaBStl068+FDr4YuvWR7+QklZIr+H/aTXexYkgn8mMw2/",
-	"sF3824hq9vJ5oiKi+URQkyiGnw+JvGWKDK1Ii1g4YWrPTplps3e73++LIXl/ev32/DUZwi92te5HN8wR",
-	"edkjmjAON9ycLqqO5jgdYSe/lh1czLqdyl15BwdLV15v59WnL/vPvvb7u8vX30Hl9feLkHNxbFZ38Dd7",
-	"7U1pSJgwTLEQqBInTUYL+5uoew3euDFa3ITv+IyXTO5SzrVVMCioFxXDRvDd/KAhG9MkMp3DfasuzOhn",
-	"PktmncMX8BsX+Nt+Og8uDJswBRN5zydqPb3Pck+0Jfb8KDiquJCa46qXNyFHRf4h3JO54oah3mKmXBPF",
-	"aIhalmasBk2+5yJ9Y5XCVU583YMqOjtXYZnC+JorFrhxys5QqnBJ6UvPEN5kJaOwp/Z7h8Jv8MdPZTO4",
-	"8BrnB3h16RkKVD/bHV5xABhyKkX1TRu7T1uP574PIyUqlpqVsTHwKtAAUySS8kYfEcUCu7MhmXMzTT+v",
-	"OIPYvbuSEpB7/O/7ZZt/yQK5Vs9R2QNt9yM3BgyZRNV7r/DD1kPh1+0wV1NqV1k5kk4/bztYNoId76Pg",
-	"402GQVJ4pu24xZFgbM2qLYEEP2w9Gn7dDvMrU5vXeFt8qO2wS2N9teO7W/9nGXIG1u7pLDag2QVSGHvP",
-	"HX7p0DiO3Pf2/qlRPtdUHuFtMFKRVz9IM+ViQowkmi6OCBWE2WeJHP2TBWiEBgGLjb2Npdzt4GR1LIXG",
-	"iR4H/qrYMNNUnfzidWFtZSi7NYMe3R8dBM/C5+zF+OXkx+lP/NU/ezf70cHMylVtqEm0Y1grQjpfa5t4",
-	"MLlLpq34Llk+aBwjFlh1WI4JN4epnOqSRARTKiYsJFIRxcaJxqEvlBxFbLZmyTE+8deSpQcyBFKiEQ/h",
-	"4cGY8ohZamJKSWX3JH0qE3l24obyyKoI2p4EiaSYdLqdWFqVQXUOO3vwpa+fUmKydNx5Nt4PeuGLA/rj",
-	"6NVz1gPfgNtPcGAYbkDFvwaBDN+zhz6jkVWXYF5OtPpV6b3Vydc+EL93JWdxTOCWTZ04ShoZyKhLLt+c",
-	"kFfPX/zYAaE+TjSN7pPcFKNaihM8gav3V4OT8/N3r89/+wAMr1ERmFNuOByAYkYtwDd11Tl8+bxArinJ",
-	"1L1NcHElm3OJ77JqsL1HumjQpfyQDuFYMpCJMMdBwLS+xEOFbQpDULBodKFkzJQBWTOmkWbdTpz705fM",
-	"5VDbs9DtsPHYKla37FxsNNipYR0v91CC/p53c+RflWlWKJPsUAW+brayjBhq2du687VIEpuOMH3y6xJt",
-	"5AwQLszL552cAdBbNQAyQvqS6pvpgXc7qXACEkRCK9VB8zvs3tjNNqFic6VquKs3XIT5meJZdrodOsF/",
-	"9UIbNuvA9245ath8FkuFHla7lRGnImAlq4AV2revXx3MAZ8tXVYYvpVRyFQ7jmhM3d1OzJS2VDquwfhM",
-	"Mbt4vF15CL9s4j3L5Gqxsg/ZsPmX1WCqMAT9vt3+iGQ2KjO3zuz1JCi+hVgW6JIRm3AhrN4BxsBfO92i",
-	"Y32zcp9frxu5dEkzJkKrObdb04hqrs/HcJ6bNGZmbyM8wSBYtlcKhuv3vx/v/OPTl4Ov/79+/y8/lNiu",
-	"uaN6o+SsLrmlX7qWzb4Ca+WGzXQdI+QUvmO/PaOfz/BbB3hk7rfsxKhSdGEf5VonLKzPOhGb0Ohnu/1N",
-	"Nj6TmJsWcYVPfu12DNMNN+DaElJh+S82rN78a9N7r/mM/UMKWMUtU7rU+2J1NME+G2IfzDmT9nvwv9x9",
-	"clDqUMozjR8EqBVm2M1dD44sCuewTJV+60r5TjizO8cEL5bcN3TnX5++PPs6+L2384ru3H76cvDy6/eD",
-	"3/d3Xn1C106vu//T1x/+P6UMchzH5fsTUW2ImUtCFYb3QI1VRBsqQhpJwQiNY51z4vDRjRrM5IhH4Kga",
-	"3bDFIHsa/jQwc116Lx0buwcXXLSTLzEXFzLiweLX7MjXnOp+mZZwyyW6cssdMUKSi7MPZE410czkln1x",
-	"9mFwcf7u7OR/drrwy/uzq/fH1ydvN6sRK9MuJYFCgK/hxtCSaGSzaGI3C9TVjsZ1QO0OuD+KVJlJH+h2",
-	"aBTJOWyjklGE+kzAQA0LmViUUkkblZN9jrliutxNzgSQdqKZ8qHsCReETqj9f+OC4FrPpbITq+P47nYk",
-	"vL++KCzu+TnO7uuq8GuvPHvtfv130La/s7IdyHjzJQ8P2aeZ1jxV7YrHc472q3sE3eEQNyMyZoKFR0SK",
-	"aIGaD66ReKJaOZM55beoVK2b1m/41DKbpqSc7uUmxb+E66oFuPksCrJ7RXSXC+4yqmktHHyWQKMwfze1",
-	"VtZ97Rf7DNzy+oaFqFKt2iVU3OQ+qLpsVzMWvK1iv7/hKBrbYnffnzAXr68Xd/cCkYUoseqJnIKQq/eV",
-	"cRJFH4XhUSnjUWKYNSqpWoAADGTIDoEdmQjRw6eJfQVBfq8rG/lK9LlJ/HiLBCc3iuXzKzA9szBQrXhO",
-	"NSmD8DCKB4aFuc9HUkaMgsDXU6rws1V1LBEcncgCc7DslfWdzrY4/5oVdwcFZdMqpomOmUDHB9JMWHrR",
-	"Zs+V6UKHRDFwOISDSGrTJTEXg1EkgxsWdoFwBpZeBmirEKmI3TElZ1yzAbwa9mDduE0o2Sg+mZRZzOCU",
-	"5gZ0tpFMREhGi0PYuS6hiZEDPdNdksZ+u8QHstzH+88HIV3oLnFxILuSlC06m5S79bIqZyTkyKLA/RvF",
-	"2aaLhSbmbheLVO94Y1081XmaKj9SrWo9S3uKr9y4MZdy/qiiflU+P5BM50qbj7rZOIWLoKYUD+3izWI1",
-	"2FdD4K880kSmW6u06QLBsND6rFSyUuNEAzdHLhPGZcUQxSh4x0nIw4r3yiq1lRrihu2UemFRfL6T2jRZ",
-	"yaYLRLFbeVMhtMvfB883mYLOh8yLg/y8IPMpD6ZW5Pp0OFDOi3cWXGWlr252b2XLLb/BIGjjmbnhDXcf",
-	"d9PKZ0kaka8TW+92ktvNrvvVSycN7bvbp9W1c0KjaNNtE9CoxW1j33yVHvyq3jNOlJlCLNWQicz7XXyw",
-	"Jg3Tou+A65iaYOpjO0wZyq3lFkc0gD+mYWKk0Qr6OaFKLbiYnIKgaxn7c+/w8YW6YYhu+k0cfWnfX664",
-	"9UuT5z9lP5Ldwc6nv6x3kLeNNRZn2l1Z9OZwyUnev9Tkzg5SP0uJ3hdQQUaMhFIwIsApkOojGQXpWLpQ",
-	"l2bww63kEOIZ0yga0eAGFiQCFpUSybKHxh7DLEYv+HoviX/yHRubGk9vwYtXouHQKDofQ5pEI13nU3f1",
-	"xrO7nBZbjGRiiJF2++Fu7VrmZZ+5NppAJQhmrfHJ1F8UnW7n885E7rill6hXgWLUNJO9Pv2+bo79VjyM",
-	"9aY2UTw8EyEPWAn5nsiQkYCqEA1ujMppn85h5pIELIq03WGqb8hYqnyO+e/7P3YPes8+5eh9laByAad8",
-	"xOWgJN4UNqrBaK7NHSMnFNzEUikrG6z26H8uY7+ZFfQfKsKlF4me5jcQMrOmcn6UeXztC7WlTS6MhD/T",
-	"OC7k6z//6dmrg/2yE5zVcMO+dw5YOR5HXLCCnFs6cv+RS0fBtDCcfsgn3OjK6ZspmxUWAPY2VWHNhXg1",
-	"dXO+kX3syrD4T1/03XzR9YKrKUlkEVadwJ3ZSHhD/HBVZP82ddENlL9WbI+l6qLpg54mId0ThcvkkFBv",
-	"2XQtpVFBCjfLsiTH8e3cY6Y0C1n486KhREm/qht+sZmCvexqABVxtUov1acr/TsgGoqKNsYMsjssf2nk",
-	"1IYlvaCbqjhr1aaNivm0lWK+RH8rLOFWc0icm+///h+SKd+OTCBBiRgpbzCUluipJZqr91f2cWSdw77w",
-	"kssKOBDI//f/kES4+5uOIicJ0xc61R9sdlTdiFR9YZU2YrU2+31MjNcG4tdjLmi02xc588FNf9lkwDmB",
-	"7ZAb3x5FbIf38UkOP8zo50Hu8DLLFHVG+DEj/HI7Y0pVc813ZpXrzdePYHCHjxnLEuor3S9+Y0IWS83N",
-	"YMoiXCz+qljEqLe3wJiaMWEGY1aVaEZ1WSgdYgtjVuHewKy8+ppUeeKa257CC0s5CHLrjlEDfYC0zsa6",
-	"5Zq8znXhx3wVbE4sPFsSC1HRO1wuBeBVvyyRCBchv+VhQqNOt/NPyWGzpZpQwTV1FUFGJRpEWHjLtVTl",
-	"xB/J4KZpehz6dltQh/1m6XbJkJ1YhemhXcagxpcogyyKyD5WkVp1TzFGgilVNICSe0aDaWdVu8+rxV65",
-	"34e0l2WVvo2NsywkNCQ7SftPNfc3Vw9XXYB4ubTKzXXSYD2ruLM/Dgy/pZgL3cbVc3cL/eua2T3WnBqe",
-	"e5k0rtr0lh41R1F5qXbQLMkVXlE+qyhigTlRDKIbNGqZiuajAlsv9y1kjsEoa5bBwmwhTTe58MVKt0qd",
-	"rIYMvKCd2JlPacEzkMaWnc/ODNLsrI3kWEBjgBdvlA3WeDYswydoRxHot19rgvy6MtvktmJOTvFrML5i",
-	"JlGiEDOqyq9JH60cW5WgJJxdnZNn+y9f7uwTGsVTunNQ8D28/aWz4qL+9OWgQuFIie91zn3XYLUPSZ5r",
-	"cgshoormtLduIMEwQPYkEAJrmzNTz/Zfzp5ZcQKcCTKfSo2zgzwJDnZM3oBfTcHZ3t3ujuo+Sm9WyejO",
-	"d+g9eM3Bn7uSZ3VE/HrJ2GWceJm3yUk+pUKwqBBCnVgrzYc1uBjQOC5V2YpSfzUQB+I2TYbNPEUTycA5",
-	"6aj8iEz4rf1EECEdXlRANStWphy8eLnh1nby3Tnj6u15rvqnareLq1ja6aUbpbjdhdKibd5L7iryZ7ee",
-	"mu89H+c3rMfMKQ/tc3J8uc/qbfHTy94+sUKvcFEc9A5e7vSe7fT2l2VjkXr2y7Sp51938IeD7IfVG6Z4",
-	"phmxvXYpvm+oq+JpFIcMmNZ8FLGTQuxzef83hg9L4sWrbFowyFeVMznjAcdq3ZUPp65qz1WyNZxdoZxu",
-	"PUmvDNRdu0mltNPu9g/SRIW1Xhl8qigxK5JZIILE5gzu7pCROZZhpgbRTOfCxnGipxWhqjW5qDOmNZ3U",
-	"yDK9mmnnEi+paF3NgUCCzydBOKCfNBciTYFI0yI2iiu/Y+kk1p3eJtd0GN22cE2/Rpdkyxu9me80dXuW",
-	"JFwt595kbkf3nfKtueVBm1SH26bxb5r6NF4nLr1jSRI7WAr3bjJaEG40i8ZkrOQMg1x2BCJFl/R6h70e",
-	"+Xh9UjpUXhfR5V7fKIKwpe4SKx20QQdX18PYWD3UJ3R1W+SOXsp5mdQacRFyMSmZ07GGJHY5F0QbxeiM",
-	"GAyrT9msOMe683krtfkZxysV7+DqL9udFmO5uEHZMFKEFahT54KghVeeLtG8ViELnSB9lcg9kYxpYBJV",
-	"kQQ3kyEr9zPIQNGrhJvyu0yxCdcAbtYsgTIF9CjTcQGxyoNvuRJIPeUxYInmZGXJe9FubjYX/E7Fzmmm",
-	"qjwwdkpxs8GyUOiKCMCKRgEZO3bFnc2OlBRlEk9v6ZjTuefPcOnEVkRGjlMzTqmWn5uCGyG73RzccK8C",
-	"8IR7VapxCBY62X8HjTo345buSX0TrJIB4ir6FKMxVvCmlDVaLGvgL1/0eg3BBWDg6jW1xJL4I+Fm8VGH",
-	"77mQJUlAH69IACDI3ZLUEV8f/KrX+3H/1auDF89/fN579Wp/U1ZJKrJSP4YOBnGUlFc2x1w09Vgjh6Oy",
-	"WNCdGm65584YdL+lvUoH2XgmrQKkD4sOk5Pqm6+uy/TxjZp0tVeq2zFTxbS1dOo7KJxWueKcsHcPHo9D",
-	"qh6vJNK4r7Zyhi0ve61KrtgfrVRyO4RDu3v4QGqrCvWHJNFC2URNwMA8cRbpJWZwVR6SDO0HvcshCzg4",
-	"oVYq7i01u691up2JosIUc1kyHKT6Ltg8PmINCnRre7xo5j16c0F9nAtXlLnBT8tu0THSFNHI1129tzp3",
-	"uQrrHyGIE0XGUNxk0k98uZY17Kj7WwC62ibrdiXdbeVESk/eOaTaHXrenVWzdKIFvFS741jWiv1UNxc8",
-	"pJCUa3diyVoVHknS2ssyMWTGIC+8UzZAGrFsymT1yxJyRL6jb3i8g7AXNNpJkRRhiPbieQl+vj6E/IOl",
-	"8W/Zq/dU0PGgeNu5CgsXCHzgYUz974r909dzbzmIl52qC8U/BsTFQ5OhNZk3QhOcXB7fjWAq6kQL69fo",
-	"AZSCEZfx2c4zh3ux7KZaJTtfg9iOkIqdKGrS1SZlmAnVQhmG42zu4ZWqBgovFslDVUw+I2BJEVBUaFe8",
-	"LJXP1yfckBGLpJhoYmSpC5AaWuoo1UYqFh4RRESkERlzFoUacqsDHk+ZMuyzWbmKiorQP7UUu5d0/h4F",
-	"Y73qorRbhxWohm6YYfMZyCBIVEMvou/ssYlL3WNfu5041whgQ7LkMlyt/QxbAyhEtUUQ5X+m0PtbSKMG",
-	"iZCida3cH2WFNR6Gt+Qzq+m5MGGdV4HvfU0EsgZ9XNsHSws43NtzC8xNMHcubrB0ZYVddIyRo8BSqXJb",
-	"I+ma3dZIuj7NXRtL7towrQMECafRWY1zxQ5dadeZWoI6z14b0obh0Rb5B0GdeBvmtX3tNnSsoqQtuV2g",
-	"tcjGng8oAuZchJhUvjYxAp8q99W6AdN3dd2qK+nk2pF2lvyQlfP4jOccFf1U2iHt05f97k+9NTRkRzkT",
-	"Y9k0xd412Vj1ZTrx/wakf7P0gRwY54YkRNfIIwPWXBp27abee4JMcWPbu/LfuArzE5pg7w+vBgk5EDIz",
-	"1DvdTv5XPZDjMfxtAFaWACzKWEo1iDjgCiVCxyzgY17ht/QDt8U0cNNdt0fFta1CBti/lu4JYw8S1C8U",
-	"RDXAk/YlTf6oIgnhMm1kxARcEzOKlpKQZlCSTFuF2pFlDsAQ+RmW7dNbKkJ52xaAe+q+vdEu9S22VvN7",
-	"/BtKJ8doZKYN5zSmPHKe43qFLXUMConsQG8pj6CKr645UbqsYk7Tg2Gft/UVfmOY6fnciYc28QGkolE0",
-	"XTT/yl1qkdfUHPuJlO3panfDQgrui3UwMv3+54P9nX7/84+nn/5aqmGclYCAPUCQsIWbrjZc2YoFUfq9",
-	"YvH2Wk9D2R61vOEmUH/SjJtnzExlWAIftAwf/rurQPr0pdd98apG/VE6nXSQ0uXPYhoYK7MbF3EEXPPb",
-	"dWXLY5+puz7gm0/rRWzm86SGJ+/cP1c095dAFNIGbEnECBdkLFVwj9yfTj6bk9+H6t2/lqZxBVjhFiiu",
-	"GWIXmPyfCGgOWbVeXaveKLsh8DsVC8mnzzQlpRYQvC3k0sZMtxwZZakGPiWq08VOm+VYdlWpYGsSs6oS",
-	"srKmtGvllhjJz/duSsEoOV9cS0uq8Jqm8a76t0guVbzkhim3gdlnU/6BrHP75KpC4CvuhV077fKNyGq1",
-	"mm4EtoFYqzjFgPxD4/jXFVP+vjKBiVRk5lA3/h1Tgq0hpZmpjZ3aECybLY6jiVTcTDf2vvkl/2wTfGwu",
-	"fkbk5/IOCzzC7iEXZx8I18ShRNeufYy5OMG0lEaIryXtQJZOGvqNsHAp4zXnl46TUcSDX9ii4nDiRE/b",
-	"TC3R0yum/EW2tbxmw1XVETCRIrDSOEY0HkvmENKrfRJuiMvUCdIQcnVZui13GEfoNak7BRGTZ5Elgi4e",
-	"UYP84k2i88HyHe/K30skWpbSm6jIBwyu3h7vHLx46X+9YZshzFcOqbjjG1SI5cVVR0W40JujIuAXT73k",
-	"WyvnbeQrKAPp+GVJynrl7vTq4MXLTrdzGh68eLH/qlSzWwHWGeGxpBnF3TziRtdVm2XVpmXvfFfo+NVk",
-	"c/T5uIE6xA2twF+99lhdloU1GbEpdzlo1lDSa8Frlm/IGpbgDCtQ8ImGUYkSpTxmasbNQMZmIBODZpf9",
-	"aZAASDq2J8p9zEXggCKc35fd0igBbLHSfPDli6lGjNRu26+14yeZjr+0M8uDd/HIy7j3HReFTUnbeo35",
-	"Z+aAcmPwrlabLe9kcPPE4oV2ShVa4ROOGPpZN7yRMqzyUo2AgA+HwGOEG0BzhKonFk6YIkJCq2rXQmNK",
-	"Q8IiGusGuhu8GdEe0xSf9BXYzrSMbMaUR4kqB8YVmgWJ4beMwG6xkPincaYRdNcmvFylA839DX5hO/7D",
-	"iprhlc0th/V4A+6isvMBZY0bYrVlnSG+ijygaA733yqxLdaV19vrOr5LGwb95rAgmAh1VkVam1C24x1L",
-	"V5MjoZUzX94rv6TsOMoZsG3759FiTTPfjeGo0aJ0Os7X8cRkq5vVtydecxNvjkZ2xf4oT4NKwW0aQZan",
-	"9bSNOrhA6X7TbySq3AKdUMPmtBx9IqIQTXqv6yguDTLEIxnQCtCKQhr1khGP7VrGUvnsOBYS93yp7d24",
-	"l1faY7vUA+A+9Jl7lQ+8zy+hxCOgYqlZ49TA83G9VSsWMB6bive7WreGzoa16eZlKYGTGZRhViQMipBV",
-	"9mlholGLnHrg2u5EKqC1i/ucv/W7BPKMoR5cKpLvZ1ri/J3Fll8qFradS8+TdEZGBeDp7HTXCL4Hab/i",
-	"ygnsWQ/SDiwpxrIrRfM/l6mF732btm+5pGW7GHMO0wpgaZzyDl2ttWFxbeVryzUsaTe9zd95n3s0306r",
-	"CK0TTxeaBzQaYHRrq3CzD1Y4k0KH33PFTLqlj1kw0yZ42ppq/nPLZbzXqR0Z5Xe8LlFtqpaZ8UmLapn3",
-	"7jxS/1uip3n+Gfh2KOj/9DB7E8V9OzMeVHtDMeezoV6fKGXV3HLsuucH+z8Ws7OflcCbPitf7Kwcp+JM",
-	"EPgEeuPpLtFJMCVUbx28YhkgwiFBpAsuO37gnmYbqFmgmKkRkygNQlhtzMH+ZOnxdhY7+4dvz68vdq7e",
-	"Hh+8eLnz0+HfP/Re7lzvv98YyNAOg8ZNrHSZVwVHPAaiRKgkL9dHzmMmnk5r/rOmbZraVLs2aHlkNV/7",
-	"1o22ln+uaAhlCdYT0B4zKLO86HJVOgATaCUBiwdJ3PFIVgOHToAAKANEN6iRi73a8iVTrdNl5TewlJpi",
-	"Ji6yzkr3na/UJidyI7351j13DlM26jDle4Ol6mCJicfimukzWQ9W+FL5SZkzcRfnXgvzrcKvh0mHrcLP",
-	"Ix/vWxv9yCKDaWStWNCwggvyqdyv34jUWlVBt8jTbI3N4ruEpWi+ioZcTAae23UdcPnAlxfmsjTxVDao",
-	"V+e5pVbrVjJu08vbvTuLNDSLHzXsaQi006iQts0pVwWCl6Og2TFkM6ve/yfmTMdJfXu+dDfvdskZwY2Q",
-	"cwg/VvS3phPFoO1ULhjeoLTFual+biu2828omUy3uII129O8PX2rrVnN2fDFe6We5FuZVhyWgIMGPGza",
-	"fjW7X1Ydi/5TSJtPoshaO77kunkVf40skbQAqcyTdsVFwLJuDZCmQsZSjWjImrRqaNwfPBcjX3PPFif7",
-	"hn9mIXEYpSDb6s/vs1Vkw6uSHWCBFKFG5F/cK2IkCZlJgQa2GO+pE/ueU36L/U2JhsmRMYBkVEbB87dJ",
-	"jUBRNRJuqxSdgvKxrUBLQWKVdUioKtNI6xRh/26ZCnlgiDZShqQCNWJ9jlHdyApKuCywsp0wR+2QRmH4",
-	"lV2RsWHhgItDl5gxWqS5FUckiCxr+I/mvrYHP0RiGTjaOSRUEBmbHS7wQSHNlIuJ5RjsI14GJlkCupcB",
-	"Xvup2dsVJtLxCMGDdSCU56v5a1yMZSfNxvXOQaj+8GHfsjddNK+emFL9XhaiyDluFK72YVX0B4nSUgE3",
-	"DqEd+HCj/8aPVHbkF1TRGTPNWzhKMa5saJC7L94oOVv/BAZPluqkPgdRYq+kMl6DnDm4c9bl0kAucy4l",
-	"64jQTI5Jwcgo4VGueXWs5EQB2Ek98eJhHtarkW5zP1BEstEyURU7lgheHmW+pVFSDw6mAgkCvu8GWD6Z",
-	"dErd/ImuJZQWun6z3Nhmun5GwCW6PpBKowKD9YUP11OKkN/wYks3da72FSeZ3Y5scquJpdXVWkWKKvh4",
-	"9UzvBlJGoZyLgV5CnF5Ttbr76ctBRdlqt3OBoKeF5uvfjJc26xhdX6Ns7gvEBvnvfcuQUqEN+YeAMWu/",
-	"nu+r71z52A09LiSh5K6Db8ghfEelJX/a6zuI57zJmYu5qkn40iGVshaS+r3Xba6wVPvaTci1auN3UYsG",
-	"mLCRy2Zf6xy1z6T5EEXB9NefXhyQ//e//nf6H3n+4uWP20kxWw3sJuIWUo4wzz770VVgbXZGZklBbjHd",
-	"dM/cXqxt3gOTa9cVu/HJtPENtzvNb/6oNriRL7LlVHuR46lo4UW+cDWe7dx6cyXF5DTrh7YS+aZEgUWf",
-	"xrT3fXMJ9+tGdaQwROnm+DLSx8Meb9EHokZkkpej6Vzkbts0qjGH1iqQgj6IpTJgEs7ZyCgagvuGj27U",
-	"ACt9BhgAz/9lXTD8QslR1BjlIyjNa70ygNWUbwx4SyMewqqz3MESf6Oh5cUJFF1ZktCRTExFOQZTyhWs",
-	"17sDccWAbVKApjoogaaCCGqVoRnREpXr1KM7MqIYDQm08kC8VSynq6O0L3XG2JTIW+4QBAvd98KTxKgF",
-	"oRPM6VznI1r9zHBTkeLtcT6XnHagTKJ6yTXRTN365kzscxxRLnSa/rjRgeDQPXEOOZGa9uz0+1TKTbmz",
-	"3gaFX3vIGOONsZGSN2CIZTSfCYq1tF5i/zlf6/Ko/+Pq/ANxn2ZOg5EMF2npV+xts+80cbZ3y2bq+WD+",
-	"CsTzDDMkK9T2ROSxD53q7g6oTJeHlMqAQsPWtJnuwDfT7eQ72w58c+gqIWbn/MQigW5W314oMDfxO6eg",
-	"lvgwAjoD4VAuzfNZNFuI0rTNrykNQ/jOyXMIeWEwAqosNdGGKnMnCLOydJ1V/6NjywbpODJmYm24JqCC",
-	"TCSRojo+s+qrDqVgufTVbiew16QDgcddL1c4oNXKx4qmdr8BhEwiOPS3NJKMGLHyolxvyNkBZRU8FUlI",
-	"mNHdLJpTp5YH8b3dNriaE5k6WVwj2vRJDFfOaXkWJfhFj2txU7pPgLbTtRdSMpkaMqLBDQKOpxnNZSU3",
-	"qqGTyqdw1Sk4uaN3pttJbiu80opTURZfjeS8SyBW3oXe5V1Uv7rE8o09Cnvb2F2Zu63LV7GsvzBT388N",
-	"6nCuVCPbQsdpawTqldu7Bs1jHCADNAGgWdVSrhtAl1ARWsmkGAG26Tx8J/zCCDndSCYi7BLFdDJDRCjf",
-	"qGpjn6UGSY5eJBZnVjS5IOxXnCWIAe3b5nKx9AQHDvULYZNEuCB0lpjYRDVaq/soVnCK5lycy17IcpA5",
-	"R1Z+PnSOneAHKANzNSzpJ4rdcmZlvRPjaVjTRTA3ej/4MidUkL0ct3NHPf22cBWB6qx46BDRF+KYCY2a",
-	"Q8a+XKdNaYnik2mxPC/NpSlUIm254OgiGUVcTy+Tth2+IEXyfAxox5tqzJgwPpkrCNq0BPOh3Fq4y8Xo",
-	"bv2v1Fft7a6dwndWXQgzLjzWdYk/AVoE1MeQjgqQQHX3WNWDSMenaieI2Oez9BDDdMMNu7Y0VtiuFxt2",
-	"y/xr03uv+Yz9Q6LH+DYfOR3TJDLw0sw52cgz6fYQCBZmknfnOnIpnM9qeBu3qJz59NQj3LYSkPdcG9u8",
-	"KOVBm8ZqONtN34GnalN3uiBP4muDg7m0Jhhmo7DNzrttP8Ug8W0BS1rQfqaBIYZ9NpnSovlELHcjed57",
-	"9bLguj4o0yfS7gHVZWDF1x70Sruc9HZeDXY+fdnvHvR6NZCp0yXmp1C1mzkkxlTviQVU3AWW9wA1sdxZ",
-	"lOjptbxhLQ9CZwOvNcJzcwTY2Bu2HEVYOYyGQO7L174bzQ9WtnOXdN6mxZnv3bXcV7xFbVKubVHE6LjE",
-	"e+3ADrkgU/aZhizgs3yX03yJe9ZVbOPMNvTx8h2j3vNASV07c/Tbb73V7SQJD2sWZcGj22nN5TZ6tUGX",
-	"o4tS6s3ZSdsLBza2hV1gcMUYvnTbhVl+c5GWP4OF7nAgK+zeaiyF/IsyOMmaMFT4toq9rPRpXTFG9m73",
-	"9+yZ7OEtvWPtVV0Ic1y9vxqcnJ+/e33+24f1GV/HO//AFgXPui8rml5l02nR9SporELMGBUuYapGmCR7",
-	"fv1O3nv6ztIutU/ewRe146GsmdJy1M9uVpcIaQgl2psj3a13sHATKF9XipjU5HpL0GVzVe7eFZmtHtAo",
-	"WlvU/9PL54UMiFL4kTXAWNgIHJxq7inQ5aYUUtvlLVOQtl7c1X03ZOuGMG1aaeYBtgpKzcoJoxpYPvIy",
-	"EtcaWtm8jFLUruV9avbKHARXalN2BDNzqW5yPhsHdd3ppp+Vd4PIwLRSijnYkDBTRNkqKN0VOvd/+yup",
-	"WI1egxcVUW3IWCYKUhXAVR5FepdAEkYomQbGHnNTIE6uCZ8I18A1VcSzPtN/JAxbIjpsnby/XTG6CiWV",
-	"ZolkePM50B0fWMrgayEXE8MbnkvtlxO9wFZ7+MfNN2XGk2sz7JyAuUxN0HsGGp+tBaArbUySeg+zg5Eq",
-	"nlLRbBNq9htxG6JbeTHQeG5y/+V3f9P159++btptr0D8dtOJrzRrXev/WlmOG7RiPRhq+BNi7QlDrK0q",
-	"94pPuKDRILlNMeLvFzYNyaRO/8z0yX9HuDW/vG8Mbe1hMNPa0si/H9Zabi9qEtSmPG7FghZ53BkcQqnu",
-	"BkmI6jvsfyRj+kdid9d95YgIZu0GComBBILYWQEQJdj3s8SiKFUuP2U/7g4Od+ykX72qnDRUr96/lvRQ",
-	"kYRti8HaBJlGGepKN2yocwIp423bRSu14GJy0rgyxH/zFPLeKgIW8BkGK+zz3OEF0CBwDZWXLMFq87aM",
-	"NMnuYOfTX0qpMpQzHvCINVhQnaQ73Gqfc6fy/FoT52TlyP0naaLF0sZ2V85oHS3k0b1aOk9bdppb4x3o",
-	"7bxyDfGzH3f/ClLlWYVUQa3Il6AuddpfW5Sx1LStNvzMgzRj8+2ZakAvvj69JFeIen2RdnVC6IDaMbnn",
-	"vZpBubs091pLjx912y7oWAhzVpMlvbLVrhd3Bm+/1DDk5II8XwYTfVG24Z++HHSfff1+Jyenvhx0f/r6",
-	"w18qHE7NJUeb5t/pd0z9ZBQlN4tNOFb7nEv3FKuMun/wU7PyqbwoTA/fTSc3Snpa5WQXMarZSdYKNAWr",
-	"9lVLETVYqDBihpaaXZdsJm+Z7yf/QG3k27SDX9PafVM790vUyqEosd0aBZtfNKzQXEaPyN5QPsVvpZX/",
-	"nZvyN2nEf+mihI9XKZnGKZc8+c+b8rt7TcUqnc6+ZGVGket5pYlgLMR+UhEzhCIEAhcEIKjMLub+hoeY",
-	"etktJvYeQfcmZjQRciTDBYGCOS8sXAKtvQ2jCKolQiYWmeOiXGqYRLXUuQIpwjRvIfUa3QBCpb1pILeY",
-	"zuikYmxwGt7Wzzgs8zni17u5uZSfi0ehu2tYMUOM0GjyyIhhQZmj/xRgyaUsQ11sVmdmF6fkjGtWx7Cq",
-	"jiUmEbtbSuwqil9QDkz+bP/ly519QqN4SncOoGzkL0CV1nBfkKyu/EGxju6WFLsu8/WJwioVk21LcdYe",
-	"Pqt2YyNMTJJdNbHtKsm/7LZwo4ldOBQycEF4KYzcbe02lWlq7G1qDtw1SbZb4J0qdnTU1S66vyF8mpmi",
-	"5bFTlo6dpcAs9RNdn+iAOQ4HlSkwaYe+OgoJAGsVCWWtw6QkslFd9r503G7lVYdytgS58vaXnYM3xzv7",
-	"y5mnZTlBn9y/O2AlVfkR7SCzmDY+eQoTL3NJY3Bo5lrWz+H/ZWx2ZGLIXCZRSJgIrSbAZppMZRRabYDM",
-	"pILKb0EiPqvoVHmfcGO4CR64YKUhbmxYeJ6UqEbWJtN2lRjat88Ru1IHRDqTLuu2pJV6y5a3TcSkkYZG",
-	"FUkJ/gTJKL0FiRyTvFbcYOeu7Uibw8ZeujmotGWAtHSfuxmBpatYh59ml/zEAOxAx/lPwK7L3bKrpYJw",
-	"HREEStZdqzYA1q61JBSLpQICBJIDfvEAyF3CBS7Bfh2CWtGCRNyBhmbZME5n9e+FlqXpF8tNBl8uU15p",
-	"C8n+ztaxp0pVHvfUEvB3Oqc1ZuGGjG2m4MQY5P+UesYzx/IAk00Bj5SPIqhYTD8om/iVR+QvQ3IBPGAN",
-	"2NEzuiCh3CU+wDawe3eIWhsA3GBZq4GyVthXI8nEGnPLdZwe0sQvcpxAil7hxTlIudJJMzqLWNtGsUzQ",
-	"UVQO7r18kbonywg0Ld9aLWqWisRMxlGrSN6L3mZd4IqZFNvxji6VJnV6mcVXt66tGo50O12VPFzpso66",
-	"xkq8woreuxX3IBT4ZgLC59ZMY1P0WU9Vi+jz1ZTHs9aBxKyxZANPcx79aHMvncv08Qrg/7Nih8sKB9rV",
-	"QxU+dTuYErT+rGa6zVkZqkzRN9fS85RP4spyX2liZP5yw19DNoYUMSFF+YWGTpq7BAUHNaKCTd2zvATK",
-	"4jgMFdPaB9tQpoLyHMmJJlwcEW2kvXCZCNTC5bnml/NiucJuZXFv6M74cLcqi7kN3qriM6oWbwBmP+9D",
-	"KyAbumSqsvN5NMBWtRKXWX96hae314y3rE9YcVNLBYZlttMU/uHxHO950KR69UxZE7L1dUyhDgZxlOhD",
-	"QhGXJ6svZQLQ+TzU/lJxU77L2ThCKKmcGEGiQuyJgjIehgP7NtQFaRwjfJwmVEBJJ/ryaaQYDRfLWja+",
-	"0L+ilN5WMZbq7ddyc7T1u8ZH2B8xvyGr7dXKkUv0TFu9HlFF0PQFLrZqt1XyplJgRRnPQKismpzbDD+8",
-	"PzyXW/ppC7C3SxzkMlNWaLiSW9KWpI/HLHfrirdcY1X8uMlW+JTBx9uJtKtQZiG69WDZgB4k8UTRsOLS",
-	"mFIR2hVsVOFTverhd98vsvQUEh0zobcYsvLugoGLXdnLLytkyQJTA22HrriN64eorj1o4oXHTHzwJOYH",
-	"6ChoLfqP3jm+5Nm0f05h+SRA7bgegCTtAUiMlGmoCIGyIIZE59Aoioe6SaOoOLfVS8E0PpkaEkypooFh",
-	"Sne2mLgPnQ4zb3sFKqlUGRAoXtSu+xf6Xuw7jggXPicaN46iP8le6VlR1ZrSsfSSgYDe9lPzV4i6HXPO",
-	"uNZcTI7vSOIrfZdL31q6Dj5jbziLwqLmkyvQKqnZ8pWYpfI2BbtZDSIffzjOAn6FMu1jzeneFRcTGkvF",
-	"NhZqg9mVWbF/3QM7tqpFh51RxAVbRot1+iBafZ2i0E+NhI7TPlIA9hQ6toCoVhBSq4ho+XKjtCbHvlJa",
-	"O8QV7OZidFuCrq2JTHutqNAU+rA9MXTa3My+PYTapck/vOZUIMpfSvV4QAZ1vbysEk+LzfA6dbwk6/0c",
-	"W2pi6CFZyt6Ic9XrV1caBszVplZg6fKIIVYo00SKpTSsFNYyBdyN2NgQGjn55pM37QxYWCwdpiOrmIoq",
-	"V0cr/4p03RQvqbgpSZFoUB2Zc7U0R5r1feBqeVJWL3EfndkOEix8JUc9NXF/7uSyWduVp8yLkwdoXZpy",
-	"mWT5+GsB5Rjlfg6S3MgkmA440lvA3E9cTJiKFccLK44HMbjOKt2hH3PXTdN+ssvZgM4Fm8T2tAZ2dwbu",
-	"TzMqEhoNImoqnCGPU8R4d8jNNBFyPGYeDiCDll3XdTF3z9cgwcLD7bTZ3Dv+rDWtcaT5es3HPNTiO+sf",
-	"8qaoTiJ4i6hOboC21Xy6tFG+i45bCvM/jyTgy4RsxA0iFNfzozZx43jZ9I6WNrxI29bF0PSFyPGYjNhY",
-	"IsS1VQYyzl9Fq9eGihAUhbM7TjJ703lirHgtUfPODDbXGzGCIjjMTTWgArB7ALmnZLKb3FlwbKUUp5tj",
-	"Krcom3Jw0KVtYrPSqNVEWvB4pT6bevoENoGu16X4zHWh9g7sBk05pg4tdtnaaVVC1bAgSrtEk/IN3U4o",
-	"a7VAyh1Urj1xOo90+6porBWsS5vbZjuLXy+lNVOvc63t7y0Hb1QHr/ldlhTt7Cy9OdkBJ/8GHm6VpudS",
-	"0NCTWGLW/QbJr1N6y8gMcyWOiJmyBQkl4D+hPzGfdrkxP307J7uS+zdy+eS4c1XnvXIdP1u6jnUxIab8",
-	"9vUsXIRlBImuWZAobhYDOR7zAP6EqXUIdsUmxXz24kuvjKsUuTdSLJpLpVm2Urt2VgGcvTY8irAfTN3s",
-	"2vOYiaKTpIwOClpsfYFd0GbL3rvte82Z2Cfe99be0kdnemXrHR84d+2EsCw67W0vSnWbHMcveVU08W0o",
-	"axa7UG2a2+7/Zpe+czaxe2QM1/tlaypHDnO4FPAKcPzgHiRjK4jq9BtsQNNPUeXJ3w2lN0G+99YD6DIt",
-	"mo5tG2iscYfcO0DoMBEe31Ie0VHEmrXV2i6aTozNrTc4C25X+rCtW+xS17ZKd8FyN+BruUkbzb/5ZMqC",
-	"mycB3deG3B+O2FbPvG5+4/2c+tJb82RQ++w3OYxu1biFw+hXyQN2QqOosZ8oimqoUvjUvYE26ljeMOH7",
-	"w25BgraXbtsG/ALnXcu0idqixR/+Ews5p/P69gLOhak3FNQOlrjJ1ZixYWnsFCOlPvnT5TisvqR1Nx/L",
-	"eFfsj/JWFVkZRZMVFTDWt6iPYtC3yUx8CLVMTlhrfU4XVfZNlemTuwHvcF6IhtnInZMLZa8FaN+Iu175",
-	"QFWqQb2eqGtWWyNcnUrLbWqVJWI6ou+51hXOfWuc48kQCKRiAbjL46wMQNRpOEWjKA/8MLOnWYX0nYiA",
-	"KUN5I29f03arc8rN+xJT+I2SM+IOgxiJ2+Gys7bGypX+7Kq+WxltlAns3xCo5yTN02pateayuuqUoKVP",
-	"trP9Gh/TlJpCLI/N4kHaDl8zA/kKc6lq6Ba5ZeYSKWCE/Foqdvi2cWgA/T2bV3vun0sBBRqhoiytMh01",
-	"e1npilKdokGH3t+yehiq0GFOhc82hg64gEiFaUvLJtxFritVSUsGOSHUVaJxTXxfpSMScyFSRyEJEqXL",
-	"88nGSs6qh3DK9pgrbYiS82wgVItKGsMtd6haS9cmnwC7qYkjPghwEBtnDC6uOhNOmjgjl2gmm303f1Dl",
-	"dGOmoaLz9r1UW0DSNa2eLq8q2IQq9zWLcFzZV3okWF4KVXosyPHFGblhiy6Z0ZBZCh3SxEwRr4mgq54E",
-	"ilHDhpDhp6eAWS0CtusbhcFtyqjKR8ynxsSdr1+/InRCObtc2Yky8k5OuCBXC23YzLIPFegO3cGu6qED",
-	"jzpEcC0z5WKSz5XXfUFHgI5SzNfEnr3OswrPa0MXercv+uIvf7GXOVP6L38hmomQDI8TM5WK/8t1n/4Z",
-	"lkP6Sa/3LHBbBL+w4S45tr+RKXWo6DJih30xHCtpjy4cku8NygIugNC/01gSp37okiEmqLlnaBznPuyL",
-	"oVNnh+T7q/dXxKt02n6RJiE3Ug27ZMhFAECg9mdLlNT9HVJxOBUBG+72Bcg5CtMD9Aar1xFIkNCEGsJo",
-	"MCX4bRBRVLitZRE0QLM2kCbPe8/chp1jeqgGIoDceL37l7+QFCjCymntjgQh/QD5QJC319cXhCkl1SGh",
-	"fTFXUkxc5ylqn4+4FY1xoqekoHV7eB8/lYNezz5w0NsH5Iy+GKJuYVeOcNtDD0FBeJjWA8P5ayQAzNsn",
-	"3OySCyVHEZv1hW9iqcn3l29OyKvnL360ux3HkfP37MX46F//qaUY/oBbCBYC7oIbqC9iJY0MZEQQGmNG",
-	"IyvFWOg6bCGBaft7IAXk81gyXXSJkZLMqFjgg0LOd/tiaHdoaDcS4U6PyNByFvyFAlmlwhTpB1fIPscR",
-	"5ULbNeK5pQcUAMWTiFEl4OiOLXkAmXbzD3BNjIxCh1diCBps3b6wk5tPF4dkPuXB1HOZvUnhTLvYpn8p",
-	"VMY1wThT1/44xsYefYEnsWtPzpslQ8sOjELDgRRExH5hmG9cNyTfu9PP2Q1DyyAnb4/fvTv98LfTwel/",
-	"XZxdnr62hHFx9mFwcf7u7OR/ZsQRMsEpgDNT0ReezOC1gLwG6GcEwtU/7JJzzyKW27GYU3dJPvFHd/sC",
-	"CiCQjPwwWP2aBqzwmDy2JSJYebUPNtF7Rrt9IYFxoGUgplWHEhFEgNFgx9zpnoVsFkt7YyzskZ4C/ODF",
-	"+dU1Hh80Mw8RX1OTYe7pnV/YYtgl+9Y8OHjxoi9uOQDGkOOrk7OzXFFUlySC/5FAYb0nETslJRPDdomV",
-	"49pOzYpEgHbpC8+xmbLicsu7VvBQscDKF7DOuhkMzpTRkKm+KEwT0G0XLDwkRiVsCMkNMJZVgzXhIgcv",
-	"WJxNX8CbfRmyN4dSyXZwQIY8G2lwwxYDxazoGbrNvWQ0JAuZQHNIMlfcMJ3tMvyevg4uEJzGjtc9hl1H",
-	"YdDfAZq82stD2dcWgPS5sQvJv+I9F9lriLXzNEniPgAlzqW76FJ+wlfOZMiilP5EOrUXvWd9MYyV/Cdm",
-	"xA9GbMpFONx1C4Evl63Drj+bhduUd1wbe21SBbusmdmx0ii0K0PF1mq72iED4Xe9LAb92KD86IuMPGLf",
-	"Ns9OpUu0tIKJ61wbM8wrJYkIWbZie+KwhL6Ap1kwla4tAXoI7cZmWj6KFdDtiSvvQkLEh936LgA/gkYk",
-	"pIba04YwiIPt0bBsvNq4IJR8vHwHG27/nDYdRLdvX3w//OtPLw7I//tf/zv9j+wfPHtuxZVlcU2GvzNF",
-	"NQs/DbFywhP3EpYF1X0RMm2UXNiNttJSd4lH3cUjdzHH/Az9hFxPOCd6csKlL3wm5ITfMtTqUDNxkzj7",
-	"mfxidUO4HlgUacQtCqgK7e1tfOVfX/iM+x9Q7XI74dAGUleEnQbomdwgnUqQuIrFjFoKFyAAjOfiJXnl",
-	"Kk7sjSLA0OIGNBsM9I8Y6qYpnc44qig/y9AyWRLb4V4+J7/wn1HoUHICKpvZwVAO+T6YJuLGGmrwFS/J",
-	"yPP9/R+OyH6v51cCgmccQf1oJhe7OLFY2o0CqpWJMCw86ovhJTUMprRzARhoeB1lfx4SwwAQmZE/Emlo",
-	"lzw/eIWkTN1dbq0uPF6rqDx79uyVncXH65Nd8j+uzj8AthidseiEaoZy0uOeoArEheYh6wunServUqa/",
-	"YSzOyVHXl0YLesMGAdVstw/JLdxAgWJmH+QQRQ87+7u93R6miDBBY9457Dzb7e0+A7e9mYIdshey273A",
-	"KgSAosRKIkqXMmL6kHhtuktQY+4Sr+l2iVvAEQnZTIKesAslg+6iPgs7h52/MXMC42Qg1zCDg17PwTQb",
-	"31Y7p+r901loWefn9QlKdgAwcsrRXLEAzBWSlr8rndye00jRhEtmM6oW7lWaz5IIEpW9IUwn2lW7dD5h",
-	"r+w6O+l3ML9x5NirCBLU/yPLY3Oqwop9vcrvK/DCzzJc1NjStMD1S0fIeeewc9A7eLnTe7bT27/uvTo8",
-	"6B32ev8odt2uufeZlWxVhK+PeeCEWn2UcLOFk38vb1Hh23D8X7vIVlyM5OctsxW5tgYGxzvVXoPgSXY1",
-	"+RR79QVUWNlrL+RSNjyDed3jqcAAEDktOZkPbG5vHtAztsSO6U2LxsRMEme25zr/lp7SlNHITP9VeUbY",
-	"HGaXXNFFyo8EfRtz57+wnIrqG+HmiGjGyB4g6/yrdO/fwojtNj/HsD4+0pE39TnUjV1yJmeo2LU/Dufg",
-	"6hz+/il/OPk8TWd3+Ssudx4zaBYCB4I7t/E8vGs3R+mplVfQvK3mJQ0ZJwrm4Q4K4k+BFGM+Saw2VnZQ",
-	"VtXmAjP8n9RZXQJs09du50XvWbOJjCmPoGX77x3QQzqfskBbJxHUZ6BtY5YfpCHKz/ReaCpV/BwRgDUf",
-	"lpPV7f5eSRp39SWdieVdMvRgteDpGabBtCH5nuqb1OAreDrBdQjtLexTIvWccVRTpQrYEfGYFT90yRDh",
-	"GpwTEoyCqTUxvMgx0rENqMlgqwxdqS7OKkOYGx5igi0xMucEyWz64XL5L7hqgDlZOCTfF97rTHXwpFnm",
-	"9e92npkfYCIhE4vhLvkoIsve+Q2yMwNcw2EXnUzpZ7ATgH7iHQZgXmjDYrS72GcamGgBV1wh7b0vgrSd",
-	"/BEZCinYkFB9o12KgIfHtVO0W170QCPol7XdBHeAv+jR9EdkjWa7IGewaSv459MF6ttLitcqTiRo1g49",
-	"RlcComWP7OXsqV/YAjDRWitxObhJX9G8hIYAGh7o/zkQhE4IQPM8hs+tgbC//2z3Vb4E/NB3CEFg4RVg",
-	"v8N8EmFanJ/CH/robCfRatCj+6OD4Fn4nL0Yv5z8OP2Jv/pn72Y/OpjVFztrEDpr6Z/7W9N0lms2ysS1",
-	"Q6a5u6qDr8LL1PkpvwMvZcgDtN6dsx81lBWplJONy9KwSkzufVkWF1/3UjprIER/c4w2XCrEHjo91nG6",
-	"88F5/gZWnTEqzC45ExmyBXrZocMQQDbPqN3AJVRraCdEuNEsGneJlaY0BFQr738EJxJjod4lV1M5F4dL",
-	"fu0ynj+zMuskh5bTjN1LcFAeVESslMHbv6xhycGP9ZmyuDWN+LG3mSN8J9yv3a3yb659eolWjPBcd2fc",
-	"Y32zgrrekBmlKvKiPb6ve5HUG5iw1N2wS85AFwEIPWscEWrA1XhE5lOJF9+UKjSo+gJASwuPj8BHDb7r",
-	"VBl3sVWH9595wvHq6PYFXLI4AQgqYzAFQ1cYDqGCQBiVGwfY6bYkVZp2+8Kz6tnrXweXp3//6ONKxx+v",
-	"355+uD47Ob4+vxx8OL8eHJ9cn/16WsrGlzDHdw5hsC0LO2iIB+Xg0SK9jeuz5juZIfNviyGPA1+leOdb",
-	"zZ7FalcCh/9YwiRSNeGRmIsdh55c87rqQiShMB9LhCM2SURK1k7NIRk4825fvJGJIiGfcKORLwKqIHkJ",
-	"4g+Y1oQ3G/jcU6VcsDm5OPuAd5buC27SO4n5iBCGGFdI+QTGRqjgCy6+NXpeRRLrmM9i3ZX0AkFBO4ed",
-	"5z/u79dnggsucK+ac8JWrpoLJeXYgQFUOCwttXynCUwPuqNA/H5BhNyGp+xvHKLdry150ghzfaykPaEq",
-	"/GuqFV2cfdgG1+H1cJvWC9a6oTC5QM7FwK/Fp+UUJIPnp0PHTH2RMzp/wDCO1EFgrdkVaxfTNRQLrMaI",
-	"9oy7vTCLwemjXOBx/HCUXVowO7i2hpX3Vl+UX1wY8BspHk4clih4p8HR76zpIsv3RTXPX/rNZcdLKsV/",
-	"Au9bPuocdvJkUl8KXObo8mkKgmPspQSZG10k9C0LgnfQ0TWn/BW7AeEF5ZsCbUES+K6mrTTVY5eeg+Fh",
-	"72dwGO4co7oRGxtMLkFnzuKQXL2/IobeQCqHqz7IzLx3x1fXg4LCOOz2RVGlLOe7W3nzbfOcz3ld7vna",
-	"gIGWm9Q+OY3yVISr6qQV3hMpw22QtE5RzzeSdBbM8zmiYHw5NEyd69EFgFd4nwhZbgdlFFxt7ay6KZHP",
-	"/02otgz/vb7fcAWt/snR7pWRcQnxKjlzghnL8zeRcOaj2/uSK//5ujYaveywI8M55bkc3uHpNZ0M09Qx",
-	"mubuES6s+BzvfJCC7bynJpiix99/jnnKaUJVFgZAy0nDBfes97wvMFzv0pLEwufVLU0okgKSlbMXuXRy",
-	"HkV9gcl5+awnD4KbHw6zlexT2ZBWJ9vNkpfthxt6ovcFF7sEkl4BWzaKRjS4IWMZRXJOhjqJmdL2az8v",
-	"Sq+UvzHT3p1YrDldPtIrl5JoJGQsufiIM4W7HTCh/kgQvFtQqBmwz3Xy3JRScy/XIO5Zb1NLuBVc/2s6",
-	"KaEbPwvMM82mUaCkwnxyRf77vV5JAcrGPXvPRVqJgjLpvlJT1rkWr/NcYMXGs97z0trJkIe5dMst5Utk",
-	"bIO1UULOj1DDsgRglU6ipRSORRzT1HFYVomdvYCKAEtUa8ULVr0c8P3tccqd767yrfePcKb3Tmex8RhF",
-	"j01h28yCOnW3Qe7lkPuinRntihuscPzO2rZ6eifK8SK1fqwJEvQQVl0qyNJ3RoBiIXN/5SInmzVecT73",
-	"eyjHY2v/p9tbolQ5/eGNn9yj02ODMDF2LOoIORDSZKBOtbUov+h/hxBPgVa2IV0TBa7jRKS6B9RRcWHk",
-	"Esekvou7cAdiR9XnjVOqIg4KWcg00VbZhJRoLiYVUVC8Fwq1PWXsYKcBZYMnWEX9p3huIJ6PilVXoK0K",
-	"icmcvk/gNmwLZg1jCDbAq8dYeCBjJsBfku8CcyeSzPazgcTmn13kBOvAYEYSE/nRlmCQ3J89A7FJGsf4",
-	"lELvcTmPdV3a7udcGRW8Yi6xisKq8ZiKoELsBT2cKB6eiZAHTA/RYMiqK4gvrtglx1hrl7qiOdZFeq5B",
-	"Q2KOUAromrYK8DFCjw2hlZRSLDBH4OBDbG5fk+ncW5pyKOZRsAHOpDIyy4f4TpNCZtUQ4kjhsNsXkCQh",
-	"5EiGCwL+RDsD97WhT2+ixhksLMxFWFfL90qzoJLRjJvLTJh9MxdhKoAPOwe9Vz/t//jseRM3GH75kXzI",
-	"jVW/zBjfRj5DlouI1JNmLVp7LLyT+ICmUzuW6xsKEKim9jpcJuWOCHN3nhQrV17f2oJYZYnNdIaY1KCH",
-	"Tm8cwnSGu+SDy8SUKTAPjSAnAorvR4npi5oM4ygmg5f7N78scxyXQd393mG36xKPOp/ycHSd1aq95y9e",
-	"/tjJpS97KLjaDJztf2nSXvq2baqia8c8RgrmUNVsr7g5XWyBV99SV7QCVz5eras3vscLhCZbHm9qIw9D",
-	"CKFdAtI1YALY1YZM8VsWoo/TTnSk5I21HftC+U7jUIHq8Z0RbcJlDDs8DDPnASMzZm87TPk7TLMr+gKf",
-	"xBNMyzicW4N8f9Dr/eCKnjEE7p9E9+Dz3qu+GLLPXBtdwdA4rxPfqu8RU4CpUgsuJh7t+LDz9hfogYF/",
-	"PoWQQuewc/bzDnyA7ZM7XIT8locJpPamm9457JzsHPR+2v+xybWY34vHuhxh8OoIq4Mky+GFa5n2w67N",
-	"8vltT/HTO0G0Vqx1G8nABrV361d8mS51Kwlb+DIrKTzJe1nhWgksSYi9L36Hvu55WtxhjhhbCI9zzNVP",
-	"EUXw7d9p0EGw6ieYsuCGhRjGLuQrrvDvsdZ8Ik6KPNL4Us6g8R+Z46/+VsHx8EEBJslVfD7f6TXIoypu",
-	"1JMNpKXFmilx0AD0Po3VNCjqmT/t+gQcyhkPeMTaUa6IFnADqwkVXGOS0JRahdW/t8y7EkgVvvbjfiuk",
-	"mW1UB3LKykjvhSU9KxQRxR8LUl6fn+zsH/Tqk6Tfmiec4wqVG65Kt+T4rb6nmbXDIdJLQmoYdkmoT5jY",
-	"NKWVOrYqE8Pwre/B8m1QWxl1PUPqQtAOpK2LnR9/7BT6RljirE1p6b48WVI7DkNCCdICWqv/lFwYL/3a",
-	"UNSeYjN5S6OtUNalfRf7NyCulxXE1UBXznbiCUsuO8l7oKhc35ZH1v9QOPtz8PP6lkmz+lbdf7VZHr79",
-	"pUEBeHHXvpELuJqYHYhZ7VtYhmwnoCosyxKsmwC/7MhcdvPnK6pHHDJ6XK0APg9Nk1mY1TOW1Hh3XfVK",
-	"WnHiC0jL60xW9QGXb34iQ3ZCVfiNJRDWN27c+o6feJI4wNv44BUmiZOxVFtOFD/2+AbpSCnYGCbFzamG",
-	"SqYch6QxsoxLsNh8R0+p4mKi9764n8CaynWTXMciGZJqTYp9DaXQWBd1heM1JtorP8+HFuoTRe1zjshq",
-	"JrfiZH2Hy0ei2+KGV1CuK1nfRk2T3ShL9IDZQIu4dpgHClHhlHqKMEA8YHqZTvUen0EF6yaSzPSRYaxv",
-	"AkgXHVHNXj5HNrm4+uWEjHnEEMf2Ze9Z7wcHM6qtmO4Lq6gwEahFbBwYBVYGKSo0FEXesIUr4wdAWcgF",
-	"wAb88PQRoTCAA9aEtxIuSBAxCmVSLiqyS46jiCQiC5zjvKQCVPXDtPYewDWENB5UB+QJL7hKV/3kXTeM",
-	"w3mcSjuh7wHN0+7LgItbGnF7Bz3vvSLek/4DlHYIbsr9sFD6P4R+dJiddcNY7O1kxLbEJYzJTCqGkD7P",
-	"fwIoQa4JHiGgi/RFTJXRpdX88NRrRwcP7rhvwlE41UdlapxCGU9jbRsL6AwOBICs7dFu09mM1JsGiWZU",
-	"JFYZSxSkGY7RMbaRtb/gD5sy4QuFGw6FLavg6BZuo2uPOQV8gmAfpYhSuIuNycxtfq076MJhrzylPGi3",
-	"7IqrYEtkckzi6ULzgKKY6zpNHyJ49heZImu6YkuQKXMHqB0sl5qH3Kyjnb2QAZBugysCYOqkYAuiAVb/",
-	"O02s+n2UA/kk1tKG4h94sNIPjGPfKx1ttcpz5vuhBYlS9pWdw87Hq9fY+02qzuFBr9fL2hmFWWequgQG",
-	"G/LUbU+E/yaOdKy0mLIoJNI3L3aLbyTE9saMbYMIKRlBu8QFca29gCVSyMMqUnzD2L8fGY4Zw97unUP7",
-	"826og0EcuY5JrgwNsCnqJ0wz9o0Qp2JpYyoyZph8GkypmjQmTMVMokRt0iwhMPv9B7gytxqMlSJ0fXc6",
-	"EgF5A8ZvWVh0Gx808RHbbfhGqAe0eVACXU1EE4LRUx7P3DbXl2aZj80DzKtE5NRE9OCNie+4eJRWwmDO",
-	"okM28nAK4XpP8dWUx98YSWatJotxsYMMLhqWptgf64AXXjUosnUH+S0RrU+yT1PiFUanKgkY8TpnGN7I",
-	"fmni9i3Bfk5dW1BtCxXdx9dn5x8GJ+evTwd/GTpnV9bRxHewBgSE3Yrc7MyX2ao24zS3uocXqCHrHHZ+",
-	"/OXg/au//9dxp5Ef95GM5Wy/7t/9lU/ENkVx6LoZegrOEWwtKq5TsFlGwauRgxEVoRS5XXl8ArxjwvMD",
-	"ySnAa4LClxTFN4nvcqTSspVhLcTSda6U32XY24mdn1weE80CxUxakOOKJwGBGyqJQ0kMOD0R3NNNglAy",
-	"4xOkky74TcCbLxXADfqiRKxXERIdjm4ecZw6Az14MKDBfKfBXwrQ1lkZSz5K0CU6CabQ5iXXhqoUVc1N",
-	"80mRbX25mdx2Du0zg5iLJkJzedGPLkLdlCqwdX+Widg2ONLP3N+tRVQkUBuhxiWPyHIHdqxTurlORygS",
-	"duuizSenHTyF0s31d/gV+IC3SnW50symd/itr8FY583e4MN+wyOTZs7I2Yi73rhUhEf55lyuL9cKKb3j",
-	"2pziRFYIqKQRNsA3zyRcacBDZVgk2Co3L7vqtaBdHvFnRFbKjVkxILa6vfuAvwEyoIuzQeg8ksGNJrAg",
-	"uNBgJDJjtGrt+c659Sg21wC4BH4FO64uYqaPXGsvsHS0lSFQ9ME+xxHo2la0V8zJrjs/nbST9FpOskNf",
-	"269+BQSZM/zSQW+133TprLPezVb2HkE9rJETbAGBUc8EGu1Ca+rSY/UtuettpG8SXjkfD64OPXi4mBwS",
-	"ivpHdwkwtpuVVxXbU3Z9wxqyu7tbRf25VdVMTRWLtfN2RgJEqeyd4aVL2ehpa+PaoIqueL3W+K73ZMXY",
-	"2af1BndtcGuB/5yDXV/jQegAV+dBuF2/1dAcnExVn6ZzwbAr+DZuN6qCaS7UVR1sw+ts74srk/p6x4st",
-	"7R05trIRsicWJODxlCnDPpvSOC3sSnNF6La2DpSSwr2fbZUHgt1uB1HC0gi8y2qnVp6E9U92T9H5HU93",
-	"GFJDXd/GGTPU/Qq3PesL12xxtDDYlxaTc47IMGJ0DOk6V2+Pdw5evCTW+OyL3uder0uSZwckwu6T0F3d",
-	"KEZnXZK8fE4Uu4Xcqi7Zf+lfGy5/oy/sxdYlyf5LgofRJRy+jLkBx+Y9D5TU3Wz0sfdV0/wfEYvYr4t8",
-	"7/DVNBnxyQ4TIafiB2zNKhZSYNs3O8gsTgzDdtOV5H1J5988hV/S+Voixw3fEmQa9CMieYqqpnTXfE7v",
-	"TZhgigd7EAaKN6cLuC/ukt88UqJL/MIKMc0ngouJ97hYDc6/ueubeGP6GzSRpZGW4K5ZEEquDBUhVSH5",
-	"jY2mUoI6OhHUJIr1xffDOf51B9K00t+sGqoNncX5P6bfG/4A2QuiL/Jfd/1ffUd28GQvd7neJZdu3vA0",
-	"aqR9gW17Fb9lCMC/QD/8LjkWJBGQC5ZqToDuSKSKp1S4du4Ce9qXl2hbUvCDbrJRjjUa15BDckTWrI6b",
-	"SgjD4pJrazPL9nEJrOPKSaZ7ElbNJltB+4ncDWrFM8DvXzpuunAweqbXhZ1+sicZQMA+PDYrLUr3Xxz2",
-	"Dv6BmOC3PGTqfe7VV+/3D575GGxsvzylItTM5GEjQhbxW6yL/tQgKIuraeQdO9ie3HPDr8kOpzdsi605",
-	"5sX0vqyvNYDmRVFeFHrZl0nDQmP+je4u3wS1WBJRgRQRQztIcsMW7h7si/xokAhqwCt86JwrN2yBDQDs",
-	"L/lnd8nzg4O+GOIrofW8z1slCXa281244fsXeEkrchoevHix/8ql6lrDmhtIXWWL42giFTfT2VrYiLPc",
-	"LB4VPILGceeww0c3ajCTI0yopHGcdY/7aXf/YH+3l7aP+4DC5YJ/ZhF51el6BoPlTfXOixedbie/D9YY",
-	"xO2yu2H5j4pQSY5t4+zG20Ucdt6fyPnPf/+fr385+HV+vDg9/tvo1enJb7PTf41fvvn7SP38j1fzHyM9",
-	"/fv0Dzk3avTu9Zv5c/Vfx5//kZw2h6rI7/8j+bvzU7hv2IptzuieYCVEgTO9emzJM5MzRalSLmz2vuR/",
-	"fZSc37sxd2H236qTobAFFao6LzyzhbB4kYIw11dicR947u1PYReRlqoV+fXUtNQIcQ2sur/UfNpG/kWu",
-	"tT90Ndklxw4uVGNPREqmXJhDtARpHGNvxMhesITqGyREkcxGWCloDU8PGugio75RKjZy09A3l4YQO02v",
-	"0ax5W9k99Y7rAhmfZKu+f4LOfwNK4p4UaV9YK1xMKj1oMRMkRyR3J+zfimVN4E3lRRFzJwFZDctXt07P",
-	"BymHoQySGROIom9SC9qwz8aLczBBLRtS8j+uzj/0hQSfN8mP3MVqKMzIOwuLjvQziIrixLp9McNEtw/A",
-	"D12E5uuS5NaHTq/5jH09clCgzogFVgPvDxTNontyzzLh3u1+vy+GKTImGTkFzy6hi78xX6G1pHjm7ujv",
-	"T68OXrw8JMdXH3b3yevTyyOvMh6Sl8/RlQC1UBE1rC+kcniifl35K4YYKTOY3lW4QS9g+sLJBCsIYFcA",
-	"8AzRb6jGpsqYOlbG8Vg6eZEAcvd9c/hDA4DW5OxETx+5kjI/hfWFwFvMJ4uxa25WUBknBfz2LUsVGTPB",
-	"wpoypcKrY/fpHN/zDVLrt5GKds18G5RUdE9BJhYaAdydThSDtkc02p5GBdCw2Xvt0zPNolvmsx2iCLoI",
-	"gVAcQRvq3c06UG6ij6IE3WvjknRxVYpNpoZsybueAWsXj8oNg8os10s2YAnUQH0C2/vifH8LzI0EMmii",
-	"4AB9gXYz7Ce93rMgEfwzmWn4he3i3zDklKgo526Hz4clWoebhFc8svmRIfzBDeBVjyLN98UNWxyRlz2i",
-	"CeOYHkEXVrHIFm0nmyf4gKE25FJC5JjQLIbgWlsiH9nPoHp8jtaUr6bkxiHsYEoLN4R9jrliujypEobO",
-	"6OsBeOd1uolPSLtY2YjHAkr1tJA7kio88dwTd88HmMp5AU4/T6KixNvTnNOhQ3A9TrbLuzj7QAQ0Po8Y",
-	"vXXpzZDVc5RdeQiWz4Op1bisWtYXzjcFvZtlxANA8IcDAbtGOLyE4S2XOLchSjUh4TtYd2L6YsSgLYv9",
-	"NsAf4/j4RhdFw05ohAmjFiTk47E1L7w10Bf5jOYu5je/P7t6f3x98rbU/XxsDNOmTcfoFhfYFr3UsTXu",
-	"7b6kfun9+uh9fs1PF70PZuhJ7ju91I65nVoVc7EziuTmHkp5jlgOpMALmJX8YTdfJdclEO8oNiIE1Spt",
-	"MHvknVlpmj+0PS7PUMCY0wUXP+OA3xh5gvF+Kozilnz2e03ak8OKnyxpFm0AL72g4YNzWRgpiRwbdnc3",
-	"lLU6d4y8YY2EOHzB0uoNiw2RidE8ZLmsMxTlkH8ECHBWu3l/fIK6zW5lgM4amNcwl2+LFDVTUKp62BkH",
-	"M3skuJ+dcP+/bnbcc26T61Op34unTaaI/pF3mo8YuDLAh3Zn8gSYyb0vmFn8tQU8qqfac9DTEbUyC3OB",
-	"9EyEkUkwza740rbVVfiqHzVTb5ScPXD8ySdP/wd5RugNc61gv9Pk7GfyC1sQOR638c1DmcADxyitif8O",
-	"xt2QFHWeS8O/70z7M0HGUgUMe0luqtvg4o19+NhspVhkkggfGXvQIhU77uj+S1X+zHunes8S/AOkvSMH",
-	"uqwGOSaR47OKaLPPq7pbUnQph7/3r97A5NfyQZkcxnK5eBX85T+sN5pb5xV+q2RQp7ZkSWQPyOPZ2H/y",
-	"+cPwuSOHR2D1WcZwldxuKNZE7EBhXiXXn2Kdr4zYmrrLa3jFfZeT2FGqNhMMMJjFlkIC9l2AJonlYygr",
-	"HA6q4sUEfLuZS1uLJWw70Oi29d5mhW33urnZMOt2F5eyLVpNSwB1BoVopmzhy1IrttZjNui9L+nPd8EL",
-	"8SqzNuhdTVEbq3rAv/ejNjZn3mfz/Y+DEeFL2CHZOdY527sBh8goRFc6NN/ULnbExcT7+qE9nzYs3u2L",
-	"2kgjZAVohBrIAE/RUiqQElIIkPdnf7tEeKWLy/PzN95r7nzoWI6y2Y/uQTOeEF3+x+CEpDu3HibkNRRn",
-	"bxWv4R1DN6hgc0fbjmhBrRRyXmwb0YjdIODagtdyGLj4p1yUttAgWmjDaLhtsLELJW+/TS74FlHGso1+",
-	"cJAx7B3vk4ev3l+1JfTWCDinrqMzqi/Fls5bhsfJiZgW6DhPTeW4f9K7X2ycJUCcMmqTrjfUPXhRzmNz",
-	"npin5induhMFl/mnD+VPH0pGDY/gQkkZudKFAoqX3vsC/9YOxOXbba03EBrE2y7sFBpfDxc48YfWd1IY",
-	"c+ybN1BehWmG9/OEAX4NhzZvsTsVTz9IMGsJKMU/vxMRlZEJvPmbohPB5n7kw048FVsCiM5vxdNvH+0i",
-	"u2nRe655NAJBsrA5neUhJHVjSisqs065vTy+PnVQOBdvzz+cDj6cXw/en/989u502C1ReJ2vbU65VZvJ",
-	"lEVxic/tylBl4KR+LaJePiIB368OnG+t2aBVf7czgy5817Jz2PnrTy8OyP/7X/87/Y88f/HyR7trddnp",
-	"IO02cYLGaf7I4bP0JDuHP/2YQ7RwLb/qs2PhYEuu+A8SLT6Pkd7FtmEGa8qmVExwtG2Wn2+a0zFOCcpk",
-	"wbsxp4vtWRqBFGOuZsvWRjOu3vuS/xWroJjL72jE7eCeaemTObFDPij7/lpY9CN5cnrPfzrYf/ZN+HHy",
-	"+wWn9Rj+nHsh9zrenTy513HqUJ2CSo250gYernLdfPN0/xScPZsk8X37e+qRJhQE7PFZTANzR0xBDAkD",
-	"UsJ8KuGKge6cMjGYjsb6wnk7AJLIvsO3Gc+6KytpDfmQqCQCMDNIZwO8CaBdGkBEm/WFa/2G6chCznfJ",
-	"b9xM7WBDqs/HQ2x2mI4n5LzrC0JGbMIFAMJ5rEAYbY7YcdSQiDNN6JTRsAIKEPpc4aZtSgxaXlQVcCx2",
-	"zlqWoLVNA/x6iePnOtsGI922E1rl87Fb96gun6foycmddlUzRmyf73QLIw2NtoNaITXz/hysKMxxx1wm",
-	"UUjsVZFjcGDoFQbPk+jWvbsX2csbNze35FbjqH8Rci6OzZNB0EyXvC7tJLcV23HyITaFThEuwFMO0XvH",
-	"4RDNR7hHiOmDtd2EOva+WDnwtUlP8V9plDAHUk2JlokKEIUS0R6pCknWGjmSUjOAyGcLKcLS6pErllFU",
-	"c8XD/wgQaw+sRLPxmAWG37I3Ss5SzMXnO739fAtEzM5QgEMEStmYWa0yl/h2a7e0c7j/U/0iqPymPVnX",
-	"ECTU0IwvMn+QXTAGRajrPCc2k60Vgnft33A+BrhUdAL4cjs4Q2I1JXdfVuS4wfj/KSLPrnadtMPT2FI0",
-	"w74r1f5aSbhubQEGA8q5fTE3ZM6jyDdxB+5kt657whQVRkyy6wsWcqvdRtQA0O7S3Yx0k/aBBdUAyklc",
-	"d/URgxI7RoNpX3h5vlvo844t9fB1DtBBI3AnVGNhGK9MP73AZy5R2Xw8WMwR1Vyfj19TY5XFUNGx1TqD",
-	"wMr4v3W6FeLyFYpL/BDnjD8D6KxYDGRsBjIxMLeITWj0sx2nc9h5f3xl9xvgTfxoyjekvfrbzsGb4539",
-	"PIatPzJLP0zDYJZ/rJiAmCtAQHMxGQRB51O3Y/4FEMec7l1xMaGxVPah2+bV1LkDerKy2s3REWBNYbz3",
-	"Bff76x6dMRHOfIOdJqzo9tOHqaHg2VclckTgAvtN75ITmUBNP+jdfMbIvzBXki5c4zSX8GgnVdJfz06x",
-	"FZN4Y6v7iOwEOXRA7NvmKa51Umh6+iN+u4LXiHsoz1h4g26HrQ7qgxT4A32yTAW4hpj9+NmklC7HbbnM",
-	"Kt2hovPNkfs8l32QIxkuig6a0YJwc4S3GXEkimAE3lEzd96Vaob6zc3mG+KplF0yct/vLenr0GHCXidw",
-	"Afstb5D1m9+XJ0uap+A6BGWjvh6uZMC0Ztsrvf1tSg2AyRh6w7QrDyYzzFeigqB8Z3E3K71AZGcI3VmV",
-	"kBvI6VKmSR3vRbqQJ5Sh5se64aKqQ5f7qKbWgYv8xX6n1E8ITUaTKCQTSaSoV0IsYyb+rB/+MyeuGQ0+",
-	"QlJcnGPxiqw4B7LD4YZ1gDsPWqF16QZtfnmms/2zPqsks7nyYNuXZx2nsE4XZx+ckcLNlHBTwHiCS6gv",
-	"7lKXlTWxLm/NvK606skQ1H9MYZXfuAevq4Luy07gYEx1c+PlJrzyLddWfYNs8C1WVqXb/OQLq6qI/Fuo",
-	"q8okTIuyqiemKNw72T16UZW1B+ylrve+WGPt694XfufWrJcQmsj1ILGilEXjLmGfAxZjf0OEW/V5CUVQ",
-	"SgCD0KVtd67dfDcZwr95OEMeEmsapRVUMTXTFQO1XU6Ln0uVxXpmdK5zX3Fg3n7YXDvoP222B+x1DPlj",
-	"GC2DcNeUxtCcgBgJfh/4qEtkFDJtMIux2pbL9T7ZnnfqA5unQzdxL13nJ7NFD1M7+q72OF36bimPUZ7o",
-	"hv7TE/MwXJ2jyQfyxhR7/GsMe4B5YnX5qZwjig4AH1czdiLyqdO53+5o0A+nVIRWj0jbLmH6UgQQFYAo",
-	"nev7ax8k+Q4E/tu+BQHyqGs/YC2dIhKq+wA7Di011DxzrTsLwNCpEwlc3ITro1yTsr7wngU7Ut6z4HO+",
-	"7Rg0jstL7tY4ED6K9jngH8Uj1jP48+gcdt6ffjw5+/vrzylyb3qO9a2qt+51j2RZ5bbywR0LUM/n4VmT",
-	"1FlV5I4NWvBapg3Z2J5TY459TXm0cC34kDswg6fMv/rajvHEiPnbcLJeJCBw5Hi86Yy1yy6ueYxe61rb",
-	"pxhaOqjvdF8oe4IszRKBe8NqAgQwHKC5PBOBWkBEOxEhU/kiVDkX5IYtXKd0EJosJEKCU35dj+GPukUS",
-	"6lYdQVBpDnMKorWVlN1OJANqv9X513Tn7S+gILpN6xx2Pu48/3EfA9s+FeOwg09J+JKcC1ir3TKnYwVT",
-	"KnbNrHlrYLttjyUrNVP33Qq4damrU92tDq/WPfq1u5XV3lObYW+ceHEAVTlLkiAFed9kfa1KhI122BBD",
-	"Lx+tBTDsC64zljYSnSLU2mkyUZDRe+T1oJlr2rRktJXX+LRi/fo47g+m6cM61tStbMMf6/R4UOqFnNel",
-	"jT0agJt0hwYB061uj9WTU1SYY3zvMb72/g7xsSR9Sd5S79lOb7++4Cjs0JPNSvJogUhegYG8FFc0gPv1",
-	"nSaOiHRLqttT7FY6tXAbBHjJbuUN+0+kwBf/hhR4CnFGagj1J1mTxgptne7hEnzjTPvsqiu928i5iHw6",
-	"NBpKJtG+xAWaosPVWe64PC4u4t/gMiysaF05y9L5bccF5qyRpZZfWNzBFCR0EwXiI+wSbZQUkzJfN0uz",
-	"HKrpL4ikThTblBecWWHgzbSmXipvLXWE0pewHDmnERrcPE26LElmiqRm96w93Quql7sXBnbvmgDBPHFU",
-	"LzgP72u1mvBEyoKHdbKekmTIdgKqwgYILIBeLSCbyX6TfD+UOgiGP7jeqMOiL/gsHHaxyR0Tpi+Qwpwm",
-	"H0tlaHTkwAG48A2Hvx/iC7kmMxoyrNybT3nkuz/2BY0iOYduedjLmEURprSn1oIUAeu6cKmEvGMYAnsd",
-	"10+3OtM6YScyZCdUhd8I0S+fQOewYz6vRVZ60eliPPewYw+zWUqK3ZlH69XqDqbUQE4xn7aJwrRuSCBF",
-	"+OzurllsoQXZLwGS3pq+r8tsnXaO3XH9kjnTda8Lh4tGBQHNhJtFIccsLd3cJUOQLoNbyQM2PMSIB/wJ",
-	"VBVw2MrE7JIhFwMax8NDKMKkGDJJ+7qld5I2PIrIlOoj7LismSEx1XouVegCN4JM+C2DOQyzRSLC2w2L",
-	"TTdzFHax+zJigEDDO+zri0JjHcZlXwyvT99fDM4+DI4vLgYfPxz/enz27vjnd6elWPeumfIdGjg/upSQ",
-	"6LiiyTrDYLB/0OmC21CwyD6dHX6n25lPITxraXMAuTP1RUi6cb4t9WMJk5WJPKRYqTX4+TaB3TAuT9a0",
-	"nVaMBlOX1LzkF9wshHzl8x0zoqDtzVzu0M9cE6ALLsWhKyOnIuwLBA7igqDdSqiHCepiQMtqSC7rBDpF",
-	"ozMxbYBKRou+GN5gSf5wjcPwtV/Q/fH3twogUNieiosxpYdtYOfQrFhRE00XhI4ARkekiDq5FIT2ICor",
-	"JH3LA7bjayib6cwXZx/s5Yb2fMgnlpEddMCNz+wDRhNgqFGEItBMGNei94/E3sVcA3tQ5eo2EZVoqpie",
-	"yijMASuIEGxODKAduXswDBXTuiywVjt/wEnn17AX38hdh3v3UYfvuZCqc3jwoof/63ZmMoTrLNTBII4A",
-	"ER7a5HdcSE1PeQz4pfvkLVUje3iXkoZd8laKCflFikn9qw737JGut8Lg6+JK93K/1Rz9XIVbCmnBmwDu",
-	"ulCikGN2/IPexO16ShUXk9rc3gWEJLGUE0VGWATpmDxGqdwXOMjADZIFwDUZsQj7h2ftoNCJm2HdpRH0",
-	"VFPXC23YzMoYrKHgymnxqfoeUkPd3wIauQGFAz4BtN5D0DEUn0yNb+BjJBmm9RxDMlHUWdK+ntxOaUqx",
-	"gT0xsi/yV3gbwXKFG/JtW9z76y3uxhr4/5+963tOXLfC/4omL713ajLNdqftJE9soHeZ7oY0kHTulDsg",
-	"bEFcbMlj2VAe7v/e0TmSLIzxYtYJyU4f9weWLOtI59f3fX+98C7YGiv8D/Byg97XjnqU2QBfaeY/27Ok",
-	"iWnqBT/r4WQ+elX3E+PhS51KNcM61kHAONqoqMoVEqYXQBdT99JJZDVig4PKzRkf7ZLcQbZu/5zagL9s",
-	"4+4NlZbSHeJySwKqfBlKEpbGVL13qacxzqVyuNdORk6DKNWxkbIJ/2k2Gvfvp4/304f+Px8HD/3e7GeL",
-	"q10y5R1h+mO+JaOvoxsyW0RiAy2cMxoEUzWRGRF8wtVLQCKBZhr/sLOgpgfkknRJT/ldNCIj5uepOjBv",
-	"aRr8sTj7CLUxhvIQBffZtflSzgmIHAV7x+Q85IFET8un6fEuFRDKF/jGHzrNuNsOC0rlsr4cqROT4XzF",
-	"tsf7WqU1PdO55nzU1/O16getoom3LgVk9Fs86z6xpUn1+Vm4xiNGLGzTKS8DmGAmELtVm2rDUpm5FzuN",
-	"xCWKytkwYVwdRJuQB2KjPDsEX8EbQaozpsAqWIRvsqriCozR24GezXsx8CUYzsIk+zqQAYxZ9iygj4BG",
-	"0Zz6qynlwdScmvJ4CzWr4bJpNzLT9iymairVBoul9/ayb9h/wPVmsuIpaItRBO5AWGybI+t6ThPvCYDX",
-	"AqyFOC1pKLqtsKeOcSa8MsgpGL+NF1EKe4idnyZRAAQ6nDt4OJkCIYiIGvof9wRJPV0QLAI8E0vBY6AH",
-	"wiOYY6kIYS4JdBgikbiZDLgBBmeCtA1WpXfFmKvS2+xqP10A9Ee+2Ztd5XYNW7/JT+743dGiKfSFhg+D",
-	"XwZ33S8X3yNAU6sn+UJ+Q+2YtW5DmQeifQ9CkNgBqzh6U2WZqYP4heJ0FEnWCU+RmIKvez/u96bDx3EF",
-	"in+YZJ+ovxq8Fzufb1tsVx8m2YC/8V4/S7jvbBiRZKCoWLdbRJ6dkPXvaXrF+RaGDmimKYSlQVr9J09D",
-	"GYQIH9a+QJJE2wMFanuxAl8nAdbQy0N5NNSofC83jr/iYgMFOQt5psuUgergk+EL1b2oVxd2JBZ8ankP",
-	"D/NzxYo4+OHceMs8K5iFAooJ7MhKaaB8viSi2UKksbS0oJRI5gsegESLSBvYjtakaVQnQyUE7EKkUNAK",
-	"ecZSDktKI+VLxjfk44cPEz6D509DvqZRGMx0txfVojBq4vphgmNDrGQ80EQumZjwn1jM0qXawB5JUhaH",
-	"eUxSmjGPyGcosPlCZh6RNGNRFOLfixQFluTPl6Q74cVs1YC5pPOIGaA7pg2NT1/lHXaD4DTxy/NYKb6s",
-	"0fL7y9WHP6OG3/F94fp9z2RhMPY3AWSQn2wOHGtlCt2gneiyGwRG6lXbQI1SVMloCwalE4LHse62Ugup",
-	"AwKrBKWdRW0CfDnhulyVJ8uU6o52Eg5HLmI/pluSpALoAJE6TB0ALJ1wN974gyQrtvWwkq4zTiu29Z9p",
-	"yD1A98sJPxrUjyNU4/o52+wOPVDTVntmE0rbsrcUqIpaF8XeTPheedKEteoXbhyr/WkMu7fEp9LW1Sb8",
-	"qBj0ZKK09xSC+jSXoLjF7N578cDULOwbjUsf+rfDp/7Dr9PP3bveqD/+rqi0jo/rhYLSuiGB4PeGzOB8",
-	"CGZG5c0cEeoEANtvNxCdp8pN0pHonPorkx5DQw/xFvkmG+PeqWuh2yfg7LtF41PRF8WVe8eXUAGLxAZd",
-	"KkCg7PCYVgQQvkiDB4fW/130+BzCTZZr5r3hbefq6m8luPzgrokZSPPAN6v2DtllI66hO6yjcM3kYQ74",
-	"etSbZDSOmiF5jVMwXCxIzKgJcQ2VqSYLnW8drlDKA2JerlI/bGSm8U52JVcRQXBxvaCRZA00v/At3+wG",
-	"G23CzH8mSS6flb+XijWNCGTmS3wix1Tp1IXEWugTXogoMKkV3Uohs5RR5WFCwFfohnomKwPiMtBfqe5Y",
-	"iWA9A7G8UWcohKHQJggFgpCvRbRWzuq/UBcPhTVsB7EWMgW4mYP/M4/U3L2uZKra8xKEbbCtdUueWQTp",
-	"qgKUABgqfercWIQGQ27SCUcSPdNsoU56K6CgbixG2H8T5me1hAgj+ArfYVaHxEnVKm7wcqZzeZj27WSB",
-	"0gr+yoO93rCsN0SNdcSU9Ed9CS66V2vMxu96IKGEptdSSzZstzRn1c3XNcRvu8eBxRZ0EiolJFvaBy/B",
-	"9gylhDh0t3cplETmMgG2Oh3R7pO8m6l5prhpsE+bZ1HCP9WBjQhijW6Hd6P+7eN48FQNMgIY4tisy70e",
-	"+53cgXqZu83bHY++L/eW5kwZpv1P9HqR0lFjj52t24qfmUTUZ8rG8SOX2gCVbUgRMxLQrWwEH3J55U5z",
-	"OZVvWaobWvKxXYo7z0l1g3j+N0z2bjj+PLj7ZToeTh/vBn//dVbFSpcxP/suWrrz8IRQSKCorzgVPNqe",
-	"1LFXrO6g6rdXbZBj8dN6hl6EuLHGyHU/2+JkPrJWJjPECbTh99OtboHbNSHpcpEi/qBZ/iPnkfBXx3fm",
-	"2f7l6osewcTFdW9K+IPeU9Fv7GFJ/8vw9h/9XoURP8Kczk538T7YJFFlTi0YhCV13WoAGu74NIraI/A+",
-	"nrL7SY1+C4N/g7B7LF5PEs6MZfpZqgaDf2sw2r3+/1UE+xyH07ngAwzg5h+PxDDTKBrhTyppwHXF/iwU",
-	"5Gbs/3OQvw4ZkzWyM+jBwfFCfG3hezGn+q3uKQebp0moDt7rf/+mVkT/94OiGAi6AxCxvNaIPOkhZs8r",
-	"cjSXxU7CtOr+prx3qrNW9CjcVXS6LBl/1XNcH8t2Fqlb2Opomr9ALRFcGefJroNXNcCnkAcodF7y7jOh",
-	"w3znYW6+b/9RX8Qy5O7L2syvO6ESnXzFc76KdVGEud7rB/RMXcZFTyJ/9iGaa2d4x1upTmtF4QJzHOUF",
-	"oZpoSwIUKOTL6pdC1rH9/aBLwTkPM3X1IRbWIxIuu5Rlecrhz9Cc4jzaAMT2n3lr+GOk51A82LTKLj0/",
-	"0D3sgBj084torXo93M429cTiwHHEXKn61nxplLtjEoidj66x9xViqUkG8vzOl3PbkXAI+N6hay+mN+lA",
-	"gpASmSeJSDMHxxEI93stD+zhB+azMMmklp5ch4GyX7EgMZOSLvUalI1sSTO2UUFw1QOx8wrxtMp10U34",
-	"TjpXm67NIqNQibu7An2r7D77M6MRJMQCshY+necRTbfuXmcZrVpzpNxiHAV3DXqv0wlYLG7Ixz99JML0",
-	"POxuxIvff/v9fwEAAP//",
+	"7L3rciM3si76KgjuHWF7hpIo9c0t/Tghq7vH2n2RRlLba4/ZhwSrQBKjIlAuoMSm+3TEepb1Evv/fpT1",
+	"JCeQCdSFRJFVJerSM56YcEtisXDLTOT1yy+dQM5iKZjQqnP4pRPThM6YZgn8djzWLDE/hEwFCY81l6Jz",
+	"2BnGdMJ2Bfush0SOiZ4yYv5CRmwsE3YEf5B6yhKSv47MUqXJiMGHis5Yp9vh5mW/pyxZdLodYf522KEw",
+	"ZLejgimbUTP2jH5+x8RETzuHT3u9biemWrPEfPX//e145x9054/ezsvBzqcv+92nvd7X/9npdvQiNu9S",
+	"OuFi0vn6tds5Vmfj1YVcTRmZyRkTmugp1YQrQtU1CwkdyVQfESHnZD5lgtCRYkJXTdm8uzjjsUxmVHcO",
+	"OyHVbEdzWKxnTqmeMqF5QM10TkPzVXh/TPW08Prlx7qdhP2e8oSFnUOdpKw49P9M2Lhz2Pkfe/mx7uGn",
+	"am9lvKVJyKTOHOCpLUwB3mNmcDKlUcTEhFWOHhSeaDtycRQYNeJM6Ooh3cetx3MvMIO9YhG/Ycmicrgw",
+	"f6DtgIUxcMgbHrA1A9qP2w9nX2AGey0SGUWzdRvKio+0HbQ0Dgx8s3bMm1sOd5OPdBqyWSw1E8HiLVus",
+	"ipKPgv+eMhKzhASG0hJCRUgSmWorEI3MI9dsQahQcyMQzR/HPFGayFQHEoQE+0xncWTm/izYHx/QF72d",
+	"SE642Nl3smfKaAgC0q6xMK8dM7G2a11aHyxZKE2jaL104uWHWg9ffs3y8OeJlB75Peynvd6TIBX8M5kp",
+	"+IXt4t9GVLHnT9MkIopPBNVpwvDzIZE3LCFDI9IiFk5YsmemzJTeu9nv98WQvH999fPZKzKEX8xq7Y92",
+	"mCPyvEcUYRxuuDldVB3NcTbCTnEtO7iYdTtVuPIODpauvN7Oy09f9p987fd3l6+/g8rr762Qc3GsV3fw",
+	"V3PtTWlImNAsYSFQJU6ajBbmN1H3Gry2Y7S4Cd/xGfdM7kLOlVEwKKgXFcNG8N3ioCEb0zTSncN9oy7M",
+	"6Gc+S2edw2fwGxf42342Dy40m7AEJvKeT5L19D4rPNGW2Iuj4KjiXCqOq17ehAIVuYdwT+YJ1wz1Fj3l",
+	"iiSMhqhlKcZq0OR7LrI3VilcfuLrHlTR2VkS+hTGVzxhgR3Hd4YyCZeUvuwM4U1GMgpzar91KPwGf/zk",
+	"m8G50zg/wKu9ZyhQ/Wx3eOUBYMipFNU3bWw/bT2e/T6MlCaxVMzHxsCrQAMsIZGU1+qIJCwwOxuSOdfT",
+	"7POKM4jtuyspAbnH/b7v2/wLFsi1ek6SP9B2PwpjwJBpVL33CX7Yeij8uhnmckrNKitHUtnnbQfLRzDj",
+	"fRR8vMkwSEvPtB23PBKMrVi1JZDih61Hw6+bYX5hyeY13pQfajvs0lhfzfj21v9JhpyBtft6FmvQ7AIp",
+	"tLnnDr90aBxH9nt7/1Qon2sqj/A2GKnMqx+knnIxIVoSRRdHhArCzLNEjv7JAjRCg4DF2tzGUu52cLIq",
+	"lkLhRI8Dd1VsmGmmTn5xurAyMpTd6EGP7o8OgifhU/Zs/HzyYvojf/nP3vV+dDAzclVpqlNlGdaIkM7X",
+	"2iYeTO6CKSO+PcsHjWPEAqMOyzHh+jCTU12SimBKxYSFRCYkYeNU4dDniRxFbLZmyTE+8VfP0gMZAinR",
+	"iIfw8GBMecQMNbEkkYnZk+ypXOSZiWvKI6MiKHMSJJJi0ul2YmlUhqRz2NmDL339lBGToePOk/F+0Auf",
+	"HdAXo5dPWQ98A3Y/wYGhuQYV/woEMnzPHPqMRkZdgnlZ0epWpfZWJ1/7QNzeec7imMAtmzlxEqllIKMu",
+	"uXhzQl4+ffaiA0J9nCoa3SW5JYwqKU7wBC7fXw5Ozs7evTr79QMwvEJFYE655nAACdPJAnxTl53D509L",
+	"5JqRTN3bBBfn2ZwLfJdRg8090kWDLuOHbAjLkoFMhT4OAqbUBR4qbFMYgoJFo/NExizRIGvGNFKs24kL",
+	"f/qSuxxqexa6HTYeG8Xqhp2JjQY71azj5B5K0N+Kbo7iq3LNCmWSGarE181WlhNDLXtbdb6WSWLTEWZP",
+	"fl2ijYIBwoV+/rRTMAB6qwZATkhfMn0zO/BuJxNOQIJIaF4dtLjD9o3dfBMqNlcmDXf1mouwOFM8y063",
+	"Qyf4r1oozWYd+N4NRw2bz2KZoIfVbGXEqQiYZxWwQvP29auDOeCz3mWF4c8yClnSjiMaU3e3E7NEGSod",
+	"12B8ljCzeLxdeQi/bOI9w+TJYmUf8mGLL6vBVGEI+n27/RHpbOQzt07N9SQovoUYFuiSEZtwIYzeAcbA",
+	"XzvdsmN9s3JfXK8d2bukGROh0ZzbrWlEFVdnYzjPTRozM7cRnmAQLNsrJcP1+9+Od/7x6cvB1/+v3//L",
+	"Dx7btXBUbxI5q0tu2ZeuZLOvwFq5ZjNVxwh5Dd8x357Rz6f4rQM8MvtbfmI0SejCPMqVSllYn3UiNqHR",
+	"T2b7m2x8LjE3LeISn/za7WimGm7AlSGk0vKfbVi9/mPTe6/4jP1DCljFDUuU1/tidDTBPmtiHiw4k/Z7",
+	"8L/CfXLgdSgVmcYNAtQKM+wWrgdLFqVzWKZKt3VevhPW7C4wwbMl9w3d+ePTlydfB7/1dl7SnZtPXw6e",
+	"f/1+8Nv+zstP6Nrpdfd//PrD/+NlkOM49u9PRJUmei4JTTC8B2psQpSmIqSRFIzQOFYFJw4fXSeDmRzx",
+	"CBxVo2u2GORPw58Geq6899KxNntwzkU7+RJzcS4jHix+yY98zanu+7SEGy7Rlet3xAhJzk8/kDlVRDFd",
+	"WPb56YfB+dm705P/3enCL+9PL98fX538vFmNWJm2lwRKAb6GG0M90chm0cRuHqirHY3rgNodcHcUmTKT",
+	"PdDt0CiSc9jGREYR6jMBAzUsZGLhpZI2Kif7HPOEKb+bnAkg7VSxxIWyJ1wQOqHmv9oGwZWay8RMrI7j",
+	"u9uR8P76orC852c4u6+rwq+98uy0+/XfQdv+1sp2IOPNlzw8ZJ5mSvFMtSsfzxnar/YRdIdD3IzImAkW",
+	"HhEpogVqPrhG4ohq5UzmlN+gUrVuWr/iU8tsmpFytpebFH8P11ULcP1ZlGT3iuj2C24f1bQWDi5LoFGY",
+	"v5tZK+u+9tY8A7e8umYhqlSrdgkV14UPqi7b1YwFZ6uY7284isa22O33JyzE6+vF3Z1AZCFKrHoipyTk",
+	"6n1lnEbRR6F55GU8SjQzRiVNFiAAAxmyQ2BHJkL08CliXkGQ3+vKRr4SfW4SP94iwcmNYvnsEkzPPAxU",
+	"K55TTcogPHTCA83CwucjKSNGQeCrKU3ws1V1LBUcncgCc7DMlfWdyre4+JoVdwcFZdMopqmKmUDHB9JM",
+	"6L1o8+d8utAhSRg4HMJBJJXukpiLwSiSwTULu0A4A0MvA7RViEyI2bFEzrhiA3g17MG6cZtQsk74ZOKz",
+	"mMEpzTXobCOZipCMFoewc11CUy0Haqa6JIv9dokLZNmP958OQrpQXWLjQGYlGVt0Nil362VVwUgokEWJ",
+	"+zeKs00XC0317S4WmbzjjXXxTOdpqvzIZFXrWdpTfOXGjbmQ8wcV9avy+Z5kOk+U/qiajVO6CGpK8dAs",
+	"Xi9Wg301BP7KI01kurFKmy4QDAulTr2SlWorGrg+spkwNiuGJIyCd5yEPKx4r6xSW6kmdtiO1wuL4vOd",
+	"VLrJSjZdIAm7kdcVQtv/Pni+yRRUMWReHuSnBZlPeTA1Itelw4FyXr6z4CrzvrrZvZUv13+DQdDGMXPD",
+	"G+4u7qaVz9IsIl8ntt7tpDebXferl04W2re3T6tr54RG0abbJqBRi9vGvPkyO/hVvWecJnoKsVRNJrLo",
+	"d3HBmixMi74DrmKqg6mL7bBEU24stziiAfwxCxMjjVbQzwlNkgUXk9cg6FrG/uw7XHyhbhiim30TR1/a",
+	"9+crbn1v8vyn/EeyO9j59Jf1DvK2scbyTLsri94cLjkp+pea3NlB5mfx6H0BFWTESCgFIwKcApk+klOQ",
+	"iqUNdSkGP9xIDiGeMY2iEQ2uYUEiYJGXSJY9NOYYZjF6wdd7SdyT79hY13h6C148j4ZDo+hsDGkSjXSd",
+	"T93VG8/sclZsMZKpJlqa7Ye7tWuYl33mSisClSCYtcYnU3dRdLqdzzsTuWOX7lGvgoRR3Uz2uvT7ujn2",
+	"W/Ew1pvaJOHhqQh5wDzkeyJDRgKahGhwY1ROuXQOPZckYFGkzA5TdU3GMinmmP+2/6J70HvyqUDvqwRV",
+	"CDgVIy4HnnhT2KgGo7k2d4ycUHITyyQxssFoj+5nH/vNjKD/UBEuPU/VtLiBkJk1lfOj3ONrXqgMbXKh",
+	"JfyZxnEpX//pj09eHuz7TnBWww373jpg5XgcccFKcm7pyN1HNh0F08Jw+iGfcK0qp6+nbFZaANjbNAlr",
+	"LsSpqZvzjcxjl5rFf/qib+eLrhdczUgij7CqFO7MRsIb4oerIvvXqY1uoPw1Ynssky6aPuhpEtI+UbpM",
+	"Dgl1lk3XUBoVpHSzLEtyHN/MPWaJYiELf1o0lCjZV1XDLzZTsJddDaAirlbpZfp0pX8HRENZ0caYQX6H",
+	"FS+NgtqwpBd0MxVnrdq0UTGftlLMl+hvhSXsag6JdfP93/9DcuXbkgkkKBEt5TWG0lI1NURz+f7SPI6s",
+	"c9gXTnIZAQcC+f/+H5IKe3/TUWQlYfZCq/qDzY6qG5FJXxiljRitzXwfE+OVhvj1mAsa7fZFwXyw0182",
+	"GXBOYDsUxjdHEZvhXXySww8z+nlQOLzcMkWdEX7MCd9vZ0xp0lzznRnlevP1Ixjc4WPG8oT6SveL25iQ",
+	"xVJxPZiyCBeLvyYsYtTZW2BMzZjQgzGrSjSjyhdKh9jCmFW4NzArr74m5U9cs9tTeqGXgyC37hg10HtI",
+	"62ysW67J61wXfixWwRbEwpMlsRCVvcN+KQCvertEIlyE/IaHKY063c4/JYfNlsmECq6orQjSSapAhIU3",
+	"XMnET/yRDK6bpsehb7cFdZhverdLhuzEKEz37TIGNd6jDLIoIvtYRWrUvYQxEkxpQgMouWc0mHZWtfui",
+	"WuyU+31Ie1lW6dvYOMtCQkGykzT/VHN/c/Vw1QWIl0ur3FwrDdazij3740DzG4q50G1cPbe30L+umd1D",
+	"zanhufukcdWmt/SoWYoqSrWDZkmu8Ar/rKKIBfokYRDdoFHLVDQXFdh6uW8pcwxGWbMMFuYLabrJpS9W",
+	"ulXqZDXk4AXtxM58SkuegSy2bH12epBlZ20kxxIaA7x4o2wwxrNmOT5BO4pAv/1aE+SXldmmNxVzsopf",
+	"g/ETptNElGJGVfk12aOVYycelITTyzPyZP/58519QqN4SncOSr6Hn992VlzUn74cVCgcGfG9KrjvGqz2",
+	"PslzTW4hRFTRnHbWDSQYBsieBEJgbXNm6tn+y9kzK06AU0HmU6lwdpAnwcGOKRrwqyk427vb7VHdRenN",
+	"Khnd+g69A685+HNX8qyOiFsvGduMEyfzNjnJp1QIFpVCqBNjpbmwBhcDGsdela0s9VcDcSBus2TY3FM0",
+	"kQyck5bKj8iE35hPBBHS4kUFVLFyZcrBs+cbbm0r360zrt6eF6p/qna7vIqlnV66UcrbXSot2ua9ZK8i",
+	"d3brqfnO83F+xXrMgvLQPifHlfus3hY/Pu/tEyP0ShfFQe/g+U7vyU5vf1k2lqln36dNPf26gz8c5D+s",
+	"3jDlM82J7ZVN8X1DbRVPozhkwJTio4idlGKfy/u/MXzoiRevsmnJIF9VzuSMBxyrdVc+nNqqPVvJ1nB2",
+	"pXK69SS9MlB37SZ5aafd7R9kiQprvTL4VFliViSzQASJzRnc3SEjcyzDzAyimSqEjeNUTStCVWtyUWdM",
+	"KTqpkWV6OVPWJe6paF3NgUCCLyZBWKCfLBciS4HI0iI2iiu3Y9kk1p3eJtd0GN20cE2/Qpdkyxu9me80",
+	"c3t6Eq6Wc29yt6P9jn9rbnjQJtXhpmn8m2Y+jVepTe9YksQWlsK+m4wWhGvFojEZJ3KGQS4zApGiS3q9",
+	"w16PfLw68Q5V1EWU3+sbRRC2VF1ipIPS6ODqOhgbo4e6hK5ui9zRCzn3Sa0RFyEXE8+cjhUkscu5IEon",
+	"jM6IxrD6lM3Kc6w7n5+l0j/heF7xDq5+3+60GMvGDXzDSBFWoE6dCYIWnj9donmtQh46QfryyD2Rjmmg",
+	"06QiCW4mQ+b3M8ggoZcp1/67LGETrgDcrFkCZQbo4dNxAbHKgW/ZEkg15TFgiRZkpee9aDc3mwt+p2Ln",
+	"FEuqPDBmSnGzwfJQ6IoIwIpGARk7ZsWdzY6UDGUST2/pmLO5F89w6cRWREaBU3NOqZafm4IbIbvZHNyw",
+	"rwLwhDtVqnEIFlrZfwuNujDjlu5JdR2skgHiKroUozFW8GaUNVosa+DPn/V6DcEFYODqNbXEkvg95Xrx",
+	"UYXvuZCeJKCPlyQAEOSuJ3XE1Qe/7PVe7L98efDs6YunvZcv9zdllWQiK/NjqGAQR6m/sjnmoqnHGjkc",
+	"lcWS7tRwyx13xqD7Le1VNsjGM2kVIL1fdJiCVN98dV1kj2/UpKu9Ut2OniZMGUunvoPCapUrzglz9+Dx",
+	"WKTq8Uoijf1qK2fY8rLXquQJ+72VSm6GsGh39x9IbVWhfp8kWiqbqAkYWCTOMr3EDK7KQ5Kj/aB3OWQB",
+	"ByfUSsW9oWb7tU63M0mo0OVclhwHqb4LtoiPWIMC7doeLpp5h95cUB/nwhZlbvDTsht0jDRFNHJ1V++N",
+	"zu1XYd0jBHGiyBiKm3T2iSvXMoYdtX8LQFfbZN2upLutnIj35K1Dqt2hF91ZNUsnWsBLtTuOZa3YTXVz",
+	"wUMGSbl2J5asVeGQJI29LFNNZgzywju+AbKIZVMmq1+WUCDyHXXN4x2EvaDRToakCEO0F89L8PP1IeTv",
+	"LY1/y169x4KOB8Xb1lVYukDgAwdj6n5P2D9dPfeWg3j5qdpQ/ENAXNw3GRqTeSM0wcnF8e0IpqJOtLR+",
+	"hR5AKRixGZ/tPHO4F8tuqlWyczWI7Qip3ImiJl1tUoaZSFoow3CczT28MqmBwotF8lAVU8wIWFIEEiqU",
+	"LV6WicvXJ1yTEYukmCiipdcFSDX1OkqVlgkLjwgiItKIjDmLQgW51QGPpyzR7LNeuYrKitA/lRS7F3T+",
+	"HgVjveqirFuHEaiabphh8xnIIEiThl5E19ljE5fax752O3GhEcCGZMlluFrzGbYGSBDVFkGU/5lB728h",
+	"jRokQobWtXJ/+AprHAyv5zOj6dkwYZ1Xge99TQSyBn1cmQe9BRz27YUFFiZYOBc7WLay0i5axihQoFeq",
+	"3NRIumY3NZKuXxeujSV3bZjVAYKEU+isxrlih66s60wtQV1krw1pw/Boi/yDoE68DfPavnYbOlZR0npu",
+	"F2gtsrHnA4qAORchJpWvTYzAp/y+Wjtg9q6uXXUlnVxZ0s6TH/JyHpfxXKCiH70d0j592e/+2FtDQ2aU",
+	"UzGWTVPsbZONVV+mFf9vQPo3Sx8ogHFuSEK0jTxyYM2lYddu6p0nyJQ3tr0r/42tMD+hKfb+cGqQkAMh",
+	"c0O90+0Uf1UDOR7D3wZgZQnAooylTAYRB1yhVKiYBXzMK/yWbuC2mAZ2uuv2qLy2VcgA81fvnjB2L0H9",
+	"UkFUAzxpV9LkjiqSEC5TWkZMwDUxo2gpCakHnmTaKtSOPHMAhijO0LdPP1MRypu2ANxT++2NdqlrsbWa",
+	"3+Pe4J0co5GeNpzTmPLIeo7rFbbUMSgksgO9oTyCKr665oR3WeWcpnvDPm/rK/zGMNOLuRP3beIDSEWj",
+	"aLpo/pXb1CKvqTl2E/Ht6Wp3w1IK7rN1MDL9/ueD/Z1+//OL15/+6tUwTj0gYPcQJGzhpqsNV7ZiQXi/",
+	"Vy7eXutp8O1RyxtuAvUnzbh5xvRUhh74oGX48N9sBdKnL73us5c16o+y6WSDeJc/i2mgjcxuXMQRcMVv",
+	"1pUtj12m7vqAbzGtF7GZz9Ianrwz91zZ3F8CUcgasKURI1yQsUyCO+T+bPL5nNw+VO/+ldSNK8BKt0B5",
+	"zRC7wOT/VEBzyKr1qlr1RvkNgd+pWEgxfaYpKbWA4G0hlzZmuhXIKE81cClRnS522vRj2VWlgq1JzKpK",
+	"yMqb0q6VW2IkP9+5KQWjFHxxLS2p0muaxrvq3yKFVHHPDeO3gdln7f9A1rl9ClUh8BX7wq6Ztn8j8lqt",
+	"phuBbSDWKk4xIP/QOP5lxZS/q0xgIhMys6gb/4opwcaQUkzXxk5tCJbNFsfRRCZcTzf2vnlbfLYJPjYX",
+	"PyHys7/DAo+we8j56QfCFbEo0bVrH2MuTjAtpRHiq6cdyNJJQ78RFi5lvBb80nE6injwli0qDidO1bTN",
+	"1FI1vWSJu8i2lteseVJ1BExkCKw0jhGNx5A5hPRqn4Qd4iJzgjSEXF2WbssdxhF6TapOScQUWWSJoMtH",
+	"1CC/eJPovLd8x9vy9xKJ+lJ60yRyAYPLn493Dp49d79es80Q5iuHVN7xDSrE8uKqoyJcqM1REfCLZ17y",
+	"rZXzNvIV+EA63i5JWafcvb48ePa80+28Dg+ePdt/6dXs3rLFOy5Y24jK+oZGlfDGtib9mi0A0d5VOiBh",
+	"zKAgwNx0iVw0kNQslr6cNMB7UnwCTeqQ5qrzU7zL4L48BQTq5oJQEnGHPQr7oswoXtTtZSyTa7YYMBEk",
+	"i9g1S8dpusQWXFEGuwdqdJAwPxZlxhmbt+CQWJLokicHZLTQTJmVIMN6AQO51xTzHaTVUYpHOaMhy6DN",
+	"x/Y5UGLMF3fyHVg+nvU44Npb3HvNYn1IuAZsN2Vmhb2emSJzc0SIAltsGiYGKVSHm29iD3hLeJ9qon3h",
+	"TNZF3IDL7tiWcZzc3ox5yxYXUrdyo90V67VCiqrUmOogw+IOiIlDiI0TdsNlqiouueMKqu7cM4cmbJ7Q",
+	"OPaJ27dsYaP0c5YwYp8jVLD5xtS8xOzG7fHwrp2GlL1uw929gvc2wj3NCl26RSCori2CzkEQfALyXakR",
+	"ZZM7W52NG1jpHFmoAk4eICSNZqnIiE25TY1O0giK1OtHs2s4KGdYGIlPNAyWe3xFMUtmXA9krAcy1egN",
+	"ND8NUujdgV3zCh9zEVj8IhuOZDc0SgHy0nt/LdtLNVJ3zLb9Ujusn7uelnZmefAuHrmPMJ2y5DYl6zY5",
+	"5p+ZxW+PIehX7U17J4PrR5bGYqZU4ax4xIksbtYNL6u8hYbXUCUQWiDwGOG6m6moLJywhAhprHZtOztN",
+	"aUhYRGPVRFEVGQhxlnmavQK7bPvIZkx5lCZ+vHahWJBqfsNQBWUhcU/jTCMzZUm439MAt9Yb/MJ2wloV",
+	"UBYrm+tHm3oDUQzf+YAPgWsSyeBa5UDkoohzXWhHY6yKFusqupPqxmO9fex+tRBFTIQqBzeoTSjbCdpk",
+	"qymQ0MqZL++VW1J+HH4GVKplP+7Fmh7zGxXv0cI7HeuCf2Sy1c7q2xOvhYk3B8m8ZL/7s3MzzLVGnTQy",
+	"mIdGjcUAUabpN9LE7xidUM3m1A+KFFFIcniv6iguDQqXIhnQCiylUnVPpVFCM6hy+7zXMGncYtIBofsd",
+	"0/ZDl1Be+cD74hI85lISS8UaZ6yfjeutOmEB47GueL8twW7oA19bBeXLVJ/MAB2gIo9dhKyyfRgTjTq3",
+	"1ev5YE+kouNDeZ+Lt36XQPkLwJTIhBTbbHtikrPY8EvFwrZz6TmSzsmo1A8hP901gu9euoLZKjdz1oOs",
+	"MVgG/W8rpN3PPrXwvese+i1XWm4X+tRCLQJamlXeBfusidIsrq18bbm0Mmvyuvk77wuPFrs8lhHf4ulC",
+	"8YBGA0y62CoK+r3Vc2YdLe64kDPb0oes42yT09Oaav59qzid16kdGRV3vC5RbSrinPFJiyLO9/Y8Mv9b",
+	"qqZF/hm4Ll3o/3Tor5OEu6AED6q9oViK0FCvT5PEqLl+SNWnB/svykVDTzyo20/8i5354ZNOBYFPoGWr",
+	"6hKVBlNC1dYxlZZxiyxAUbZg3/ED9zTbQBu+2xwqr4ggKIdGl1dtmVns7B/+fHZ1vnP58/HBs+c7Px7+",
+	"/UPv+c7V/vuN/nllodFW4oqFZV6WHPGYHyHCRHK/PnIWM1GGPnkAnJWg3JqqQcuuNiAMDTrxGc3XvHWj",
+	"reWeKxtCed3PBLTHHGGzKLps8Sig1xpJwOJBGnccwOLAguYgLtcAQXdqlAitdiLLVetsWcUN9FJTzMR5",
+	"3vDvrtNo26Tqb6Q311Hu1tkzjRof5gFJqw56TDwW18zqzFuDw5f8J6VPxW2cey3Mtwq/HubCt8qKGrl4",
+	"39roRx4ZzCJr5Tq7FbiqT36/fiNSawXO0aJ8oDVkmGtemYHMJzTkYjJw3K7q9DwJXNV7oXgAT2WDenVW",
+	"WGq1biVj3UK3su/OIw3N4kcNW+0C7TTCd2hzylWB4OUoaH4M+cyq9/+ROdNxUt+eL93Ou13OYHAt5BzC",
+	"j14U8G6HThIG3RALwfAGFZfWTfVTW7FdfINnMt3yCtZsT+NIQ7utWc3ZcDXlXk/yjcwK4T2Y1QEPm3YF",
+	"z++XVcei+xSqudIoMtaOQwJpDi5TI0skq4v1edIuuQhY3kQI0lTIWCYjGrImHYQKMffGMfI192x5sm/4",
+	"ZxYSC50Nsq3+/D4bRTa89OwAC6QIFQLS414RLUnIdIZ/s8V4T53Y95zyG2y7TRRMjowBu6kyCl68TWoE",
+	"iqoB2lul6JSUj20FWkoSy9e4p6p6MCufh/27YUnIA02UljIkFWBG63OM6kZWUMLlgZXthDlqhzRKw6/s",
+	"iow1CwdcHNrEjNEiy604IkFkWMN9NHclp/ghEsvA0s4hoYLIWO9wgQ8KqadcTAzHMOyF6cE49mDB5n0Y",
+	"3NTM7QoT6Tjg+sE6bOSz1fw1LsaykxWJOOcgFCW6sK/vTefNi/qmVL2XpShygRuFLclbFf1BmiiZADcO",
+	"6VizZLjRf+NG8h35OU3ojOnmnYWlGFf22SncF28SOVv/BAZPlsp3PwdRaq4kb4K8kHNxuSbZHHJpoMSm",
+	"kJJVyi2XgpFRyiNNuLBNweJEThLA4KonXhz60Ho10m7uB4oAa0qmScWOpYL7o8w3NErroZRVABTB9+0A",
+	"yyeTTalbPNG1hNJC12+WG9tM188J2KPrA6k0qntbX493BQnSVBF4saGbOlf7ipPMbEc+udXE0urs+zJF",
+	"lXy8aqZ2AymjUM7FQC01QlgDprD76ctBBZpCt3OOWNwnxYDtN+Oltb3zG2mUzX2BIp2NWPLedbLyCm3I",
+	"PwToc/N1jDXD15wrH1y1JC4loRSug2/IIXxLpaV42l2fOzlP3si9ybmLOT/yMvzJ0iF5WQtJ/c5LcFZY",
+	"qn0tDuRatfG7JIsGUOWRzWZf6xy1RUWYD1EWTH/98dkB+e///K/s/+Tps+cvtpNithrYTYUt5QoRnM/9",
+	"aAuDNzsj86Qgu5hutmd2L9b2lIPJtfJCNz+ZNr7hdqf5zR/VBjfyeb6cai9yPBUtvMjnFnqgnVtvnkgx",
+	"eZ236VyJfFOSgEWfxbT3Xc+jyoq55c6uxSG8m+PQDR6uJUaL9kQ1IpPcD/J2Xrhts6jGHDp+QQr6IJaJ",
+	"BpNwzkY6oSG4b/joOhlgpc8AA+DFv6wLhp8nchQ1Bp8KvHmtlxogBIv9am9oxENYdZ476PE3auovTqDo",
+	"ypKEjmSqK8oxWJJYHJV6dyCuGCC3SoiJBx7ERIigVhmaEfWoXK8d6DAjCaMhgQ5TCAOO5XR1lPalhk2b",
+	"Enn9DkGw0F2LVkl0siB0gjmd63xEq59pritSvB389JLTDpRJVC+5IoolN65nIPscR5QLlaU/bnQgWNBp",
+	"nENBpGatpN0+ebmpcNbboPArh2SmnTE2SuQ1GGI5zeeCYi2te+w/62tdHvV/XZ59IPbT3GkwkuEiK/2K",
+	"nW32nSLW9t7Qo7acdlXasiyYv9J5YIYZkhVqeyqKkLxWdbcH5NPlIaUyoNBHPOvxPnA93jvFhuuD0DU7",
+	"rhBiZs6PLBJoZ/XthQILE791CqrHhxHQGQgHvzQvZtFsIUrTNr/GG4ZwDf3nEPLCYARUWSqiNE30rZA1",
+	"fek6rQACltJxZMzE2nBNQAWZSCJFdXxm1VcdSsEK6avdTmCuSdubBHfdr3BAB7CPFb1WfwVks1RwaLus",
+	"JRkxYuSFX28o2AG+Cp6KJCTM6G4WzalTy4NtJ+w22JoTmTlZbH/07EkMV86pP4sS/KLHtbgp2ycAgeua",
+	"CymdTDUZ0eAa+2BkGc2+kpukoZPKpXDVKTi5pXem20lvKrzSCafCF1+N5LxLIFZu/jH/BfWrSwzfmKMw",
+	"t43ZlbndumIVy/oLM/P9ZJgqUKqRb6HltDUC9dLuXYOeZhaQAXrT0LxqqdCkpkuoCI1kShgBtunUkMrb",
+	"auln61hKIxR0I5mKsEsSptIZAhW6/okb2/81SHJ0IrE8s7LJBWG/8ixBDCjXzZ2LpSc4cKhbCJukwgah",
+	"88TEJqrRWt0nYSWnaMHFueyF9GOfWrJy86FzyjVkwYEMLNSwZJ8k7IYDuIoV41lY00YwN3o/+DInVJC9",
+	"HLdzRz3+bqUVgeq8eOgQ0RdiQHkCzSFnX66yXukk4ZNpuTwvy6UpVSJtueDoPB1FXE0v0raNJyFF8mz8",
+	"yoJcra0xY0K7ZK4gaNOp0oVya7UDKEd363+lvmpvdu01fGfVhTDjwrVg8PgToHNN/dYGUQkSqO4eJ/U6",
+	"d+BTtRNEzPN5eohmquGGXRkaK23Xsw27pf/Y9N4rPmP/kOgxvilGTsc0jTS8NHdONvJM2j0EgoWZFN25",
+	"llxK57Ma3sYt8jOfmjrg9VYC8o5rY5sXpdxrL3MFZ7vpO/BUberOFuRIfG1wsJDWBMNsFLb5ebdt8xuk",
+	"rlutpzP6ZxpootlnnSstik/EcpOsp72Xz0uu6wMvlqJralNdBlZ+7UHP23yrt/NysPPpy373oNer0TAh",
+	"W2JxClW7WQAIzvSeWEDFXWB4D8B8/c6iVE2v5DVreRAqH3itEV6YI6CZX7PlKMLKYTTsL7J87dvR3GC+",
+	"nbug8zadN11LycxEHC10y9qkQje9iNGxx3ttMXi5IFP2mYYs4LNi8+1iiXve7HLjzDa0l3SNDN/zIJGq",
+	"dubot98RsttJUx7WLMqCR7fTMdJu9GrfSEsXXuot2EnbCwc2toVtYHDFGL6w24VZfnORlT+DhW5xICvs",
+	"3mosheKLcjjJmjBU+LaKvaz0aV0yRvZu9vfMmezhLb1j7FVVCnNcvr8cnJydvXt19uuH9Rlfxzv/wM45",
+	"T7rPK3ox5tNp0YwxaKxCzBgVNmGqRpgkf379Tt55+s7SLrVP3sEXteOhvMffctTPbFaXCKkJJcqZI92t",
+	"N1ayE/CvK0NManK9peiyufS7d0Vuqwc0itYW9f/4/GkpA8ILP7IGGMsocxxTh+1ToMtNKaS2yxuWQNp6",
+	"eVf37ZCt+5S16fBcBNgqKTUrJ4xqoH/kZSSuNbSyeRle1K7lfWr2ygIEV2ZTdgTTc5lcF3w2tgNDp5t9",
+	"5m9SlINpZRRz0NsEMV1E2Sop3RU69//4K6lYjVqDFwX49mOZJpCqAK7yKFK7BJIwQskUMPaY6xJxckX4",
+	"RNi+4pkiHgQsxnqJ31OGnXottk7R354wugollWWJ5G1QCqA7LrCUw9dCLiaGNxyXmi+naoEdYPGPm2/K",
+	"nCfXZthZAXORmaB33P9ithaAztsvK/Me5gcjk3hKRbNNqNkGy26IauXFQOO5yf1X3P1N1597+7ppt70C",
+	"8dtNJ77SQ3yt/2tlOXbQivVgqOFPiLVHDLG2qtwnfMIFjQbpTYYRf7ewaUgmddo6Z0/+K8KtueV9Y2hr",
+	"94OZ1pZG/vWw1gp7UZOgNuVxJyxokcedwyF4dTdIQky+w7Z8Mqa/p2Z37VeOiGDGbqCQGEggiJ0XAFGC",
+	"7ag9FoVXufyU/7g7ONwxk375snLSUL1691rSfUUSti0GaxNkFmWoK92wz9sJpIy303ECmiQLLiYnjStD",
+	"3DdfQ95bRcACPrM9qWiScIsXQIPA9vlfsgSrzVsfaZLdwc6nv3ipMpQzHvCINVhQnaQ73GqXc5cU+bUm",
+	"zsnKkbtPskSLpY3trpzROlooonu1dJ62bIC6xjvQ23mJZ/Yp/3H3ryBVnlRIFdSKXAlq4d0/9jYUZSz1",
+	"Eq0NP3MvPUKrOy+tQC++en1BLhH1+jxrNojQAbVjck97NYNyt+k5uZYePyqWtJRMwGqnNVnSKVtYXt60",
+	"PXwOb7/UMOTknDxdBhN95tvwT18Ouk++fr9TkFNfDro/fv3hLxUOp+aSYwlPpKZUs9/R9ZNRErlZbMKx",
+	"mudsuqdYZdT9gx+blU8VRWF2+HY6hVGy0/KTXcSoYid5h+oMrNpVLUVUY6HCiGnqNbsu2EzesJ9lFLal",
+	"3SxFpP6uo37WjHCXw0DZK7qlGfg3CrRyKEpst0bB5ucNKzSX0SPyN/inqBw339MZtBUfzflyTff/zSeH",
+	"UcKHq5TM4pRLnvynTfndvqZilVZnX7Iyo8j2vFJEMBZiP6mIaUIRAoELAhBUehdzf8NDTL3slhN7j6B7",
+	"E9OKCDmS4YJAwZwTFjaB1tyGUQTVEiETi9xx4ZcaOk1a6lyBFGGWt5B5ja4BodLcNJBbTGd0UjE2OA1v",
+	"6mcc+nyO+PVuYS7+c3EodLcNK+aIEQpNHhkxLCiz9J8BLNmUZaiLzevMzOISOeOK1TGsqmOJ0AryLVu0",
+	"W0/zVp6+zpSVE3PfWtest9yi13bu9VJoGrHbZf+uAhYGfgz2J/vPn+/sExrFU7pzABUyfwEGZDcsWZC8",
+	"hP5eYZ1ul/+7Lsn3kSJIlfOKvZBy959AvLHnJ+YDr3oTzCrJH2ZbuFbELBxqNrgg3IuYd1O7I2eWBXyT",
+	"WT63zQfulnjHy+A5dbVLZNgQKc6tbn+YmGVj59k+S61T1+d0YDrHQWW2T9aMsI7uBRhiZUJZ6xvyBHGq",
+	"K/yXjtuuvOpQTpfQZX5+u3Pw5nhnfznJ1pf+9Mn+uwMGYZXL1Awyi2njk6cwcZ/3/cz2OddQWjmH/8pY",
+	"78hUk7lMo5AwERqlh80UmcooNIoPmckEitwFifisoinnXSKr4SY4jIaV3r+xZuFZ6tECjfmpzCoxi8E8",
+	"R8xKLebqTNoE49XVtO3u20RMaqlpVJF/4U6QjLJbkMgxKRoADXbuyoy0OULupJtFhVvGgsv2uZsTWLaK",
+	"dVBxZsmPDKsPdJx/B5i+wi27WhUJ1xFBTGjVNWoDwAoboylhsUyAAIHkgF8c1nOXcIFLMF+H+F20IBG3",
+	"+Kh54o9Vz917oTtr9sVK3fPKqteeomKoa7BmnTlVmhQhXg0Bf6cKWmMeWcnZZgr+mkHxT1kQIPehDzCv",
+	"FqBX+SiC4szsA9/EL13zAR9oDUAfK4DJntEFCeUucbHEgdm7Q9TaAMsHK3g1VPDCvmpJJsZuXS5Zdegt",
+	"bpHjFLIRSy8uoOd5J83oLGJte+IyQUeRH8d8+SK1T/oINKtUW63flgmJmYyjVkHLZ73NusAl0xmM5S29",
+	"R01KEnPjtm4JXzXy6nYaSDlk1mUddY1BfInFy7erY0LU880EhM+tmcamQLuaJi0C7ZdTHs9ax0zzHpoN",
+	"nOpFoKfNbYMusscrehyclpt5VvgKL++rxqvbweyn9Wc1U23OStNEl92QLZ1sxXy1PM2XploWLzf8NWRj",
+	"yIYTUvgvNPRH3Sb+OagRAG3qieYe1I7jMEyYUi6uiDIVlOdIThTh4ogoLc2Fa91KK+WEz5aLCVcW94bu",
+	"jA93qxK220DLJnxGk8Ub6ChQdH+VQBxt3pjvfB4MmzZZCUGtP73S09vrO+xriVbeVK/AMMz2OkO6eLgY",
+	"QxEfql7pVt5vbX3JVqiCQRyl6pBQhCDKS2mZACBC11VgqY6r2NBtHCFqVkGMIFEhzEZJGQ/DgXkb6oI0",
+	"jhEpTxEqoHoVwxY0ShgNF8taNr7QvcJLb6twUvX2a7kP3Ppd4yNsBVnckNVOcn6QFjVTRq9HABU0fYGL",
+	"jdptlLypFFg8x3O8LaMmFzbDDe8Oz6bRftoCwq/PH++Bha7klqz76sMxy+0aAC6Xk5U/brIVLjvy4XYi",
+	"a6CUW4h2PVghoQZpPEloWHFpTKkIzQo2qvCZXnX/u+8W6T2FVMVMqC1G55y7YGDDdObyy2t28hjcQJmh",
+	"K27j+tG4K4cPee7gIe89X/semicai/6jc44veTbNnzMEQgmoQrbdIcnaHRItZRYqQkwwiCHROfTE4qFq",
+	"0hMrLmz1UjCNT6aaBFOa0ECzRHW2WKMATR1zb3sFAKtMcsxTvKhtozP0vZh3HBEuXPo3bhxFf5K50vP6",
+	"sTVVctklAwG97VchrBB1O+accaW4mBzfksRXWkx73+pdB5+xN5xFYVnzKdSiecrTXNGpV95muD6rQeTj",
+	"D8d5wK9UkX6sON275GJCY5mwjTXpYHblVuxf98COrepGYmYUccGWo+5WH0Srr1MW+pmR0LHaR4Y1n6Hk",
+	"lsDjSkJqFfytWFmVlR+ZV0pjh9ja5EKMbksovTVBeK8SKhSFlnOPDIi3MLNvD4x3afL3rzmViPKtV48H",
+	"EFTbtswo8bTc969Tx0uy3s+xpX6NDn3G90acq1q/Om8YsFCGWwEbzCOGsKhMESmWMs4yBM8MWzhiY01o",
+	"ZOWby1M1M2BhuUqajoxiKqpcHa38K9I2jryg4tqTItGgELTgamkOquta3tXypKxe4i46sx3QW/hKgXpq",
+	"QhzdymWztgGRz4tTxKJdmrJPsnz8pQTojHK/gL6uZRpMBxzpLWD2Jy4mLIkTjhdWHA9icJ1VukM/Fq6b",
+	"pq1zlxMfrQs2jc1pDczuDOyfZlSkNBpEVFc4Qx6mXvP26KJZzud4zBzyQY6iu67BZOGer0GCpYfbabOF",
+	"d/xZVlvjSIulqQ95qOV31j/kTVGdVPAWUZ3CAG0LF8uOHmsku+i4oTD380gClE7IRlwjGHM9P2oTN46T",
+	"Te+ot7dH1qEvhv42RI7HZMTGEtG8jTKQc/4qML/SVISgKJzecpL5m85SbcSrR8071dhHcMQIiuCwMNWA",
+	"CoApApAiz2Q3ubPg2LwUp5rDR7eoELPI196OuHkV2GoiLXi8Mp9NPX0C+13Xa8h8ahtuOwd2g/4jUwuM",
+	"u2zttKoWa1j7pWyiiX9DtxPKWq0FswdV6MSczSPbvioaa4Vg0+a22c7i10tpxZJXhS7+d5aDN6oDTf0u",
+	"T4q2dpbanOyAk38DD7dK07MpaOhJ9Jh1v0Ly65TeMDLDXIkjoqdsQUIJUFfoTyymXW7MT9/Oya7k/o1s",
+	"PjnuXNV5r1zHT5auY1VOiPHfvo6FywiUINEVC9KE68VAjsc8gD9hah3ierFJOZ+9/NJLbStF7owUy+aS",
+	"N8tWKtu5K4CzV5pHEba+qZtdexYzUXaS+OigpMXWF9glbdb33m3fa9bEPnG+t/aWPjrTK7sMucC57ZyE",
+	"FeBZG3/h1W0KHL/kVVHEddysWexClW5uu/+LXfrW2cTukDFsm5utqRwFeGUvthdAFsI9SMZGENVprdiA",
+	"ph+jylO8G7w3QbHN2D3oMi36q20bU61xM+BboAUxER7fUB7RUcSadRDbLnBQjH28NzgLblZazq1b7FKD",
+	"ukp3wXLj4yu5SRstvvlkyoLrR4FS2Ibc74/YVs+8bn7j3Zz60luLZFD77Dc5jG6ScQuH0S+SB+yERlFj",
+	"P1EU1VCl8Kk7w6dUsbxmwrXC3YIEbS/dto1tBs67lmkTtUWLO/xHFnLO5vXtBZxLU28oqC0Cc5OrMWdD",
+	"b+wUI6Uu+dPmOKy+pHXjIsN4l+x3f1eOvIyiyYpKcPJb1Ecx6NtkJi6E6pMTxlqf00WVfVNl+hRuwFuc",
+	"FwJ/NnLnFELZa7HoN0LMVz5QlWpQr/3rmtXWCFdn0nKbWqVHTEf0PVeqwrlvjHM8GQKBVCwAt3mclQGI",
+	"Or21aBQVgR9m5jSrQM1TEbBEU97I29e0s+yccv3eYwq/SeSM2MMgWuJ22OysrbFypT+7qsVYThs+gf0r",
+	"YhKdZHlaTavWbFZXnRK07Ml2tl/jY5pSXYrlsVk8yDr/K6YhX2Eukxq6RWGZhUQKGKG4loodvmkcGkB/",
+	"z+bVnrnnMkCBRqgoS6vMRs1f5l1RplM0aEb8a14PQxN0mFPhso2h2S+Ab2Ha0rIJd15owOXpPiEnhNpK",
+	"NK6IayF1RGIuROYoJEGaKH8+2TiRs+ohrLI95onSJJHzfCBUizw98Jabca2la11MgN3UrxIfBDiIjTMG",
+	"F1edCadNnJFLNJPPvls8KD/d6GmY0Hn7trEt0PeaVk/7qwo2Aeh9zSMcl+aVDvSWe1FZjwU5Pj8l12zR",
+	"JTMaMkOhQ5rqKeI1EXTVkyBhVLMhZPipKcBzi4Dtup5ocJsymhQj5lOt487Xr18ROsHPLpdmooy8kxMu",
+	"yOVCaTYz7EMFukN3sIF8aMGjDhFcS0+5mBRz5VVf0BGgo5TzNbE9sfWswvNK04Xa7Yu++MtfzGXOEvWX",
+	"vxDFREiGx6meyoT/YRtt/wTLIf2013sS2C2CX9hwlxyb38iUWgB4GbHDvhiOE2mOLhyS7zXKAi6A0L9T",
+	"WBKX/NAlQ0xQs8/QOC582BdDq84OyfeX7y+JU+mU+SJNQ65lMuySIRcBYJ6anw1RUvt3SMXhVARsuNsX",
+	"IOcoTA/QG4xeRyBBQhGqCaPBlOC3QURRYbeWRdDrzdhAijztPbEbdobpoQqIAHLj1e5f/kIyoAgjp5U9",
+	"EkQvBOQDQX6+ujonLElkckhoX8wTKSa2yRY1z0fciMY4VVNS0rodvI+bykGvZx446O0DckZfDFG3MCtH",
+	"ZPGhg6AgPMzqgeH8FRIA5u0TrnfJeSJHEZv1hevXqcj3F29OyMunz16Y3Y7jyPp79mJ89K//VFIMf8At",
+	"BAsBd8EO1BdxIrUMZEQQGmNGIyPFWGibiSGBKfN7IAXk8xgyXXSJlpLMqFjgg0LOd/tiaHZoaDYSkV2P",
+	"yNBwFvyFAlllwhTpB1fIPscR5UKZNeK5ZQcUAMWTiNFEwNEdG/IAMu0WH+CKaBmFFq9EEzTYun1hJjef",
+	"Lg7JfMqDqeMyc5PCmQIK3nw5VMYVwThT1/w4xh4mfYEnsWtOzpklQ8MOjEJvhQxExHxhWOzRNyTf29Mv",
+	"2A1DwyAnPx+/e/f6w99eD17/x/npxetXhjDOTz8Mzs/enZ7875w4QiY4BRxqKvrCkRm8FpDXAP2MQLj6",
+	"h11y5ljEcDsWc6ouKSb+qG5fQAEEkpEbBqtfs4AVHpOD8UQEK6f2wSY6z2i3LyQwDnRHxLTqUCKCCDAa",
+	"7Jg93dOQzWJpboyFOdLXAD94fnZ5hccHfdtDhBJVZFh4euctWwy7ZN+YBwfPnvXFDQfAGHJ8eXJ6WiiK",
+	"6pJU8N9TKKx3JGKmlMhUs11i5LgyUzMiEaBd+sJxbK6s2NzyrhE8VCyw8gWss24OgzNlNGRJX5SmCUC+",
+	"CxYeEp2kbAjJDTCWUYMV4aIAL1ieTV/Am10ZsjOHMsl2cECGPB9pcM0Wg4QZ0TO0m3vBaEgWMoU+mGSe",
+	"cM1Uvsvwe/Y6uEBwGjtO9xh2LYVBKwvoZ2suj8S8ttQzgGuzkOIr3nORv4YYO0+RNO4DUOJc2osu4yd8",
+	"5UyGLMroT2RTe9Z70hfDOJH/xIz4wYhNuQiHu3Yh8GXfOsz681nYTXnHlTbXJk1glxXTO0YahWZlqNga",
+	"bVdZZCD8rpPFoB9rlB99kZNH7DoEmql0iZJGMHFV6NiGeaUkFSHLV2xOHJbQF/A0C6bSdmBAD6HZ2FzL",
+	"R7ECuj2x5V1IiPiwXd854EfQiIRUU3PaEAaxsD0Klo1XGxeEko8X72DDzZ+z/oro9u2L74d//fHZAfnv",
+	"//yv7P9k/+DJUyOuDIsrMvyNJVSx8NMQKycccS9hWVDVFyFTOpELs9FGWqoucQDDeOQ25licoZuQbX9n",
+	"RU9BuPSFy4Sc8BuGWh1qJnYSpz+Rt0Y3hOuBRZFC3KKAJqG5vbWr/OsLl3H/A6pddics2kDmijDTAD2T",
+	"a6RTCRI3YTGjhsIFCADtuHhJXtmKE3OjCDC0uAbNBgP9I4a6aUanM44qyk8yNEyWxma450/JW/4TCh1K",
+	"TkBl0zsYyiHfB9NUXBtDDb7iJBl5ur//wxHZ7/XcSkDwjCOoH83lYhcnFkuzUUC1MhWahUd9MbygmsGU",
+	"ds4BAw2vo/zPQ6IZYD8z8nsqNe2SpwcvkZSpvcuN1YXHaxSVJ0+evDSz+Hh1skv+1+XZB8AWozMWnVDF",
+	"UE463BNUgbhQPGR9YTVJ9V3G9NeMxQU5alvwKEGv2SCgiu32IbmFayhQzO2DAqLoYWd/t7fbwxQRJmjM",
+	"O4edJ7u93SfgttdTsEP2QnazFxiFAFCUmCeidCEjpg6J06a7BDXmLnGabpfYBRyRkM0k6Am7UDJoL+rT",
+	"sHPY+RvTJzBOjucNMzjo9SwitXYdxAuq3j+thZY3uV6foGQGACPHj+aKBWC2kNT/rmxye1YjRRMunc1o",
+	"srCvUnyWRpCo7AxhOlG22qXzCduC19lJt4PFjSPHTkWQoP4fGR6b0ySs2NfL4r4CL/wkw0WNLc0KXL90",
+	"hJx3DjsHvYPnO70nO739q97Lw4PeYa/3j3KD8Zp7n1vJRkX4+pAHTqjRRwnXWzj59/IGFb4Nx/+1i2zF",
+	"xUh+3jJbkStjYHC8U801CJ5kW5NPsS1hQIWRveZC9rLhKczrDk8FBoDIqedkPrC5uXlAz9gSO2Y3LRoT",
+	"M0ms2V5ocuw9pSmjkZ7+UXlG2Adnl1zSRcaPBH0bc+u/MJyK6hvh+ogoxsgeIOv84d37n2HEdptfYFgX",
+	"H+nI6/ocasf2nMkpKnbtj8M6uDqHv30qHk4xT9PaXe6KK5zHDPqiwIHgzm08D+faLVB6ZuWVNG+jeUlN",
+	"xmkC87AHBfGnQIoxn6RGG/MdlFG1ucAM/0d1VhcA2/S123nWe9JsImPKI+hO/1sH9JDOpzzQ1kkFdRlo",
+	"25jlB6lJ4mZ6JzSVKX6WCMCaD/1kdbO/50njrr6kc7G8S4YOrBY8PcMsmDYk31N1nRl8JU8nuA6hk4d5",
+	"SmSeM45qqkwCdkQcZsUPXTJEuAbrhASjYGpMDCdytLRsA2oy2CpDW6qLs8oR5oaHmGBLtCw4QXKbfrhc",
+	"/guuGmBOFg7J96X3WlMdPGmGed27rWfmB5hIyMRiuEs+isiwd3GDzMwA13DYRSdT9hnsBKCfOIcBmBdK",
+	"sxjtLvaZBjpawBVXSnvviyDrnH9EhkIKNiRUXSubIuDgcc0UzZaXPdAI+mVsN8Et4C96NN0RGaPZLMga",
+	"bMoI/vl0gfr2kuK1ihMJmrVFj1GVgGj5I3sFe+otWwAmWmslrgA36Sqal9AQQMMD/b8AgtAJAWiex/C5",
+	"MRD295/sviyWgB+6ZigILLwC7HdYTCLMivMz+EMXne2kKhn06P7oIHgSPmXPxs8nL6Y/8pf/7F3vRwez",
+	"+mJnDUJnLf1zf2uaznLNhk9cW2Sa26s6+Cq8TK2f8jvwUoY8QOvdOvtRQ1mRSgXZuCwNq8Tk3pdlcfF1",
+	"L6OzBkL0V8tow6VC7KHVYy2nWx+c429g1RmjQu+SU5EjW6CXHZopAWTzjJoNXEK1hs5JhGvFonGXGGlK",
+	"Q0C1cv5HcCIxFqpdcjmVc3G45Nf28fypkVknBbScZuzuwUG5VxGxUgZv/rKGJQcv6jNleWsa8WNvM0e4",
+	"pr9fu1vl30KneI9WjPBct2fcY3W9grrekBllUuZFc3xf9yKpNjCh192wS05BFwEIPWMcEarB1XhE5lOJ",
+	"F9+UJmhQ9QWAlpYeH4GPGnzXmTJuY6sW7z/3hOPV0e0LuGRxAhBUxmAKhq4wHEIFgTAq1xaw025JpjTt",
+	"9oVj1dNXvwwuXv/9o4srHX+8+vn1h6vTk+Ors4vBh7OrwfHJ1ekvr71sfAFzfGcRBtuysIWGuFcOHi2y",
+	"27g+a76TOTL/thjyOHBVire+1cxZrHYlsPiPHiaRSRMeibnYsejJNa+rLkQSSvMxRDhik1RkZG3VHJKD",
+	"M+/2xRuZJiTkE64V8kVAE0hegvgDpjXhzQY+90wpF2xOzk8/4J2l+oLr7E5iLiKEIcYVUj6BsREq+JyL",
+	"b42eV5HEOvqzWHclPUNQ0M5h5+mL/f36THDOBe5Vc07YylVznkg5tmAAFQ5LQy3fKQLTg+4oEL9fECG3",
+	"4Sn7G4do9ytDnjTCXB8jaU9oEv4104rOTz9sg+vwerjJ6gVr3VCYXCDnYuDW4tJySpLB8dOhZaa+KBid",
+	"P2AYR6ogMNbsirWL6RoJC4zGiPaMvb0wi8Hqo1zgcfxwlF9aMDu4toaV91Zf+C8uDPiNEh5OLJYoeKfB",
+	"0W+t6TLL90U1z1+4zWXHSyrFvwPvGz7qHHaKZFJfClwU6PJxCoJj7KUEmRtdJPQtC4J30Ly2oPyVuwHh",
+	"BeWaAm1BErgGrq001WObnoPhYednsBjuHKO6ERtrTC5BZ87ikFy+vySaXkMqh60+yM28d8eXV4OSwjjs",
+	"9kVZpfTz3Y28/rZ5zuW8Lre3bcBAy/14H51G+VqEq+qkEd4TKcNtkLTKUM83knQezHM5omB8WTRMVejR",
+	"BYBXeJ8I6beDcgqutnZW3ZTI5/8iVOvDf6/vN1xBq390tHupZewh3kTOrGDG8vxNJJz76Pa+FMp/vq6N",
+	"Ri877MhwTnkhh3f4+opOhlnqGM1y9wgXRnyOdz5IwXbeUx1M0ePvPsc85SyhKg8DoOWk4IJ70nvaFxiu",
+	"t2lJYuHy6pYmFEkBycr5i2w6OY+ivsDkvGLWkwPBLQ6H2UrmqXxIo5Pt5snL5sMN7d/7gotdAkmvgC0b",
+	"RSMaXJOxjCI5J0OVxixR5ms/LbxXyt+Ybu9OLNecLh/ppU1J1BIylmx8xJrC3Q6YUL+nCN4tKNQMmOc6",
+	"RW7KqLlXaBD3pLepJdwKrv8VnXjoxs0C80zzaZQoqTSfQpH/fq/nKUDZuGfvucgqUVAm3VVqyjrX4lWR",
+	"C4zYeNJ76q2dDHlYSLfcUr5EzjZYGyXk/Ag1LEMARukkSkphWcQyTR2HZZXY2QuoCLBEtVa8YNXLAd/f",
+	"Hqfc+u7yb717hDO193oWa4dR9NAUts0sqNf2Nii8HHJflDWjbXGDEY7fGdtWTW9FOU6k1o81QYIewqrL",
+	"BLL0rRGQsJDZv3JRkM0KrziX+z2U47Gx/7Pt9ShVVn944yb34PTYIEyMHYs6Qg6E1DmoU20tyi36XyHE",
+	"U6KVbUjXNAHXcSoy3QPqqLjQcoljMt/FbbgDsaPq88ZrmkQcFLKQKaKMsgkp0VxMKqKgeC+Uant87GCm",
+	"AWWDJ1hF/ad4biCej8pVV6CtConJnK5P4DZsC2YMYwg2wKvHWHggYybAX1LsAnMrksz3s4HE5p9t5ATr",
+	"wGBGEhP50ZZgkNyfPwOxSRrH+FSC3mM/j3Vt2u7nQhkVvGIusYrCqPGYipCE2At6OEl4eCpCHjA1RIMh",
+	"r64grrhilxxjrV3miuZYF+m4Bg2JOUIpoGvaKMDHCD02hFZSScICfQQOPsTmdjWZ1r2lKIdingQ2wJpU",
+	"Wub5EN8pUsqsGkIcKRx2+wKSJIQcyXBBwJ9oZmC/NnTpTVRbg4WFhQjravmeNwsqHc24vsiF2TdzEWYC",
+	"+LBz0Hv54/6LJ0+buMHwyw/kQ26s+uXG+DbyGfJcRKSeLGvR2GPhrcQHNJ3aMVzfUIBANbXT4XIpd0SY",
+	"vfOkWLny+sYWxCpLbKYzxKQGNbR64xCmM9wlH2wmpsyAeWgEORFQfD9KdV/UZBhLMTm83L/4ZVnguBzq",
+	"7rcOu1mXeNT5VISj66xW7T199vxFp5C+7KDgajNwvv/epL3sbdtURdeOeYwUzKGq2Vxxc7rYAq/+TG3R",
+	"Clz5eLWu3vgOLxCabDm8qY08DCGEdglIV4AJYFYbsoTfsBB9nGaio0ReG9uxLxLXaRwqUB2+M6JN2Ixh",
+	"i4eh5zxgZMbMbYcpf4dZdkVf4JN4glkZh3VrkO8Per0fbNEzhsDdk+gefNp72RdD9pkrrSoYGud14lr1",
+	"PWAKME2SBRcTh3Z82Pn5LfTAwD+/hpBC57Bz+tMOfIDtkztchPyGhymk9mab3jnsnOwc9H7cf9HkWizu",
+	"xUNdjjB4dYTVQpIV8MKVzPph12b54rZn+OmdIFor1rqNZGCD2rv1K77IlrqVhC18mZEUjuSdrLCtBJYk",
+	"xN4Xt0Nf9xwt7jBLjC2Exxnm6meIIvj27xToIFj1E0xZcM1CDGOX8hVX+PdYKT4RJ2UeaXwp59D4D8zx",
+	"l3+r4Hj4oASTZCs+n+70GuRRlTfq0QbSsmLNjDhoAHqfwmoaFPXMnXZ9Ag7ljAc8Yu0oV0QLuIGTCRVc",
+	"YZLQlBqF1b3X510JZBK+cuN+K6SZb1QHcsp8pPfMkJ4RiojijwUpr85OdvYPevVJ0m3NI85xhcoNW6Xr",
+	"OX6j7ylm7HCI9JKQaoZdEuoTJjZNaaWOrcrEMPzZ9WD5NqjNR11PkLoQtANp63znxYtOqW+EIc7alJbt",
+	"y6MlteMwJJQgLaC1+k/JhXbSrw1F7SVsJm9otBXKujDvYv8CxPW8grga6Mr5TjxiyWUmeQcUVejb8sD6",
+	"Hwpndw5uXt8yaVbfqvsvN8vDn982KAAv79o3cgFXE7MFMat9C8uQ7QQ0CX1ZgnUT4Jcdmctu/mJF9YhD",
+	"Ro+tFcDnoWkyC/N6Rk+Nd9dWr2QVJ66A1F9nsqoP2HzzExmyE5qE31gCYX3jxq7v+JEniQO8jQteYZI4",
+	"Gctky4nixw7fIBspAxvDpLg5VVDJVOCQLEaWcwkWm++oKU24mKi9L/YnsKYK3STXsUiOpFqTYl9BKTTW",
+	"RV3ieI2J9tLN876F+iSh5jlLZDWTW3GyrsPlA9FtecMrKNeWrG+jpslslCF6wGygZVw7zAOFqHBGPWUY",
+	"IB4wtUynao/PoIJ1E0nm+sgwVtcBpIuOqGLPnyKbnF++PSFjHjHEsX3ee9L7wcKMKiOm+8IoKkwEySLW",
+	"FowCK4MSKhQURV6zhS3jB0BZyAXABvzw9BGhMIAF1oS3Ei5IEDEKZVI2KrJLjqOIpCIPnOO8ZAKo6odZ",
+	"7T2AawipHagOyBNecpWu+sm7dhiL8ziVZkLfA5qn2ZcBFzc04uYOetp7SZwn/Qco7RBc+/2wUPo/hH50",
+	"mJ11zVjs7GTEtsQljMlMJgwhfZ7+CFCCXBE8QkAX6YuYJlp5q/nhqVeWDu7dcd+Eo3CqD8rUOAUfT2Nt",
+	"GwvoDA4EgKzN0W7T2YzUmwWJZlSkRhlLE0gzHKNjbCNrf8EfNmXClwo3LApbXsHRLd1GVw5zCvgEwT68",
+	"iFK4i43JzG5+rTvo3GKvPKY8aLvsiqtgS2RyTOLpQvGAopjrWk0fInjmF5kha9piS5ApcwuoHSyXmodc",
+	"r6OdvZABkG6DKwJg6qRgC6IAVv87RYz6fVQA+STG0obiH3iw0g+MY98pHW21ynPm+qEFaZKYV3YOOx8v",
+	"X2HvN5l0Dg96vV7ezijMO1PVJTDYkMdueyL8N7GkY6TFlEUhka55sV18IyG2N2ZsG0RIyQjaJS6Ibe0F",
+	"LJFBHlaR4hvG/vXIcMwY9nbvHJqfd0MVDOLIdkyyZWiATVE/YZqxb4Q4E5Y1piJjhsmnwZQmk8aEmTCd",
+	"JqI2aXoIzHz/Hq7MrQZjpQht352OREDegPEbFpbdxgdNfMRmG74R6gFtHpRAWxPRhGDUlMczu831pVnu",
+	"Y3MA80kqCmoievDGxHVcPMoqYTBn0SIbOTiFcL2n+HLK42+MJPNWk+W42EEOFw1LS9jv64AXXjYosrUH",
+	"+S0RrUuyz1LiE4xOVRIw4nXOMLyR/9LE7evBfs5cW1BtCxXdx1enZx8GJ2evXg/+MrTOrryjietgDQgI",
+	"uxW52bkvs1VtxuvC6u5foIasc9h58fbg/cu//8dxp5Ef94GM5Xy/7t79VUzE1mVxaLsZOgouEGwtKq5T",
+	"sOmj4NXIwYiKUIrCrjw8Ad4y4fme5BTgNUHhS4bim8a3OVJp2EqzFmLpqlDKbzPszcTOTi6OiWJBwnRW",
+	"kGOLJwGBGyqJQ0k0OD0R3NNOglAy4xOkky74TcCbLxOAG3RFiVivIiQ6HO084jhzBjrwYECD+U6BvxSg",
+	"rfMylmKUoEtUGkyhzUuhDZUXVc1O81GRbX25md50Ds0zg5iLJkJzedEPLkLtlCqwdX+Sqdg2ONJP3N2t",
+	"ZVQkUBuhxqWIyHILdqxTurlORygTduuizUenHTyG0s31d/gl+IC3SnWF0symd/iNq8FY583e4MN+wyOd",
+	"Zc7I2Yjb3rhUhEfF5ly2L9cKKb3jSr/GiawQkKcRNsA3zyRcacBDPiwSbJVblF31WtAuj/gTIisVxqwY",
+	"EFvd3n7AXwEZ0MbZIHQeyeBaEVgQXGgwEpkxWrX2YufcehRbaADsgV/BjquLmKkj29oLLB1lZAgUfbDP",
+	"cQS6thHtFXMy6y5OJ+skvZaTzNBX5qtfAUHmFL900FvtN+2ddd672cjeI6iH1XKCLSAw6plCo11oTe09",
+	"VteSu95GuibhlfNx4OrQg4eLySGhqH90lwBju3l5Vbk9Zdc1rCG7u7tV1F9YVc3UVLFYO29rJECUytwZ",
+	"Trr4Rs9aG9cGVbTF67XGt70nK8bOP603uG2DWwv85wzs+hoPQge4Og/C7fqthubgZKr6NJ0Jhl3Bt3G7",
+	"0SSYFkJd1cE2vM72vtgyqa+3vNiy3pFjIxshe2JBAh5PWaLZZ+2N08KuNFeEbmrrQBkp3PnZVnkg2M12",
+	"ECUMjcC7jHZq5ElY/2T3Ejq/5ekOQ6qp7ds4Y5raX+G2Z31hmy2OFhr70mJyzhEZRoyOIV3n8ufjnYNn",
+	"z4kxPvui97nX65L0yQGJsPskdFfXCaOzLkmfPyUJu4Hcqi7Zf+5eGy5/oy/MxdYl6f5zgofRJRy+jLkB",
+	"x/o9DxKpuvnoY+erpsU/IhaxWxf53uKrKTLikx0mQk7FD9iaVSykwLZvZpBZnGqG7aYryfuCzr95Cr+g",
+	"87VEjhu+Jcg06EdEihRVTem2+ZzamzDBEh7sQRgo3pwuYL+4S351SIk28QsrxBSfCC4mzuNiNDj35q5r",
+	"4o3pb9BElkZKgrtmQSi51FSENAnJr2w0lRLU0YmgOk1YX3w/nONfdyBNK/vNqKFK01lc/GP2veEPkL0g",
+	"+qL4ddv/1XVkB0/2cpfrXXJh5w1Po0baF9i2N+E3DAH4F+iH3yXHgqQCcsEyzQnQHYlM4ikVtp27wJ72",
+	"/hJtQwpu0E02yrFC4xpySI7ImtVxXQlhWF5ybW1m2T72wDqunGS2J2HVbPIVtJ/I7aBWHAP89qVjpwsH",
+	"o2ZqXdjpR3OSAQTsw2O90qJ0/9lh7+AfiAl+w0OWvC+8+vL9/sETF4ONzZenVISK6SJsRMgifoN10Z8a",
+	"BGVxNY28Ywfbk3t2+DXZ4fSabbE1x7yc3pf3tQbQvCgqikIn+3JpWGrMv9Hd5ZqglksiKpAiYmgHSa7Z",
+	"wt6DfVEcDRJBNXiFD61z5ZotsAGA+aX47C55enDQF0N8JbSed3mrJMXOdq4LN3z/HC/phLwOD549239p",
+	"U3WNYc01pK6yxXE0kQnX09la2IjTwiweFDyCxnHnsMNH18lgJkeYUEnjOO8e9+Pu/sH+bi9rH/cBhcs5",
+	"/8wi8rLTdQwGy5uqnWfPOt1OcR+MMYjbZXbD8B8VYSI5to0zG28Wcdh5fyLnP/39f796e/DL/Hjx+vhv",
+	"o5evT36dvf5j/PzN30fJT/94OX8Rqenfp7/LuU5G7169mT9N/uP48z/S182hKor7/0D+7uIU7hq2Ypsz",
+	"uiNYCVHiTKceG/LM5UxZqviFzd6X4q8PkvN7O+Yuzf5bdTKUtqBCVeelZ7YQFi9TEOb6SizuA8+9+Sns",
+	"ItJStSK/npqWGiGugVV3l5pL2yi+yLb2h64mu+TYwoUq7IlIyZQLfYiWII1j7I0YmQuWUHWNhCjS2Qgr",
+	"BY3h6UADbWTUNUrFRm4K+ubSEGKn2TWaN2/z3VPvuCqR8Um+6rsn6OI3oCTuUZH2ubHCxaTSgxYzQQpE",
+	"cnvC/rVc1gTeVF4WMbcSkNWwfHXr9FyQchjKIJ0xgSj6OrOgNfusnTgHE9SwISX/6/LsQ19I8HmT4shd",
+	"rIbCjLzTsOxIP4WoKE6s2xczTHT7APzQRWi+LklvXOj0is/Y1yMLBWqNWGA18P5A0Sy6J/cME+7d7Pf7",
+	"YpghY5KRVfDMErr4G3MVWkuKZ+GO/v715cGz54fk+PLD7j559friyKmMh+T5U3QlQC1URDXrC5lYPFG3",
+	"ruIVQ7SUOUzvKtygEzB9YWWCEQSwKwB4hug3VGFTZUwd83E8lk6ep4Dcfdccft8AoDU5O1XTB66kLE5h",
+	"fSHwFvPJYuyamxdUxmkJv33LUkXGTLCwpkyp8OqYfTrD93yD1PptpKJdMdcGJRPdU5CJpUYAt6eThEHb",
+	"IxptT6MCaNj8vebpmWLRDXPZDlEEXYRAKI6gDfXuZh2oMNEHUYLutHFJtrgqxSZXQ7bkXc+BtctHZYdB",
+	"ZZarJRvQAzVQn8D2vljf3wJzI4EMmig4QF+g3Qz7aa/3JEgF/0xmCn5hu/g3DDmlSVRwt8PnQ4/WYSfh",
+	"FI98fmQIf7ADONWjTPN9cc0WR+R5jyjCOKZH0IVRLPJFm8kWCT5gqA3ZlBA5JjSPIdjWlshH5jOoHp+j",
+	"NeWqKbm2CDuY0sI1YZ9jnjDlT6qEoXP6ugfeeZVt4iPSLlY24qGAUh0tFI6kCk+88MTt8wGmcl6C0y+S",
+	"qPB4e5pzOnQIrsfJZnnnpx+IgMbnEaM3Nr0ZsnqO8isPwfJ5MDUal1HL+sL6pqB3s4x4AAj+cCBg1wiL",
+	"lzC84RLnNkSpJiR8B+tOdF+MGLRlMd8G+GMcH99oo2jYCY0woZMFCfl4bMwLZw30RTGjuYv5ze9PL98f",
+	"X5387HU/H2vNlG7TMbrFBbZFL3VsjHuzL5lfer8+ep9b8+NF74MZOpL7Ti21Y26nVsVc7IwiubmHUpEj",
+	"lgMp8AJmJH/YLVbJdQnEO8qNCEG1yhrMHjlnVpbmD22P/RkKGHM65+InHPAbI08w3l8LnXBDPvu9Ju3J",
+	"YcWPljTLNoCTXtDwwbostJREjjW7vRvKWJ07Wl6zRkIcvmBo9ZrFmshUKx6yQtYZinLIPwIEOKPdvD8+",
+	"Qd1mtzJAZwzMK5jLt0WKiiVQqnrYGQczcyS4n51w/z+ud+xzdpPrU6nbi8dNpoj+UXSajxi4MsCHdmvy",
+	"BJjJvS+YWfy1BTyqo9oz0NMRtTIPc4H0TIWWaTDNr3hv2+oqfNWPiiVvEjm75/iTS57+N/KM0GtmW8F+",
+	"p8jpT+QtWxA5HrfxzV+zhWoRoiwGJt+yxY5FFIO72aWMGU004jdcTPoCGoGYsQoujyP7hzGJmYwjbJjF",
+	"E5tqhqkeaNmFJPt+X4wWNvq0S87G2WDwqkJ+xpRGY4gCyCjcJVdzaZ4oTBNMV9QZKEmkRp0jAxgUUpMx",
+	"F9xw7yF+btvjV4Wr3pqNvEO76S1bVLlGrjAmsC3HiNtKszUJ6xJjOMkIfF4L3DAHY5T9ZSIlJKcV6A0m",
+	"VCKzPbfNTVDurtlikJ/akMwTGttUOYiDUChfEiEJmdKJtEQgo9D6JoaGcgYslsF0SCYAtIp9CCESKczS",
+	"RIbMD0k92JQJH0J8urnZCijVh1Rus9gjMrSUNyQzaPnvAjNWpAr2WRMYtov2W1+YLyjwgFhGLcTxyQW4",
+	"Q1hIUhHa1lnQQWYpp49w3ReWMG0XNUOuALTq1WyBcjEZ8OGyfGzLl/woGmTMuAU0uvz3t8l2F5Zsq1iv",
+	"kOPFhZHKmYfYYmyBEa/kFtjzPNXFpDJbiBzRgDm6M+IVZ1HJi1AZds9pKUZ0vYNxN+TBnhUqr+66uOpU",
+	"GJkVMGwfvKlUj4s35uFjvZX6wEkqXDLEvdYlmnFHd1+d+GepE1V7huDvodIJOdAmsskxiSyfVSQYuVTa",
+	"29XBeDn8vXv1Bia/kvfK5DCWTb+u4C/3Yb3R7Dov8VueQe1llecN3yOP52P/yef3w+eWHB6A1Wc5w1Vy",
+	"u6ZYBrcDtdiVXP8aoR1kxNaU2l/BK+66gtCMss7WwYVsKQps3gUAwlgxjLLCQl8nvFxzZTZzaWuxankH",
+	"zIXWe5vXMt/p5ubDrNtdXMq2aDWr+lZLZqNFIqjYWgfTo/a+ZD/fBiLKeUmMAaeKQL2rB3ICQ7x3ozY2",
+	"nN7n8/23Q47iS3BR+TnWOdvbYUXJKMToKfRbVjZdgIuJs5PAnlaaxbt9URtciqxgS1ENRT8ZQFYFOE6G",
+	"+vT+9G8XiKh3fnF29sYFSm3YFCsQN4dOHU7SI6LLfxtoqGzn1iNDvQI8jq1C9Lxj2nqT5pa2LdEWvFdt",
+	"2Q1ybFrwWgH2HP9USMxRhe7OXCjNaLhtfMnzRN58m1zwLQJL5ht977iS4PLP6kUu31+2JfTWoGevbRN/",
+	"VF/KXfy3jIhWEDEtANEem8px96R3t3BoSxhoPmqTth3gHXhRzmJ9lurH5induhMFl/mnD+VPH0pODQ/g",
+	"QskYudKFAoqX2vsC/9bOvSh2WFxvIDRIsTg3U2h8PZzjxO9b38k6V2Cr1EHiVJhmEG+PGNNdc0gfiO2p",
+	"OPpBgllLQFnLi1sRkY9M4M3fFJ0INncjH3biqdhST4DiVjxaGnovLd62TebJcE60zLISEPuXhc3prIga",
+	"rBpTWlmZtcrtxfHVa4t+dv7z2YfXgw9nV4P3Zz+dvns97HoUXutrm1Nu1GYyZVHs8bldappoOKlfykDH",
+	"D0jAd6sDF7spI8YZwu3e6DXk3/nU7cyg8eqV7Bx2/vrjswPy3//5X9n/ydNnz1+YXavLTgdZg6ETNE6L",
+	"Rw6fZSfZOfzxRQHEyHZ5rM+OpYP1XPEfJFp8ri1GFztFaiwjnlIxwdG2mdyxaU7HOCVARgDvxpwutmdp",
+	"BFKMeTJbtjaacfXel+KvWPjKbH5HI24H90xLn8yJGfJe2feX0qIfyJPTe/rjwf6Tb8KPU9wvOK2H8Ofc",
+	"CbnX8e4Uyb2OU4eqDEdwzBOl4eEq1803T/ePwdmzSRLftb+nHmlCDdgen8U00LeEkcWQMIDjzKcSrhho",
+	"yCxTjelorC+stwNQ6Mw7Qlv3mjfUT6Qx5EOSpBGk/UE6G0AMAe3SACLarC9sJiJWoAg53yW/cj01gw2p",
+	"OhsPsb9tNp6Q866rARyxCReQY+3gYWG0OcKFUk0izhShU0bDCvRXaG2Im7YpMWh5UVVY4dgscVmC1jYN",
+	"8Osex89Vvg1a2m0ntMrnY7buQV0+j9GTUzjtqv67UHvidAstNY22A1QkFXP+HCwiL3DHXKZRSMxVUWBw",
+	"YOgVBi+S6Na9u+f5y5veE8eG3Goc9Vsh5+JYPxrQ5GzJ69JOCluxHScfFomoDNRIYWq2oQzkcIjmI8Iv",
+	"xPTB2m5CHXtfjBz4ukn3KIr9X2iUMtuXgBIl0yRA4GEE+KVJSPJu+JGUikFXFLaQIvQWDF6ynKKaKx7u",
+	"R0DVvGclmo3HLND8hr1J5CyD2X2609svdr3F7IwEoOdAKRszo1UWEt9uzJZ2Dvd/rF/3Wty0R+sagoQa",
+	"mvNF7g8yC8agCLXNRsVmsjVC8LYte87GgJCNTgBXYQ1nSIymZO/Lihw3GP/fReSZ1a6TdngaW4pmmHdl",
+	"2l8rCdetLcBgQDk3L+aazHkUGUkFBSCGO9mNbZgzRYURk+z6goXcaLcR1YCtvnQ3I91krb9BNYByklgm",
+	"GISDqmpGg2lfOHm+S572XpIh+8yVVkPsooqvy6r4oBYQCnAxjOfTT8/xmQtUNh+uRmpEFVdn41dUG2Ux",
+	"TOjYaJ1BYGT83zrdCnH5EsUlfohzxp8BZ1wsBjLWA5lqmFvEJjT6yYzTOey8P740+w2IVm60xPUgv/zb",
+	"zsGb4539Imy5OzJDP0zBYIZ/jJiAmCug/nMxGQRB51O3o/8AVHtO9y65mNBYJuahm+YAGoUDerSy2s7R",
+	"EmBNYbz3Bff76x6dMRHOXE+1Jqxo99OFqQHjwhWic1tsa+w3tUtOZAowLqB38xkjf2CuJF3YXpk24dFM",
+	"ytNS1UyxFZM4Y6v7gOwEOXRA7NvmKa5UWupz/QK/XcFrxD5UZCy8QbfDVgf1cWncgT5apgIo26yW1lG6",
+	"HLflMqN0hwmdb47cF7nsgxzJcFF20IwWhOsjvM2IJVGsJXeOmrn1rlQz1K92Nt8QT2XskpP7fm9JX4em",
+	"QuY6gQvYbXmDrN/ivjxa0nwNrkNQNurr4YkMmFJse6W3v06pBvwwDRXoiAhBZpivRAVB+c7ibl56gWD+",
+	"ELozKiHXkNOV6CZ1vOfZQh5RhpobC0rN/WPZj2pqHbjIt+Y7Xj8h9JVOo5BMJEAI1CkhljETf9YP/5kT",
+	"14wGHyApLi6weEVWnMVV43DDWoy1e63QurCDNr88s9n+WZ/lyWyuPNj25VnHGZLf+ekHa6RwPSVcl2D9",
+	"4BLqi9vUZZG8LMvbjX9dadWjIah/m8Iqt3H3XlcFDfetwMGY6uZe+0145VuurfoG2eBbrKzKtvnRF1ZV",
+	"Efm3UFeVS5gWZVWPTFG4c7J78KIqYw+YS13tfTHG2te9L/zW3bgvIDRRaDtlRCmLxl3CPgcsxpa2iLDt",
+	"8hLKOMQABqG8ndau7Hw3GcK/OgRbHhJjGmUVVDHV0xUDtV1Oi5tLlcV6qlWhWWt5YN5+2GOxcAb5nzbb",
+	"Pba3h/wxjJZBuGtKY+hHQ7QEvw981CUyCpnSmMVYbcsV2l1tzzv1gc2zoZu4l66Kk9mih6kdfVd7nC5c",
+	"g6yHKE+0Q//pibkfri7Q5D15YwrY9pC7BGEPME+MLj+Vc0TRAaz7asZORTF1uvDbLQ364ZSK0OgRWac9",
+	"TF+KAKICmggUWr2bB0mx6Yz7tus6gzxqO84YS6cMfm0/wCZzSz2UT2235lIvgMyJBC5uwtVRoS9lXzjP",
+	"ghmp6FlwOd8AKRvH/pK7NQ6Ej6J9DvhH8YD1DO48Ooed968/npz+/dXnDKw9O8f6VtXP9nUPZFkVtvLe",
+	"HQtQz+cQudPMWVXmjg1a8FqmDdnYnFNjjn1FebSwXVeROzCDx+dffWXGeGTE/G04Wc9TEDhyPN50xspm",
+	"F9c8xhwRe01reujik3yn+iIxJ8iyLBG4N4wmQADDQSYsJBZUu4Q4bYtQ5VyQa7ZAaCoUmiwkQoJTfl1b",
+	"+Y+qRRLqVh1BUGkOcwqitZWU3U4kA2q+1fljuvPzW1AQ7aZ1Djsfd56+2MfAtkvFOOzgUxK+JOcC1mq2",
+	"zOpYwZSKXT1r3g3ebNtDyUrFkrvu/t661NWq7kaHT9Y9+rW7ldXeUWd5Z5w4cQBVOUuSIOvrscn6WpUI",
+	"G+2wIYZePhoLYNgXXOUsrSU6Raix02SaQEbvkdODZrZP35LR5q/xacX69Vt33JumD+tYU7eyDX+s1eNB",
+	"qRdyXpc29mgAbtIdGgRMtbo9Vk8uoUIf43uP8bV3d4gPJek9eUu9Jzu9/fqCo7RDjzYryaEFInkFutja",
+	"AvfrO0UsEamWVLeXsBtp1cJtEOAFu5HX7N+RAp/9C1Lga4gzUk2oO8maNFbq5HcHl+Aba9rnV533biNn",
+	"InLp0Ggo6VS5EpeACnt1+h2Xx+VF/AtchqUVrStnWTq/7bjArDWy1OURiztYAgndJAHxEXaJ0okUE5+v",
+	"m2VZDtX0F0RSpQmr35cIvJnG1MvkraGOULoSliPrNEKDm2dJl55kpkgqdsfa052getl7YWD2rgkQzCNH",
+	"9YLzcL5WowlPpCx5WCfrKUmGbCegSdgAgQXQqwVkM5lvku+HUgXB8AfbDntY9gWfhsMu9jVlQvcFUpjV",
+	"5GOZaBodWXAALlyP+e+H+EKuyIyGDCv3sNEVpin3BY0iOYcGqdi+nkWRbY/mrAUpAtb9/9m7vuZEciP+",
+	"VVS85K4yuM6buyRlP7G2c0vdrnEM3tRVuAIxkkFhkCajAZaH++4pdUsaAcMs4LFZrrJvC2akkdSt/vv7",
+	"2XSpgrpjGALp7fcvt2prPec3ivEbmrEzOfSbO9C4auRfKpGVfmpEjvbKbOZhJSlmZU5Gz203ptRB9phP",
+	"daIwVQ0JRxG+e3loFlkTofolxqNXQfW9KdaeLLxpKfIF35vGzuKiUUnAMhH5aq3GzLduXpAhaJfBQomY",
+	"D68w4wEfgakCAVs1zy/IUMgBTdPhFTRhUkyZeCpPfyfpXCQJmVB9jST7muckpVovVcZs4kYCKR7MYVi8",
+	"JCK8TXmaR0WgMELCfcQAAY5TpHJHpVGFcdmXw97dp4dB+37QengYPN23PrfaH1vvP96VYt1b/vwXcPaf",
+	"XEsoDFzReZVjMLh814ggbCh5Yv662PxG1FhOID1rzuYAamf2VyF+4exKrk6lTLYm8pZqZa/BO3UCu2Fe",
+	"HrKzlHilQgq5glLniS1q3ogLfl0Juc7nF1ZEAe3NUjXpF6EJnAuh5JVtI6eS9SUCBwlJ0G8l1MEERZjQ",
+	"MhaSrTphhEsMDQeEh6NVXw6n2JI/rAgY3roXej35PlcAgbXl2XEx+vNQB3YOLZoVNdF0RegIYHSkR9QJ",
+	"ShCOB1HZOtILEfOm66E8zGZ+aN+byw39eSbGwpIGOzZ2l8+fS3DUKEIRaC5zy8r+37m5i4UG8aCZ7dtE",
+	"VKJJxvVEJSwAVpAMfE5MoF3be5CxjGtdlljbu37AaudbWIszuetw7Z40+ySkyhpX7376Af9FjZlicJ0x",
+	"HQ/SBBDhU6hJsik1PREp4Jdekg80G5nNe1SUReSDkmPyi5Lj/a86XLMTXW9rg1fllV7lfttz9E7Gakpp",
+	"wZMA7nqtRSEQdvxAf03a9YRmQo73lvYIEJLkRk0Ukh57IU9RK/clDjKwgxQJcE1GPDEnzPrKQAeFQdwC",
+	"685n0L2lrlc65zOjY7CHQmTWivfmO6M5tZ/FNLEDSgt8Ami9V2BjZGI8yR2BT67I0PdzDMk4o9aTdv3k",
+	"ZkoTKtHoz1Vfhlf4MYqliwty3h73ZbXHfbAF/rdG1OALzPA/wsu1bz81zaPcAfhE83jidckhomkX/KTK",
+	"yW16WfUTl+K1tFLFsIF0EBCOOjKqeoqA6UWji8t72SCyGfEARRXGjPc2Se4hWretp5ZgL3u/e0m1h3QH",
+	"v9yDgBpbhpKUZzNq3nujpnE218bgXgQROdtEiWT9ffndsNu7exg8PQwe7/751H68ux1+7/tqx9xYRxj+",
+	"GK1I91P3mgyfE7WEEs4hZWxgJjIkSvaleQkIJNDc9j+sLairAbkgLXJr7C6akC6P55lRmDc0Y38udB+h",
+	"3scwFqKSMb9yOxVoQMQo2FKTIyGZRksrptn+JhUAyhf9jX/oMON6OSwwlevqdKQNTIrRlK/2t7U21vRE",
+	"ei3Y1LeztaoHLYOJ9yYFRPRr1HXv+diF+uJcLFDFqGdfdCo3G5hgJuC7lYvqgakydy82DyKXKDJnnZRL",
+	"o4iWQjK1NJYdNl/BG0Goc0YBVbBw33RZxhUQo1dtO5tzEfAxCM6zC/Y1IQI44/lEQR0BTZIRjacDKtnA",
+	"aU29v4S61QjRtA8S0/okpmwq5QKLqff6om9YfyDtYfLkKSiLSQLmgCiOzZ55vaCI94iG16JZC/u0tIPo",
+	"9sSe1sfpy1Inp0D8dlbEhttD/PwsiAJ0oIPeQeXkEoRAIurgf0INkkU2IVg4eM6XgsdADUREMMZS4sJc",
+	"EKgwRCBxNxkwA1yfCcI2eJbeKechS+9hV/vxBKB/5Jv9sKvcr2HtN/nRFb9rXDQFv1Dnsf1z+771sfES",
+	"AppKPslXshsqx6w0GzZxIOq3IBSZBc0qAd/UJs3Uzv6FQjuqNG+KYyimYHcfene3g85Tr6SLv5Pm72k8",
+	"bZ+LnI9WNZard9K8Lb/xWj8PuB8cGJXmwKhYdVrUPD8i6n9r4RVHKxia0dxCCGvXafWfeSY0E9g+bG2B",
+	"NE1WOxLU/mIFvE4CqKEXu+JoyFF5LjdOPJVqCQk53/JMxxkH1sHPDi/U1qJeNvxInL2v+Qx35qfyFXHw",
+	"3bHxmnFWMAoFEBNYkZVRZmy+NKH5s8pm2sOCUqJ5rCQDihaVHSA7lpPmoDwZMiFgFSKFhJaQOc8kLClN",
+	"jC05uyY/vnvXl0N4/kDIBU0EG9pqL2pJYczE7cOUxIJYzSWzQC656svv+IxnY3OAI5JmfCbmM5LRnEdE",
+	"TyDBFiudR0TTnCeJwM9VhgRL+vsL0urLYrZmwLmmo4S7RncMGzqbvsw6bDF2HPnlaaQUX9Zx+f318t1f",
+	"kMNv/7pw+74nkjAY+6sNZBCfPLxxrJYptFg93mWLMUf1amWggilqQ2gLBKUjnMeerbYyC2kdAs8EZY1F",
+	"KwJy3Jc2XTVPxxm1Fe1EdLphx/6MrkiaKYADROgwowB41pehv/EnTaZ8FWEm3UacpnwVT6iQEXT3677c",
+	"u6kfRyjv65d8uT5020zbnJml0L5kb6yQFbXKi73uy630pHNrzS9CP9ba0+h2r0hMtc+r9eVePujRQGnn",
+	"5ILGdK6BcYv7s/fqjqlb2G/UL328u+l8vnv8dfChdX/bveu9yCutwuN6Jae0akgA+L0mQ9APbOhY3pyK",
+	"MBoAZL9eR3SUGTPJeqIjGk9deAwFXeAt8lU0xi2t61u3j+izbxWFT0VdlDTmnRxDBixRSzSpoANlDce0",
+	"xIGIVcYeA1j/s6jx2dU3uZkzv+3cNC8v/77RLt++P0QMtHvgN8v2DtFlR65hK6wTseB6NwZ8ddeb5nSW",
+	"HNbJ64yCzvMzmXHqXFwHZWrBQkerACuUSkbcy5Xyh3XdNM7kVErjEbDG1TNNND+A8wvf8ps9YN2lyOMJ",
+	"Sed6Yuy9TC1oQiAyv4Ensk+WzlxIvIY64WeVMBdasaUUOs84NRYmOHwFb2jkojJALgP1leaO1dis51os",
+	"r40OBTcUygQhQSDkQiULY6z+C3nxkFjDVxBbIlNoNwv6/9wjLXZvSJlqzrwGYhssa12RCU8gXFU0JUAP",
+	"ldU6175DgyM2aV8iiJ4rtjCa3hMomBuLE/4l5XFeCYjQhV14gVjtIic1q7jEy5mO9G7Yt6MJSkvwK3fW",
+	"esOyXhMz1h5Tspv6Glh0b1aYjfu6I6CEoldTSTYct2zOy4uvK4Df1tWB7y1oplRrCLbU37wEx1NoDX7o",
+	"eu2S0ETPdQpoddaj3QZ5d1OLXHLT9T4tJ2qj/6mq2Yhgr9FN5757d/PUa38ubzKCNsSeW5cHO/aZ3IF2",
+	"mVuHlzvufV9uLc2JIkzbW/R2ntJeY/eCo1uLnZkmNOZGxnGTN8oAjWxoNeOE0ZU+qH0oxJU7zuQ0tuVG",
+	"3tCDj61D3EVBqBvI878isved3of2/c+DXmfwdN/+x6/DMlS6nMf5i2DpToMTQiGAYnZxoGSyOqpir1jd",
+	"dtlvL+sAx5LH1Qy9CnBjhZDberbno/HIaplMBydQh91PV7YEbl2EdIhFiv0Hh8U/5jJR8XT/yjxfv1x+",
+	"0WMzcXHduxR++/ZzUW8cYUr/Y+fml7vbEiF+gjmdHO7iPNAkkWXOLBi4JVXVatA03IxpktQH4L0/ZPdn",
+	"M/oNDP4VwO6eejtKODeWq2cpGwy+O2C0B/v3ZQD7EoezseAdCODuyz17mGmSdPEnpTDgNmN/EghyN/b/",
+	"McjfBozJC9kJ+OBAvZDYSviWz2l+a2vKQeZpKozivfr3b2ZF7J/vJMXApjtoItZXtiNPR9izFxUxmovi",
+	"JGFYdftQPgTZWU96JNYZnS42hL/sOaGN5SuLzC3seTTdB8glgisTPDk08MoGeC8kQ6LzDes+V9bNDx4W",
+	"xvu2H/VRjYUMX9ZHfsMJbcDJlzznk1oUSZirrXrAyOVlwu5JxM/eBXMdDB9YK+VhrUQ8Y4xjc0GoBdrS",
+	"0Aok5Lj8pRB1bPs82FTwXIrcXH3YCxsRDZddxvN5JuH/UJwSPNo1iG0/88bhx+gogHjwYZV1eH6Ae1hr",
+	"YrDPL7y18vUIK9vMEwuFE5C5UrPXcuyYu2eEqbVNt733JWSpaQ70/MHOheVIOATstwjlxdUm7QgQUqLn",
+	"aaqyPOjjYCrcr/GOM/zIYy7SXFvqyYVgRn7VM5lxrenYrsGmkI1pzpfGCS57IFZeYT+tMV1sEX4QzrWi",
+	"66PISFQSni5mb5Xt7ZnyldcLGAeN1iif4XuzJZoni7U9Md+UPPQDpwlE2RhZqJiO5gnNVqEA8ZyWbSTi",
+	"eHGJLL6uJbDZZHymrsmPP/xIlCukWD/djd9/+/1/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -2,8 +2,14 @@ package keyring_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
+
+	"github.com/authledger/authledger/eventstore/keyring"
 )
 
 func BenchmarkSeal(b *testing.B) {
@@ -65,4 +71,64 @@ func BenchmarkSealNewSubjects(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A rotation over 10,000 people: the metric is keys wrapped anew per second.
+func BenchmarkRotateKEK(b *testing.B) {
+	k := open(b)
+	const subjects = 10_000
+	names := make([]string, 0, subjects)
+	for i := range subjects {
+		names = append(names, fmt.Sprintf("user-%d", i))
+	}
+	for chunk := range slices.Chunk(names, 1000) {
+		if err := k.CreateKeys(ctx, chunk...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if _, err := k.RotateKEK(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*subjects/b.Elapsed().Seconds(), "keys/s")
+}
+
+// A scan of 64 MiB for what one person's erasure looks for.
+func BenchmarkScan(b *testing.B) {
+	dir := b.TempDir()
+	content := make([]byte, 64<<20)
+	source := rand.New(rand.NewPCG(1, 2))
+	for i := range content {
+		content[i] = byte(source.Uint32())
+	}
+	if err := os.WriteFile(filepath.Join(dir, "f"), content, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	var p keyring.Patterns
+	for i := range 8 {
+		if err := p.Add("key", fmt.Appendf(nil, "%032d", i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(int64(len(content)))
+	for b.Loop() {
+		if report, err := keyring.Scan(ctx, dir, p, nil); err != nil || len(report.Findings) != 0 {
+			b.Fatal(report, err)
+		}
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	k := open(b)
+	key, err := k.NewSigningKey(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := []byte("ledger.example/2fa\n1000\nroot\n")
+	for b.Loop() {
+		if _, err := k.Sign(ctx, key.Epoch, message); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// A code epoch is the key of all codes that are issued on one UTC day. It lives
-// for that day and 30 more (design.md "Codes are derived, never stored").
+// A code epoch is the key of all codes that are issued on one UTC day, or from a
+// rotation on that day on. It lives for that day and 30 more (design.md "Codes
+// are derived, never stored").
 const (
 	epochLength   = 24 * time.Hour
 	epochKept     = 30 * 24 * time.Hour
@@ -26,14 +27,15 @@ const (
 	sqlEpochKey     = `SELECT wrapped, destroyed_at FROM code_epochs WHERE kid = ?`
 	sqlExpireEpochs = `UPDATE code_epochs SET destroyed_at = ?1, wrapped = zeroblob(length(wrapped))
 WHERE destroyed_at = 9223372036854775807 AND day <= ?2 RETURNING kid`
-	sqlEpochs = `SELECT kid, day, destroyed_at FROM code_epochs ORDER BY n`
+	sqlEpochs = `SELECT kid, day, created_at, destroyed_at FROM code_epochs ORDER BY n`
 )
 
 // Epoch says what became of one code key.
 type Epoch struct {
 	Kid       string
 	Day       time.Time // UTC midnight; codes of this day use it
-	Destroyed time.Time // zero while it lives
+	Created   time.Time // UTC
+	Destroyed time.Time // UTC; zero while it lives
 }
 
 // CurrentKid names the epoch that codes issued now belong to, creating it at
@@ -59,19 +61,18 @@ func (k *Keyring) CurrentKid(ctx context.Context) (string, error) {
 	return kid, nil
 }
 
-// epochOf returns the living epoch of a day or creates one; of several callers
-// the first one's key stays. After a clock that went back beyond the life of an
-// epoch, its day gets a second one.
+// epochOf returns the last living epoch of a day or creates one; of several
+// callers the first one's key stays. After a clock that went back beyond the
+// life of an epoch, its day gets a second one.
 func (k *Keyring) epochOf(ctx context.Context, day time.Time, name string, now time.Time) (string, error) {
 	var kid string
 	err := k.read.QueryRowContext(ctx, sqlLivingEpoch, day.UnixMicro()).Scan(&kid)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return kid, storage("read code key", err)
 	}
-	var random [kidRandomSize]byte
-	_, _ = rand.Read(random[:]) // never fails; see crypto/rand
-	fresh := "c" + name + "-" + hex.EncodeToString(random[:])
-	wrapped, err := k.wrapRaw(ctx, "epoch", fresh, newRawKey())
+	k.wrapping.RLock()
+	defer k.wrapping.RUnlock()
+	fresh, wrapped, err := k.newEpoch(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -85,6 +86,16 @@ func (k *Keyring) epochOf(ctx context.Context, day time.Time, name string, now t
 		return err
 	})
 	return kid, err
+}
+
+// newEpoch returns a kid of a day that no key has, and a key for it, wrapped.
+// The caller holds wrapping.
+func (k *Keyring) newEpoch(ctx context.Context, day string) (kid string, wrapped []byte, err error) {
+	var random [kidRandomSize]byte
+	_, _ = rand.Read(random[:]) // never fails; see crypto/rand
+	kid = "c" + day + "-" + hex.EncodeToString(random[:])
+	wrapped, err = k.wrapRaw(ctx, "epoch", kid, newRawKey())
+	return kid, wrapped, err
 }
 
 // ExpireEpochs destroys the code keys whose day ended 30 days ago or earlier
@@ -128,6 +139,10 @@ func (k *Keyring) Epochs(ctx context.Context) ([]Epoch, error) {
 		return nil, err
 	}
 	defer leave()
+	return k.codeEpochs(ctx)
+}
+
+func (k *Keyring) codeEpochs(ctx context.Context) ([]Epoch, error) {
 	rows, err := k.read.QueryContext(ctx, sqlEpochs)
 	if err != nil {
 		return nil, storage("list code keys", err)
@@ -136,11 +151,11 @@ func (k *Keyring) Epochs(ctx context.Context) ([]Epoch, error) {
 	var epochs []Epoch
 	for rows.Next() {
 		var e Epoch
-		var day, destroyed int64
-		if err := rows.Scan(&e.Kid, &day, &destroyed); err != nil {
+		var day, created, destroyed int64
+		if err := rows.Scan(&e.Kid, &day, &created, &destroyed); err != nil {
 			return nil, storage("list code keys", err)
 		}
-		e.Day = time.UnixMicro(day).UTC()
+		e.Day, e.Created = time.UnixMicro(day).UTC(), time.UnixMicro(created).UTC()
 		if destroyed != alive {
 			e.Destroyed = time.UnixMicro(destroyed).UTC()
 		}
@@ -155,6 +170,8 @@ func (k *Keyring) epochKey(ctx context.Context, kid string) (Secret, error) {
 	if ok {
 		return cached, nil
 	}
+	k.wrapping.RLock()
+	defer k.wrapping.RUnlock()
 	var wrapped []byte
 	var destroyedAt int64
 	err := k.read.QueryRowContext(ctx, sqlEpochKey, kid).Scan(&wrapped, &destroyedAt)

@@ -141,3 +141,47 @@ func (k *Keyring) SignerBytes(ctx context.Context, t testing.TB, epoch uint32) [
 
 // Newest is the schema version of this release.
 var Newest = len(migrations)
+
+// StopAtStep makes a rotation of the key-encryption key end with err once it
+// has done that many steps.
+func (k *Keyring) StopAtStep(steps int, err error) {
+	k.atStep = func(string) error {
+		steps--
+		if steps > 0 {
+			return nil
+		}
+		return err
+	}
+}
+
+// WrappedKeys returns every wrapped key of the file.
+func (k *Keyring) WrappedKeys(ctx context.Context, t testing.TB) [][]byte {
+	t.Helper()
+	rows, err := k.read.QueryContext(ctx, `SELECT value FROM meta UNION ALL SELECT wrapped FROM subject_keys WHERE destroyed_at = 9223372036854775807
+UNION ALL SELECT wrapped FROM code_epochs UNION ALL SELECT wrapped FROM signing_keys WHERE retired_at = 9223372036854775807`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var keys [][]byte
+	for rows.Next() {
+		var key []byte
+		if err := rows.Scan(&key); err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// Pattern is a sequence to look for in a scan.
+func (p Patterns) Pattern(i int) (kind string, text []byte) { return p.list[i].kind, p.list[i].text }
+
+// ScanChunk is how many bytes a scan reads at once.
+const ScanChunk = scanChunk
+
+// Holds counts the files that scans keep open.
+func (k *Keyring) Holds() int { return len(k.scanner.held) + len(k.scanner.old) }

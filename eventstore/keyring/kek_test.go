@@ -25,6 +25,7 @@ type service struct {
 	keys    map[uint32]cipher.AEAD
 	primary uint32
 	down    error // what every call answers while it is set
+	longer  int   // bytes that ciphertexts of new keys have more, against the contract
 }
 
 func newService() *service {
@@ -54,6 +55,12 @@ func (s *service) fail(err error) {
 	s.down = err
 }
 
+func (s *service) lengthen(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.longer = n
+}
+
 // client is a KeyEncryption over the service.
 type client struct{ *service }
 
@@ -66,6 +73,7 @@ func (c client) Encrypt(_ context.Context, plaintext, associatedData []byte) ([]
 	out := binary.BigEndian.AppendUint32(nil, c.primary)
 	nonce := make([]byte, 12)
 	_, _ = rand.Read(nonce)
+	plaintext = append(plaintext[:len(plaintext):len(plaintext)], make([]byte, c.longer)...)
 	return c.keys[c.primary].Seal(append(out, nonce...), nonce, plaintext, associatedData), nil
 }
 

@@ -77,8 +77,19 @@ type Keyring struct {
 	current  *cache[string]    // kid by the day it is current on, one entry
 	signers  *cache[Secret]    // Ed25519 private keys by epoch in decimal
 	signing  sync.Mutex        // held while an epoch of a signing key is chosen and stored
-	life     sync.RWMutex      // held shared by every call, exclusively by Close
-	closed   bool              // guarded by life
+	rotating sync.Mutex        // held by the one rotation there is at a time
+	scanner  *Scanner          // of Scan, closed last
+	// wrapping is held shared from reading a wrapped key to opening it, and from
+	// wrapping one to its commit; a rotation holds it exclusively while it
+	// changes the primary key and while it destroys the older ones. So nothing
+	// wrapped under an old key is stored after the change, and nothing is opened
+	// with a key that is gone. A call must not take it twice.
+	wrapping sync.RWMutex
+	// atStep, when it is not nil, is told of each step of a rotation that is
+	// done, and stops the rotation there by an error.
+	atStep func(step string) error
+	life   sync.RWMutex // held shared by every call, exclusively by Close
+	closed bool         // guarded by life
 }
 
 // Sizes of the caches. A primitive takes about 2 KiB, so the subjects of a busy
@@ -99,6 +110,7 @@ func Open(ctx context.Context, o Options) (*Keyring, error) {
 		current:  newCache[string](1),
 		signers:  newCache[Secret](cachedSigners),
 		kek:      o.KEK,
+		scanner:  NewScanner(),
 	}
 	if k.clock == nil {
 		k.clock = time.Now
@@ -179,6 +191,7 @@ func (k *Keyring) release() error {
 	if k.lock != nil {
 		errs = append(errs, k.lock.Close())
 	}
+	errs = append(errs, k.scanner.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close keyring: %w", err)
 	}

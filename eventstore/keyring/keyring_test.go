@@ -182,6 +182,14 @@ func TestCallsAfterCloseAndWithEndedContext(t *testing.T) {
 		"Sign":         func(ctx context.Context) error { _, err := k.Sign(ctx, 1, nil); return err },
 		"NewSigning":   func(ctx context.Context) error { _, err := k.NewSigningKey(ctx); return err },
 		"Retire":       func(ctx context.Context) error { return k.RetireSigningKey(ctx, 1) },
+		"RotateKEK":    func(ctx context.Context) error { _, err := k.RotateKEK(ctx); return err },
+		"RotateCodes":  func(ctx context.Context) error { _, err := k.RotateCodeEpoch(ctx); return err },
+		"RotateSigner": func(ctx context.Context) error { _, err := k.RotateSigningKey(ctx); return err },
+		"Rotations":    func(ctx context.Context) error { _, err := k.Rotations(ctx, 0); return err },
+		"Keys":         func(ctx context.Context) error { _, err := k.Keys(ctx); return err },
+		"Destroyed":    func(ctx context.Context) error { _, err := k.Destroyed(ctx, "u"); return err },
+		"Patterns":     func(ctx context.Context) error { _, err := k.ErasurePatterns(ctx, "u"); return err },
+		"Scan":         func(ctx context.Context) error { _, err := k.Scan(ctx, ".", keyring.Patterns{}, nil); return err },
 		"Blind":        func(ctx context.Context) error { _, err := k.Blind(ctx, "p", "v"); return err },
 	}
 	ended, cancel := context.WithCancel(ctx)
@@ -220,6 +228,13 @@ func TestArgumentsOutsideTheLimitsAreRefused(t *testing.T) {
 		_, err = k.Open(ctx, bad, event1, "phone", "k1.")
 		wantErr(t, err, keyring.ErrInvalid)
 		wantErr(t, k.Destroy(ctx, bad), keyring.ErrInvalid)
+		wantErr(t, k.Destroy(ctx, "user-1", bad), keyring.ErrInvalid)
+		_, err = k.KeyID(ctx, bad)
+		wantErr(t, err, keyring.ErrInvalid)
+		_, err = k.Destroyed(ctx, bad)
+		wantErr(t, err, keyring.ErrInvalid)
+		_, err = k.ErasurePatterns(ctx, "user-1", bad)
+		wantErr(t, err, keyring.ErrInvalid)
 		wantErr(t, k.CreateKeys(ctx, "user-1", bad), keyring.ErrInvalid)
 		wantErr(t, k.PutSecret(ctx, bad, "id", nil), keyring.ErrInvalid)
 		wantErr(t, k.PutSecret(ctx, "user-1", bad, nil), keyring.ErrInvalid)
@@ -239,6 +254,7 @@ func TestArgumentsOutsideTheLimitsAreRefused(t *testing.T) {
 	wantErr(t, err, keyring.ErrInvalid)
 	wantErr(t, k.PutSecret(ctx, "user-1", "id", make([]byte, keyring.MaxSealed+1)), keyring.ErrInvalid)
 	wantErr(t, k.CreateKeys(ctx, make([]string, 1001)...), keyring.ErrInvalid)
+	wantErr(t, k.Destroy(ctx, make([]string, 1001)...), keyring.ErrInvalid)
 	for _, n := range []int{-1, 0, 3, 10} {
 		_, err = k.Digits(ctx, kid, "p", "s", 0, n)
 		wantErr(t, err, keyring.ErrInvalid)

@@ -51,8 +51,9 @@ var migrations = [][]string{
 ) STRICT`,
 	},
 	// Version 2: keys that sign checkpoints; a day may have several living
-	// code epochs, of which the last one is in use; rotations are noted until
-	// the ledger has them.
+	// code epochs, of which the last one is in use; rotations are noted, so that
+	// the ledger can record them after a crash and a repeated request meets its
+	// own.
 	{
 		`CREATE TABLE signing_keys (
 	n          INTEGER PRIMARY KEY,
@@ -64,6 +65,7 @@ var migrations = [][]string{
 ) STRICT`,
 		`CREATE TABLE rotations (
 	n           INTEGER PRIMARY KEY,
+	request     BLOB NOT NULL UNIQUE,
 	kind        TEXT NOT NULL,
 	rotated_at  INTEGER NOT NULL,
 	key_id      TEXT NOT NULL,

@@ -40,7 +40,7 @@ func (k *Keyring) NewSigningKey(ctx context.Context) (SigningKey, error) {
 		return SigningKey{}, err
 	}
 	defer leave()
-	key, err := k.addSigner(ctx, nil)
+	key, err := k.addSigner(ctx, func(context.Context, *sql.Tx, SigningKey) error { return nil })
 	if err != nil {
 		return SigningKey{}, fmt.Errorf("create signing key: %w", err)
 	}
@@ -48,10 +48,12 @@ func (k *Keyring) NewSigningKey(ctx context.Context) (SigningKey, error) {
 }
 
 // addSigner creates the next epoch's key, and in the same commit does what
-// beside says, which may be nil.
-func (k *Keyring) addSigner(ctx context.Context, beside func(SigningKey) operation) (SigningKey, error) {
+// beside says.
+func (k *Keyring) addSigner(ctx context.Context, beside func(context.Context, *sql.Tx, SigningKey) error) (SigningKey, error) {
 	k.signing.Lock() // the epoch is in the associated data, so it is chosen before the transaction
 	defer k.signing.Unlock()
+	k.wrapping.RLock()
+	defer k.wrapping.RUnlock()
 	var last int64
 	if err := k.read.QueryRowContext(ctx, sqlLastSigner).Scan(&last); err != nil {
 		return SigningKey{}, storage("read the last epoch", err)
@@ -70,10 +72,8 @@ func (k *Keyring) addSigner(ctx context.Context, beside func(SigningKey) operati
 		return SigningKey{}, err
 	}
 	err = k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if beside != nil {
-			if err := beside(key)(ctx, tx); err != nil {
-				return err
-			}
+		if err := beside(ctx, tx, key); err != nil {
+			return err
 		}
 		_, err := tx.ExecContext(ctx, sqlAddSigner, key.Epoch, key.CreatedAt.UnixMicro(), []byte(key.Public), wrapped)
 		return err
@@ -90,6 +90,10 @@ func (k *Keyring) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 		return nil, err
 	}
 	defer leave()
+	return k.signingKeys(ctx)
+}
+
+func (k *Keyring) signingKeys(ctx context.Context) ([]SigningKey, error) {
 	rows, err := k.read.QueryContext(ctx, sqlSigners)
 	if err != nil {
 		return nil, storage("list signing keys", err)
@@ -139,6 +143,8 @@ func (k *Keyring) signer(ctx context.Context, epoch uint32) (Secret, error) {
 	if ok {
 		return cached, nil
 	}
+	k.wrapping.RLock()
+	defer k.wrapping.RUnlock()
 	var public, wrapped []byte
 	var retired int64
 	err := k.read.QueryRowContext(ctx, sqlSigner, epoch).Scan(&public, &wrapped, &retired)

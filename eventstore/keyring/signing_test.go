@@ -144,25 +144,6 @@ func TestConcurrentSigningKeysGetEpochsOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestKeyIDNamesTheRowForEver(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	k := openDir(t, dir, &clock{t: morning})
-	_, err := k.KeyID(ctx, "user-1")
-	wantErr(t, err, keyring.ErrKeyNotFound)
-	_, err = k.KeyID(ctx, "a\nb")
-	wantErr(t, err, keyring.ErrInvalid)
-	do(t, k.CreateKeys(ctx, "user-0", "user-1"))
-	before, err := k.KeyID(ctx, "user-1")
-	if err != nil || before != "k2" {
-		t.Fatalf("got %q, %v; want k2", before, err)
-	}
-	do(t, k.Destroy(ctx, "user-1"))
-	if after, err := k.KeyID(ctx, "user-1"); err != nil || after != before {
-		t.Errorf("after destruction %q, %v; want %q", after, err, before)
-	}
-}
-
 func TestPrivateHalfIsNotStoredInClear(t *testing.T) {
 	t.Parallel()
 	k := open(t)

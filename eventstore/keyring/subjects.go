@@ -23,9 +23,9 @@ WHERE subject = ?1 AND destroyed_at = 9223372036854775807`
 	sqlDestroySecrets = `DELETE FROM secrets WHERE subject = ?`
 )
 
-// maxCreate limits the subjects of one CreateKeys, so that one caller does not
-// hold up the others' batch for long.
-const maxCreate = 1000
+// maxSubjects limits the subjects of one CreateKeys or Destroy, so that one
+// caller does not hold up the others' batch for long.
+const maxSubjects = 1000
 
 // CreateKeys creates the data keys of many subjects in one commit, durable
 // when it returns; subjects that have one keep it. It is for imports and
@@ -38,18 +38,15 @@ func (k *Keyring) CreateKeys(ctx context.Context, subjects ...string) error {
 		return err
 	}
 	defer leave()
-	if len(subjects) > maxCreate {
-		return fmt.Errorf("create keys: %w: %d subjects, at most %d", ErrInvalid, len(subjects), maxCreate)
-	}
-	for _, s := range subjects {
-		if err := checkName("subject", s); err != nil {
-			return fmt.Errorf("create keys: %w", err)
-		}
+	if err := checkSubjects(subjects); err != nil {
+		return fmt.Errorf("create keys: %w", err)
 	}
 	if len(subjects) == 0 {
 		return nil
 	}
+	k.wrapping.RLock()
 	rows, err := k.addSubjects(ctx, subjects)
+	k.wrapping.RUnlock()
 	if err != nil {
 		return fmt.Errorf("create keys: %w", err)
 	}
@@ -61,45 +58,88 @@ func (k *Keyring) CreateKeys(ctx context.Context, subjects ...string) error {
 	return nil
 }
 
-// Destroy erases a subject: the data key and the secrets are gone from the
-// files when it returns nil, and a tombstone makes sure that the key is never
-// created again. Doing it again is harmless, and is what to do after an error.
-// A subject that never had a key gets its tombstone too, which is how the
-// erasures in the ledger are repeated over a restored older keys.db.
-func (k *Keyring) Destroy(ctx context.Context, subject string) error {
+func checkSubjects(subjects []string) error {
+	if len(subjects) > maxSubjects {
+		return fmt.Errorf("%w: %d subjects, at most %d", ErrInvalid, len(subjects), maxSubjects)
+	}
+	for _, s := range subjects {
+		if err := checkName("subject", s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Destroy erases subjects, at most 1,000, in one commit: the data keys and the
+// secrets are gone from the files when it returns nil, and tombstones make sure
+// that the keys are never created again. Doing it again is harmless, and is
+// what to do after an error. A subject that never had a key gets its tombstone
+// too, which is how the erasures in the ledger are repeated over a restored
+// older keys.db.
+func (k *Keyring) Destroy(ctx context.Context, subjects ...string) error {
 	leave, err := k.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if err := checkName("subject", subject); err != nil {
-		return fmt.Errorf("destroy key: %w", err)
+	if err := checkSubjects(subjects); err != nil {
+		return fmt.Errorf("destroy keys: %w", err)
+	}
+	if len(subjects) == 0 {
+		return nil
 	}
 	now := k.now()
 	err = k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, sqlDestroySubject, subject, now); err != nil {
-			return err
+		for _, s := range subjects {
+			if err := destroySubject(ctx, tx, s, now); err != nil {
+				return err
+			}
 		}
-		if _, err := tx.ExecContext(ctx, sqlAddTombstone, subject, now); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, sqlDestroySecrets, subject)
-		return err
+		return nil
 	})
 	// Also after an error: the outcome may be unknown, and forgetting is safe.
-	k.subjects.evict(subject)
-	if err != nil {
-		return fmt.Errorf("destroy key of %s: %w", subject, err)
+	k.subjects.evict(subjects...)
+	if err == nil {
+		err = k.write.scrub(ctx)
 	}
-	if err := k.write.scrub(ctx); err != nil {
-		return fmt.Errorf("destroy key of %s: %w", subject, err)
+	if err != nil {
+		return fmt.Errorf("destroy keys of %d subjects, the first %s: %w", len(subjects), subjects[0], err)
 	}
 	return nil
 }
 
-// KeyID names the subject's data key in events and certificates: "k" and the
-// number of its row. The name stays when the key is destroyed. It returns
-// ErrKeyNotFound when the subject never had a key here.
+func destroySubject(ctx context.Context, tx *sql.Tx, subject string, now int64) error {
+	if _, err := tx.ExecContext(ctx, sqlDestroySubject, subject, now); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, sqlAddTombstone, subject, now); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, sqlDestroySecrets, subject)
+	return err
+}
+
+// Destroyed reports whether the subject was erased here. It is false for a
+// living subject and for one that never had a key.
+func (k *Keyring) Destroyed(ctx context.Context, subject string) (bool, error) {
+	leave, err := k.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if err := checkName("subject", subject); err != nil {
+		return false, fmt.Errorf("look for a destroyed key: %w", err)
+	}
+	row, err := k.subjectRow(ctx, subject)
+	if errors.Is(err, ErrKeyNotFound) {
+		return false, nil
+	}
+	return err == nil && row.destroyedAt != alive, err
+}
+
+// KeyID names the subject's data key: "k" and the number of its row. The name
+// says nothing about the key and stays after the key was destroyed. It returns
+// ErrKeyNotFound for a subject that never had one.
 func (k *Keyring) KeyID(ctx context.Context, subject string) (string, error) {
 	leave, err := k.enter(ctx)
 	if err != nil {
@@ -107,15 +147,15 @@ func (k *Keyring) KeyID(ctx context.Context, subject string) (string, error) {
 	}
 	defer leave()
 	if err := checkName("subject", subject); err != nil {
-		return "", fmt.Errorf("key id: %w", err)
+		return "", fmt.Errorf("name key: %w", err)
 	}
 	var n int64
 	err = k.read.QueryRowContext(ctx, sqlSubjectNumber, subject).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("key of %s: %w", subject, ErrKeyNotFound)
+		return "", fmt.Errorf("name key of %s: %w", subject, ErrKeyNotFound)
 	}
 	if err != nil {
-		return "", storage("read key id", err)
+		return "", storage("name key of "+subject, err)
 	}
 	return "k" + strconv.FormatInt(n, 10), nil
 }
@@ -132,6 +172,8 @@ func (k *Keyring) primitive(ctx context.Context, subject string, create bool) (t
 	if ok {
 		return cached, nil
 	}
+	k.wrapping.RLock()
+	defer k.wrapping.RUnlock()
 	row, err := k.subjectRow(ctx, subject)
 	if create && errors.Is(err, ErrKeyNotFound) {
 		var rows []subjectRow
@@ -164,7 +206,7 @@ func (k *Keyring) subjectRow(ctx context.Context, subject string) (subjectRow, e
 
 // addSubjects inserts the missing keys in one commit and returns the rows that
 // stand afterwards, in order: of several callers with one new subject, all get
-// the key of whoever came first.
+// the key of whoever came first. The caller holds wrapping.
 func (k *Keyring) addSubjects(ctx context.Context, subjects []string) ([]subjectRow, error) {
 	wrapped := make([][]byte, len(subjects))
 	for i, s := range subjects {

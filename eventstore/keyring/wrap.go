@@ -68,6 +68,10 @@ func (k *Keyring) newSubjectKey(ctx context.Context, subject string) ([]byte, er
 	if err != nil {
 		return nil, fmt.Errorf("generate key of %s: %w", subject, err)
 	}
+	return k.wrapHandle(ctx, subject, h)
+}
+
+func (k *Keyring) wrapHandle(ctx context.Context, subject string, h *keyset.Handle) ([]byte, error) {
 	var b bytes.Buffer
 	w := wrapper{kek: k.kek}
 	if err := h.WriteWithContext(ctx, keyset.NewBinaryWriter(&b), &w, wrapData("subject", subject)); err != nil {
@@ -76,11 +80,20 @@ func (k *Keyring) newSubjectKey(ctx context.Context, subject string) ([]byte, er
 	return b.Bytes(), nil
 }
 
-func (k *Keyring) openSubjectKey(ctx context.Context, subject string, wrapped []byte) (tink.AEAD, error) {
+// subjectHandle opens a subject's keyset.
+func (k *Keyring) subjectHandle(ctx context.Context, subject string, wrapped []byte) (*keyset.Handle, error) {
 	w := wrapper{kek: k.kek}
 	h, err := keyset.ReadWithContext(ctx, keyset.NewBinaryReader(bytes.NewReader(wrapped)), &w, wrapData("subject", subject))
 	if err != nil {
 		return nil, fmt.Errorf("unwrap key of %s: %w", subject, unwrapFailure(w.cause))
+	}
+	return h, nil
+}
+
+func (k *Keyring) openSubjectKey(ctx context.Context, subject string, wrapped []byte) (tink.AEAD, error) {
+	h, err := k.subjectHandle(ctx, subject, wrapped)
+	if err != nil {
+		return nil, err
 	}
 	a, err := aead.New(h)
 	if err != nil {

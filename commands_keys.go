@@ -1,0 +1,333 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	cosigned "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/authledger/authledger/api"
+	"github.com/authledger/authledger/api/client"
+	"github.com/authledger/authledger/api/gen"
+	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/keyring"
+	"github.com/authledger/authledger/eventstore/merkle"
+	"github.com/authledger/authledger/eventstore/sqlitestore"
+)
+
+// keysFlags say which ledger's keys are meant: one in a directory that no
+// server uses, or one behind a server.
+type keysFlags struct{ data, server, keyFile string }
+
+func newKeysCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "keys", Short: "List, make and rotate keys; nothing here prints a private one",
+		Long: `Works on the data directory while no server runs, or through a server with an API
+key of role operator, from --key-file or the environment variable
+AUTHLEDGER_OPERATOR_KEY. docs/keys.md says which keys there are.`,
+	}
+	cmd.AddCommand(newKeysList(), newKeysGenerate(), newKeysRotate(), newKeysExport())
+	return cmd
+}
+
+func (f *keysFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.data, "data", "./data", "directory of the ledger, while no server runs")
+	cmd.Flags().StringVar(&f.server, "server", "", "address of a running authledger, such as http://127.0.0.1:8080, instead of --data")
+	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "file with an API key of role operator, with --server")
+}
+
+// client calls the server that was named.
+func (f *keysFlags) client() (*client.Client, error) {
+	key, err := operatorKey(f.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(f.server, key), nil
+}
+
+// offline opens the directory, works with it and closes it. It never makes a
+// new one: keys that are looked for in the wrong place must not be created.
+func (f *keysFlags) offline(ctx context.Context, work func(*stores) error) (err error) {
+	if _, err := os.Stat(filepath.Join(f.data, "keys.db")); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s has no keys.db; name the directory of a ledger with --data: %w", f.data, eventstore.ErrNotFound)
+	}
+	s, err := openStores(ctx, f.data, time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return f.explainLock(err)
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return work(s)
+}
+
+// explainLock says what to do when a server has the directory.
+func (f *keysFlags) explainLock(err error) error {
+	var log *sqlitestore.StartError
+	var keys *keyring.StartError
+	if errors.As(err, &log) && log.Reason == sqlitestore.ReasonDataDirInUse || errors.As(err, &keys) && keys.Reason == keyring.KeysLocked {
+		return fmt.Errorf("a running authledger uses %s: ask it with --server URL, or stop it first: %w: %w", f.data, eventstore.ErrUnavailable, err)
+	}
+	return err
+}
+
+func newKeysList() *cobra.Command {
+	f := &keysFlags{}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the keys, their ages and what they are good for", Args: cobra.NoArgs,
+		Example: "  authledger keys list --data /var/lib/authledger\n" +
+			"  authledger keys list --server http://127.0.0.1:8080 --key-file operator.key",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := f.list(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(list)
+			}
+			return printKeys(cmd.OutOrStdout(), list)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (f *keysFlags) list(ctx context.Context) (list gen.KeyList, err error) {
+	if f.server == "" {
+		err = f.offline(ctx, func(s *stores) error {
+			keys, err := s.keys.Keys(ctx)
+			list = api.KeyList(keys)
+			return err
+		})
+		return list, err
+	}
+	c, err := f.client()
+	if err == nil {
+		_, err = c.Get(ctx, "/v1/keys", nil, &list)
+	}
+	return list, err
+}
+
+func printKeys(out io.Writer, list gen.KeyList) error {
+	w := tabwriter.NewWriter(out, 2, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "KIND\tID\tSTATE\tCOUNT\tSINCE\tENDED")
+	for _, k := range list.Items {
+		id := k.Id
+		if id == "" {
+			id = "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", k.Kind, id, k.State, k.Count, day(k.Since), day(k.Ended))
+	}
+	return w.Flush()
+}
+
+// rotatingKinds are the words of the command line for what rotates.
+var rotatingKinds = map[string]keyring.RotationKind{
+	"kek": keyring.KindKeyEncryption, "codes": keyring.KindCodeEpoch, "signing": keyring.KindSigning,
+}
+
+func newKeysRotate() *cobra.Command {
+	f := &keysFlags{}
+	var kind string
+	cmd := &cobra.Command{
+		Use: "rotate --kind KIND", Short: "Put a new key in the place of the one in use, and record it", Args: cobra.NoArgs,
+		Long: `kek      the key that wraps all others: every key is wrapped anew, then the old one
+         is destroyed. Back up kek.json and keys.db together afterwards: backups of
+         keys.db from before cannot be opened with the new kek.json.
+codes    the key of the codes of the day: codes from now on have another one, codes
+         that were sent stay good.
+signing  the key that signs checkpoints: the next epoch's key signs once the ledger
+         has recorded it. Tell the witnesses its public key: keys export-public.
+
+A rotation that was cut off is finished by rotating again.`,
+		Example: "  authledger keys rotate --kind kek --data /var/lib/authledger\n" +
+			"  authledger keys rotate --kind signing --server http://127.0.0.1:8080 --key-file operator.key",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			of, ok := rotatingKinds[kind]
+			if !ok {
+				return usage("--kind %q: want kek, codes or signing", kind)
+			}
+			r, err := f.rotate(cmd.Context(), of)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s key %s is in use", r.Kind, r.KeyId)
+			if r.PreviousKeyId != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), " in the place of %s", r.PreviousKeyId)
+			}
+			if r.Kind == gen.RotatingKindKeyEncryption {
+				fmt.Fprintf(cmd.ErrOrStderr(), "; %d keys wrapped anew", r.Rewrapped)
+			}
+			fmt.Fprintln(cmd.ErrOrStderr())
+			fmt.Fprintln(cmd.OutOrStdout(), r.KeyId)
+			return nil
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&kind, "kind", "", "kek, codes or signing")
+	return cmd
+}
+
+func (f *keysFlags) rotate(ctx context.Context, kind keyring.RotationKind) (r gen.KeyRotation, err error) {
+	if f.server == "" {
+		err = f.offline(ctx, func(s *stores) error {
+			done, err := s.keys.Rotate(ctx, kind, uuid.New())
+			if err != nil {
+				return err
+			}
+			r = gen.KeyRotation{Kind: gen.RotatingKind(done.Kind), KeyId: done.To, PreviousKeyId: done.From, Rewrapped: done.Rewrapped}
+			return s.recordRotations(ctx, domain.Actor{Kind: domain.ActorSystem, Ref: "keys-command"})
+		})
+		return r, err
+	}
+	c, err := f.client()
+	if err == nil {
+		_, err = c.Post(ctx, "/v1/keys/rotations", gen.RotateKeyRequest{Kind: gen.RotatingKind(kind)}, &r)
+	}
+	return r, err
+}
+
+func newKeysGenerate() *cobra.Command {
+	var kind, name, out string
+	cmd := &cobra.Command{
+		Use: "generate --kind witness --name NAME --out FILE", Short: "Make the key of a witness and print its public half", Args: cobra.NoArgs,
+		Long: `Writes an Ed25519 key as C2SP signed notes have them (PRIVATE+KEY+…) to a file of
+mode 0400 and prints the two forms of its public half: the key of signed notes,
+and the key of cosignatures that a witness policy names. The ledger makes its
+own keys by itself.`,
+		Example: "  authledger keys generate --kind witness --name witness.audit.example/1 --out witness.key",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case kind != "witness":
+				return usage("--kind %q: want witness; the ledger makes its own keys by itself", kind)
+			case name == "":
+				return usage("--name: give the name the witness signs with, such as witness.audit.example/1")
+			case out == "":
+				return usage("--out: name the file to write the private key to; it must not exist")
+			}
+			verifier, cosigner, err := generateWitness(name, out)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "The private key is in %s. Keep it on the witness's host only.\n", out)
+			fmt.Fprintf(cmd.OutOrStdout(), "verifier key  %s\ncosigner key  %s\n", verifier, cosigner)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&kind, "kind", "witness", "what the key is for: witness")
+	cmd.Flags().StringVar(&name, "name", "", "name of the witness, a URL without scheme")
+	cmd.Flags().StringVar(&out, "out", "", "file for the private key")
+	return cmd
+}
+
+// generateWitness makes a key and writes its private half.
+func generateWitness(name, out string) (verifier, cosigner string, err error) {
+	if err := merkle.CheckOrigin(name); err != nil {
+		return "", "", usage("--name: %v", err)
+	}
+	private, verifier, err := note.GenerateKey(rand.Reader, name)
+	if err != nil {
+		return "", "", fmt.Errorf("make the key of %s: %w", name, err)
+	}
+	if cosigner, err = cosigned.VKeyToCosignatureV1(verifier); err != nil {
+		return "", "", fmt.Errorf("make the key of %s: %w", name, err)
+	}
+	return verifier, cosigner, writeKeyFile(out, private)
+}
+
+// writeKeyFile writes a private key durably to a file that must not exist.
+func writeKeyFile(path, private string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o400)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists; a key is never overwritten: %w", path, err)
+	}
+	if err != nil {
+		return fmt.Errorf("write the private key: %w", err)
+	}
+	_, err = f.WriteString(private + "\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write the private key: %w", errors.Join(err, os.Remove(path)))
+	}
+	return nil
+}
+
+func newKeysExport() *cobra.Command {
+	f := &keysFlags{}
+	var origin string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "export-public", Short: "Print the public keys that check the ledger's checkpoints", Args: cobra.NoArgs,
+		Long: `Prints a verifier key as C2SP signed notes have them for each epoch, with the size
+of the log from which on it signs. --json prints the document that witnesses and
+verifiers read. With --data, --origin is the log's name: the first line of every
+checkpoint. A server knows its own.`,
+		Example: "  authledger keys export-public --data /var/lib/authledger --origin ledger.example/2fa --json > keys.json\n" +
+			"  authledger keys export-public --server http://127.0.0.1:8080 --key-file operator.key",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			keys, err := f.public(cmd.Context(), origin)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(keys)
+			}
+			return printEpochs(cmd.OutOrStdout(), keys)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&origin, "origin", "", "name of the log, with --data")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the JSON document")
+	return cmd
+}
+
+func (f *keysFlags) public(ctx context.Context, origin string) (keys merkle.Keys, err error) {
+	if f.server != "" {
+		c, err := f.client()
+		if err == nil {
+			_, err = c.Get(ctx, "/v1/log/keys", nil, &keys)
+		}
+		return keys, err
+	}
+	if err := merkle.CheckOrigin(origin); err != nil {
+		return keys, usage("--origin: give the name of the log, the first line of its checkpoints: %v", err)
+	}
+	keys.Origin = origin
+	err = f.offline(ctx, func(s *stores) (err error) {
+		keys.Epochs, err = s.signingEpochs(ctx)
+		return err
+	})
+	if err == nil {
+		err = keys.Check()
+	}
+	return keys, err
+}
+
+func printEpochs(out io.Writer, keys merkle.Keys) error {
+	w := tabwriter.NewWriter(out, 2, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "EPOCH\tFROM SIZE\tVERIFIER KEY")
+	for _, e := range keys.Epochs {
+		key, err := merkle.VerifierKey(keys.Origin, e.Public)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%d\t%d\t%s\n", e.Number, e.FromSize, key)
+	}
+	return w.Flush()
+}
