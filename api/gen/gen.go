@@ -74,6 +74,27 @@ func (e ActorKind) Valid() bool {
 	}
 }
 
+// Defines values for AnnotationKind.
+const (
+	AnnotationKindCorrection AnnotationKind = "correction"
+	AnnotationKindDispute    AnnotationKind = "dispute"
+	AnnotationKindIncident   AnnotationKind = "incident"
+)
+
+// Valid indicates whether the value is a known member of the AnnotationKind enum.
+func (e AnnotationKind) Valid() bool {
+	switch e {
+	case AnnotationKindCorrection:
+		return true
+	case AnnotationKindDispute:
+		return true
+	case AnnotationKindIncident:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for App.
 const (
 	IbTws           App = "ib_tws"
@@ -638,6 +659,75 @@ func (e EnrollmentCompletionStatus) Valid() bool {
 	}
 }
 
+// Defines values for ErasureAnswerStatus.
+const (
+	ErasureAnswerStatusErased     ErasureAnswerStatus = "erased"
+	ErasureAnswerStatusRefused    ErasureAnswerStatus = "refused"
+	ErasureAnswerStatusRestricted ErasureAnswerStatus = "restricted"
+)
+
+// Valid indicates whether the value is a known member of the ErasureAnswerStatus enum.
+func (e ErasureAnswerStatus) Valid() bool {
+	switch e {
+	case ErasureAnswerStatusErased:
+		return true
+	case ErasureAnswerStatusRefused:
+		return true
+	case ErasureAnswerStatusRestricted:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ErasureBasis.
+const (
+	RetentionElapsed ErasureBasis = "retention_elapsed"
+	SubjectRequest   ErasureBasis = "subject_request"
+)
+
+// Valid indicates whether the value is a known member of the ErasureBasis enum.
+func (e ErasureBasis) Valid() bool {
+	switch e {
+	case RetentionElapsed:
+		return true
+	case SubjectRequest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ErasureStatus.
+const (
+	ErasureStatusCertified  ErasureStatus = "certified"
+	ErasureStatusErased     ErasureStatus = "erased"
+	ErasureStatusRefused    ErasureStatus = "refused"
+	ErasureStatusRequested  ErasureStatus = "requested"
+	ErasureStatusRestricted ErasureStatus = "restricted"
+	ErasureStatusSuperseded ErasureStatus = "superseded"
+)
+
+// Valid indicates whether the value is a known member of the ErasureStatus enum.
+func (e ErasureStatus) Valid() bool {
+	switch e {
+	case ErasureStatusCertified:
+		return true
+	case ErasureStatusErased:
+		return true
+	case ErasureStatusRefused:
+		return true
+	case ErasureStatusRequested:
+		return true
+	case ErasureStatusRestricted:
+		return true
+	case ErasureStatusSuperseded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FallbackCause.
 const (
 	NoInternet       FallbackCause = "no_internet"
@@ -701,6 +791,27 @@ func (e HealthStatus) Valid() bool {
 	case HealthStatusOk:
 		return true
 	case HealthStatusUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldBasis.
+const (
+	HoldBasisInvestigation HoldBasis = "investigation"
+	HoldBasisLitigation    HoldBasis = "litigation"
+	HoldBasisRegulator     HoldBasis = "regulator"
+)
+
+// Valid indicates whether the value is a known member of the HoldBasis enum.
+func (e HoldBasis) Valid() bool {
+	switch e {
+	case HoldBasisInvestigation:
+		return true
+	case HoldBasisLitigation:
+		return true
+	case HoldBasisRegulator:
 		return true
 	default:
 		return false
@@ -1712,6 +1823,33 @@ func (e ReturnRequestCondition) Valid() bool {
 	}
 }
 
+// Defines values for RevealReason.
+const (
+	RevealReasonDispute       RevealReason = "dispute"
+	RevealReasonIncident      RevealReason = "incident"
+	RevealReasonLegal         RevealReason = "legal"
+	RevealReasonRegulator     RevealReason = "regulator"
+	RevealReasonSubjectAccess RevealReason = "subject_access"
+)
+
+// Valid indicates whether the value is a known member of the RevealReason enum.
+func (e RevealReason) Valid() bool {
+	switch e {
+	case RevealReasonDispute:
+		return true
+	case RevealReasonIncident:
+		return true
+	case RevealReasonLegal:
+		return true
+	case RevealReasonRegulator:
+		return true
+	case RevealReasonSubjectAccess:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevocationRequestReason.
 const (
 	RevocationRequestReasonClientRequest RevocationRequestReason = "client_request"
@@ -2452,6 +2590,15 @@ type AmendRuleRequest struct {
 	Version int `json:"version"`
 }
 
+// AnnotationKind defines model for AnnotationKind.
+type AnnotationKind string
+
+// AnnotationRequest defines model for AnnotationRequest.
+type AnnotationRequest struct {
+	Kind AnnotationKind `json:"kind"`
+	Note string         `json:"note"`
+}
+
 // AnyId defines model for AnyId.
 type AnyId = string
 
@@ -3078,6 +3225,114 @@ type EnrollmentCompletionStatus string
 // EnrollmentId defines model for EnrollmentId.
 type EnrollmentId = string
 
+// ErasureAnswer defines model for ErasureAnswer.
+type ErasureAnswer struct {
+	ErasureId ErasureId `json:"erasureId"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+	HoldId   HoldId   `json:"holdId,omitempty,omitzero"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
+
+	// RetainedUntil When the retention ends
+	RetainedUntil time.Time `json:"retainedUntil,omitempty,omitzero"`
+
+	// Retention The longest term of all jurisdictions of the person's life
+	Retention Retention           `json:"retention,omitempty,omitzero"`
+	Status    ErasureAnswerStatus `json:"status"`
+}
+
+// ErasureAnswerStatus defines model for ErasureAnswer.Status.
+type ErasureAnswerStatus string
+
+// ErasureBasis subject_request: the person asked; retention_elapsed: nobody did, and there is no reason to keep the data
+type ErasureBasis string
+
+// ErasureCertificate What the search for the key found after it was destroyed: nothing
+type ErasureCertificate struct {
+	// Bytes Searched
+	Bytes       int64     `json:"bytes"`
+	CertifiedAt time.Time `json:"certifiedAt"`
+	DestroyedAt time.Time `json:"destroyedAt"`
+
+	// Files Searched
+	Files  int    `json:"files"`
+	Method string `json:"method"`
+
+	// Sequence Of the event in the log
+	Sequence int64 `json:"sequence"`
+}
+
+// ErasureId defines model for ErasureId.
+type ErasureId = string
+
+// ErasureList defines model for ErasureList.
+type ErasureList struct {
+	Count Count        `json:"count"`
+	Items []ErasureRow `json:"items"`
+	Page  Page         `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// ErasureRequest defines model for ErasureRequest.
+type ErasureRequest struct {
+	// Basis subject_request: the person asked; retention_elapsed: nobody did, and there is no reason to keep the data
+	Basis ErasureBasis `json:"basis"`
+
+	// RequestedBy The broker's own opaque reference; never a name or a number of a person
+	RequestedBy Reference `json:"requestedBy,omitempty,omitzero"`
+}
+
+// ErasureRow defines model for ErasureRow.
+type ErasureRow struct {
+	// Also Further such streams
+	Also []string `json:"also,omitempty,omitzero"`
+
+	// Basis subject_request: the person asked; retention_elapsed: nobody did, and there is no reason to keep the data
+	Basis ErasureBasis `json:"basis"`
+
+	// Certificate What the search for the key found after it was destroyed: nothing
+	Certificate ErasureCertificate `json:"certificate,omitempty,omitzero"`
+
+	// ErasedAt When it was decided
+	ErasedAt  time.Time `json:"erasedAt,omitempty,omitzero"`
+	ErasureId ErasureId `json:"erasureId"`
+
+	// HoldId Hold that the refusal named
+	HoldId string `json:"holdId,omitempty,omitzero"`
+
+	// KeyId Absent when there never was a key
+	KeyId string `json:"keyId,omitempty,omitzero"`
+
+	// ReasonCode Of the refusal
+	ReasonCode   string    `json:"reasonCode,omitempty,omitzero"`
+	RequestedAt  time.Time `json:"requestedAt"`
+	RequestedBy  string    `json:"requestedBy,omitempty,omitzero"`
+	RestrictedAt time.Time `json:"restrictedAt,omitempty,omitzero"`
+
+	// RetainedUntil As last decided
+	RetainedUntil time.Time `json:"retainedUntil,omitempty,omitzero"`
+
+	// Retention The longest term of all jurisdictions of the person's life
+	Retention Retention `json:"retention,omitempty,omitzero"`
+
+	// Status restricted: refused for now, waits; superseded: a later request of the same person waits; erased: decided, the certificate is still to come
+	Status ErasureStatus `json:"status"`
+
+	// Subject Stream whose key is destroyed
+	Subject string `json:"subject,omitempty,omitzero"`
+	UserId  UserId `json:"userId"`
+}
+
+// ErasureStatus restricted: refused for now, waits; superseded: a later request of the same person waits; erased: decided, the certificate is still to come
+type ErasureStatus string
+
 // Event defines model for Event.
 type Event struct {
 	Actor Actor `json:"actor,omitempty,omitzero"`
@@ -3172,6 +3427,12 @@ type Health struct {
 
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
+
+// HoldBasis defines model for HoldBasis.
+type HoldBasis string
+
+// HoldId defines model for HoldId.
+type HoldId = string
 
 // HolderResidenceRequest defines model for HolderResidenceRequest.
 type HolderResidenceRequest struct {
@@ -3392,6 +3653,49 @@ type LegalBasis struct {
 
 // LegalBasisOutcome defines model for LegalBasis.Outcome.
 type LegalBasisOutcome string
+
+// LegalHold defines model for LegalHold.
+type LegalHold struct {
+	// ApprovedBy Key that approved
+	ApprovedBy         string    `json:"approvedBy,omitempty,omitzero"`
+	Basis              HoldBasis `json:"basis"`
+	CaseRef            string    `json:"caseRef"`
+	HoldId             HoldId    `json:"holdId"`
+	PlacedAt           time.Time `json:"placedAt"`
+	ReleaseRequestedAt time.Time `json:"releaseRequestedAt,omitempty,omitzero"`
+
+	// ReleaseRequestedBy Key that asked
+	ReleaseRequestedBy string `json:"releaseRequestedBy,omitempty,omitzero"`
+
+	// ReleasedAt Absent while in force
+	ReleasedAt time.Time `json:"releasedAt,omitempty,omitzero"`
+	UserId     UserId    `json:"userId"`
+}
+
+// LegalHoldAnswer defines model for LegalHoldAnswer.
+type LegalHoldAnswer struct {
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+	HoldId   HoldId   `json:"holdId"`
+}
+
+// LegalHoldList defines model for LegalHoldList.
+type LegalHoldList struct {
+	Count Count       `json:"count"`
+	Items []LegalHold `json:"items"`
+	Page  Page        `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// LegalHoldRequest defines model for LegalHoldRequest.
+type LegalHoldRequest struct {
+	Basis HoldBasis `json:"basis"`
+
+	// CaseRef The broker's own opaque reference; never a name or a number of a person
+	CaseRef Reference `json:"caseRef"`
+}
 
 // Line defines model for Line.
 type Line string
@@ -3759,6 +4063,11 @@ type PendingChallengePurpose string
 type PendingList struct {
 	Items []PendingChallenge `json:"items"`
 }
+
+// PersonalField As in the stored data; `source.ip` is the address the command came from
+//
+// Example: number
+type PersonalField = string
 
 // Phone defines model for Phone.
 type Phone struct {
@@ -4308,6 +4617,19 @@ type ResponseRequest struct {
 // Result All that is needed to let a user in or not. proved: right, for a process; it lets nobody in
 type Result string
 
+// Retention The longest term of all jurisdictions of the person's life
+type Retention struct {
+	// Cc Its jurisdiction; `*` for everybody
+	Cc string `json:"cc"`
+
+	// From Newest record that counts
+	From time.Time `json:"from"`
+
+	// Rule Parameter or rule that keeps the records longest
+	Rule  string `json:"rule"`
+	Years int    `json:"years"`
+}
+
 // ReturnRequest defines model for ReturnRequest.
 type ReturnRequest struct {
 	Condition ReturnRequestCondition `json:"condition"`
@@ -4320,6 +4642,38 @@ type ReturnRequest struct {
 
 // ReturnRequestCondition defines model for ReturnRequest.Condition.
 type ReturnRequestCondition string
+
+// Reveal defines model for Reveal.
+type Reveal struct {
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds        `json:"eventIds"`
+	Fields   []RevealedField `json:"fields"`
+	RevealId string          `json:"revealId"`
+	UserId   UserId          `json:"userId"`
+}
+
+// RevealReason defines model for RevealReason.
+type RevealReason string
+
+// RevealRequest defines model for RevealRequest.
+type RevealRequest struct {
+	// CaseRef The broker's own opaque reference; never a name or a number of a person
+	CaseRef Reference       `json:"caseRef"`
+	Fields  []PersonalField `json:"fields,omitempty,omitzero"`
+	Reason  RevealReason    `json:"reason"`
+	UserId  UserId          `json:"userId,omitempty,omitzero"`
+}
+
+// RevealedField defines model for RevealedField.
+type RevealedField struct {
+	// Name As in the stored data; `source.ip` is the address the command came from
+	//
+	// Example: number
+	Name PersonalField `json:"name"`
+
+	// Value In clear
+	Value string `json:"value"`
+}
 
 // RevocationRequest defines model for RevocationRequest.
 type RevocationRequest struct {
@@ -5151,6 +5505,33 @@ type ResendActivationCodeParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListErasuresParams defines parameters for ListErasures.
+type ListErasuresParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// Status In this status
+	Status ErasureStatus `form:"status,omitempty" json:"status,omitempty,omitzero"`
+
+	// Since Requested from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Requested before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// Since From this moment on
@@ -5202,10 +5583,22 @@ type GetEventParams struct {
 	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
 }
 
+// AnnotateEventParams defines parameters for AnnotateEvent.
+type AnnotateEventParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // GetEventRawParams defines parameters for GetEventRaw.
 type GetEventRawParams struct {
 	// Purpose Why the reader looks; recorded with the read
 	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+}
+
+// RevealPersonalDataParams defines parameters for RevealPersonalData.
+type RevealPersonalDataParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // RecordReceiptsParams defines parameters for RecordReceipts.
@@ -5293,6 +5686,33 @@ type RemoveUserFromInstallationParams struct {
 type RotateKeyParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListLegalHoldsParams defines parameters for ListLegalHolds.
+type ListLegalHoldsParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// InForce Only those that were not released
+	InForce bool `form:"inForce,omitempty" json:"inForce,omitempty,omitzero"`
+
+	// Since Placed from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Placed before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
 }
 
 // ListLocksParams defines parameters for ListLocks.
@@ -5679,8 +6099,32 @@ type StartEnrollmentParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RequestErasureParams defines parameters for RequestErasure.
+type RequestErasureParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // VerifyIdentityParams defines parameters for VerifyIdentity.
 type VerifyIdentityParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PlaceLegalHoldParams defines parameters for PlaceLegalHold.
+type PlaceLegalHoldParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReleaseLegalHoldParams defines parameters for ReleaseLegalHold.
+type ReleaseLegalHoldParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RequestHoldReleaseParams defines parameters for RequestHoldRelease.
+type RequestHoldReleaseParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -5877,6 +6321,12 @@ type CompleteEnrollmentJSONRequestBody = CompleteEnrollmentRequest
 // ResendActivationCodeJSONRequestBody defines body for ResendActivationCode for application/json ContentType.
 type ResendActivationCodeJSONRequestBody = Empty
 
+// AnnotateEventJSONRequestBody defines body for AnnotateEvent for application/json ContentType.
+type AnnotateEventJSONRequestBody = AnnotationRequest
+
+// RevealPersonalDataJSONRequestBody defines body for RevealPersonalData for application/json ContentType.
+type RevealPersonalDataJSONRequestBody = RevealRequest
+
 // RecordReceiptsJSONRequestBody defines body for RecordReceipts for application/json ContentType.
 type RecordReceiptsJSONRequestBody = ReceiptsRequest
 
@@ -5991,8 +6441,20 @@ type RequestDeviceSharingJSONRequestBody = DeviceSharingRequest
 // StartEnrollmentJSONRequestBody defines body for StartEnrollment for application/json ContentType.
 type StartEnrollmentJSONRequestBody = StartEnrollmentRequest
 
+// RequestErasureJSONRequestBody defines body for RequestErasure for application/json ContentType.
+type RequestErasureJSONRequestBody = ErasureRequest
+
 // VerifyIdentityJSONRequestBody defines body for VerifyIdentity for application/json ContentType.
 type VerifyIdentityJSONRequestBody = IdentityVerificationRequest
+
+// PlaceLegalHoldJSONRequestBody defines body for PlaceLegalHold for application/json ContentType.
+type PlaceLegalHoldJSONRequestBody = LegalHoldRequest
+
+// ReleaseLegalHoldJSONRequestBody defines body for ReleaseLegalHold for application/json ContentType.
+type ReleaseLegalHoldJSONRequestBody = Empty
+
+// RequestHoldReleaseJSONRequestBody defines body for RequestHoldRelease for application/json ContentType.
+type RequestHoldReleaseJSONRequestBody = Empty
 
 // StartMigrationJSONRequestBody defines body for StartMigration for application/json ContentType.
 type StartMigrationJSONRequestBody = StartMigrationRequest
@@ -6134,15 +6596,24 @@ type ServerInterface interface {
 	// ResendActivationCode Send a new activation code
 	// (POST /v1/enrollments/{enrollmentId}/resend)
 	ResendActivationCode(ctx echo.Context, enrollmentId EnrollmentId, params ResendActivationCodeParams) error
+	// ListErasures The register of requests to be forgotten
+	// (GET /v1/erasures)
+	ListErasures(ctx echo.Context, params ListErasuresParams) error
 	// ListEvents Search the ledger
 	// (GET /v1/events)
 	ListEvents(ctx echo.Context, params ListEventsParams) error
 	// GetEvent One event, decoded
 	// (GET /v1/events/{eventId})
 	GetEvent(ctx echo.Context, eventId EventId, params GetEventParams) error
+	// AnnotateEvent Remark on an event of a user
+	// (POST /v1/events/{eventId}/annotations)
+	AnnotateEvent(ctx echo.Context, eventId EventId, params AnnotateEventParams) error
 	// GetEventRaw The exact stored bytes
 	// (GET /v1/events/{eventId}/raw)
 	GetEventRaw(ctx echo.Context, eventId EventId, params GetEventRawParams) error
+	// RevealPersonalData Read sealed fields of one event
+	// (POST /v1/events/{eventId}/reveal)
+	RevealPersonalData(ctx echo.Context, eventId EventId, params RevealPersonalDataParams) error
 	// RecordReceipts Report what became of messages and calls
 	// (POST /v1/gateways/generic/receipts)
 	RecordReceipts(ctx echo.Context, params RecordReceiptsParams) error
@@ -6185,6 +6656,9 @@ type ServerInterface interface {
 	// RotateKey Put a new key in the place of the one in use
 	// (POST /v1/keys/rotations)
 	RotateKey(ctx echo.Context, params RotateKeyParams) error
+	// ListLegalHolds The register of legal holds
+	// (GET /v1/legal-holds)
+	ListLegalHolds(ctx echo.Context, params ListLegalHoldsParams) error
 	// ListLocks The register of locks
 	// (GET /v1/locks)
 	ListLocks(ctx echo.Context, params ListLocksParams) error
@@ -6311,9 +6785,21 @@ type ServerInterface interface {
 	// StartEnrollment Begin the activation of IB Key on an installation, or of a Digital Security Card+
 	// (POST /v1/users/{userId}/enrollments)
 	StartEnrollment(ctx echo.Context, userId UserId, params StartEnrollmentParams) error
+	// RequestErasure Ask that a person's data be destroyed
+	// (POST /v1/users/{userId}/erasure-requests)
+	RequestErasure(ctx echo.Context, userId UserId, params RequestErasureParams) error
 	// VerifyIdentity Record that an agent verified the caller's identity
 	// (POST /v1/users/{userId}/identity-verifications)
 	VerifyIdentity(ctx echo.Context, userId UserId, params VerifyIdentityParams) error
+	// PlaceLegalHold Protect a person's data from being destroyed
+	// (POST /v1/users/{userId}/legal-holds)
+	PlaceLegalHold(ctx echo.Context, userId UserId, params PlaceLegalHoldParams) error
+	// ReleaseLegalHold Approve the end of a legal hold
+	// (POST /v1/users/{userId}/legal-holds/{holdId}/release)
+	ReleaseLegalHold(ctx echo.Context, userId UserId, holdId HoldId, params ReleaseLegalHoldParams) error
+	// RequestHoldRelease Ask for the end of a legal hold
+	// (POST /v1/users/{userId}/legal-holds/{holdId}/release-requests)
+	RequestHoldRelease(ctx echo.Context, userId UserId, holdId HoldId, params RequestHoldReleaseParams) error
 	// StartMigration Begin to move IB Key to another phone
 	// (POST /v1/users/{userId}/migrations)
 	StartMigration(ctx echo.Context, userId UserId, params StartMigrationParams) error
@@ -7582,6 +8068,83 @@ func (w *ServerInterfaceWrapper) ResendActivationCode(ctx echo.Context) error {
 	return err
 }
 
+// ListErasures converts echo context to params.
+func (w *ServerInterfaceWrapper) ListErasures(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListErasuresParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListErasures(ctx, params)
+	return err
+}
+
 // ListEvents converts echo context to params.
 func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
 	var err error
@@ -7719,6 +8282,44 @@ func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
 	return err
 }
 
+// AnnotateEvent converts echo context to params.
+func (w *ServerInterfaceWrapper) AnnotateEvent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "eventId" -------------
+	var eventId EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "eventId", ctx.Param("eventId"), &eventId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter eventId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AnnotateEventParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AnnotateEvent(ctx, eventId, params)
+	return err
+}
+
 // GetEventRaw converts echo context to params.
 func (w *ServerInterfaceWrapper) GetEventRaw(ctx echo.Context) error {
 	var err error
@@ -7741,6 +8342,44 @@ func (w *ServerInterfaceWrapper) GetEventRaw(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetEventRaw(ctx, eventId, params)
+	return err
+}
+
+// RevealPersonalData converts echo context to params.
+func (w *ServerInterfaceWrapper) RevealPersonalData(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "eventId" -------------
+	var eventId EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "eventId", ctx.Param("eventId"), &eventId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter eventId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevealPersonalDataParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevealPersonalData(ctx, eventId, params)
 	return err
 }
 
@@ -8287,6 +8926,83 @@ func (w *ServerInterfaceWrapper) RotateKey(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RotateKey(ctx, params)
+	return err
+}
+
+// ListLegalHolds converts echo context to params.
+func (w *ServerInterfaceWrapper) ListLegalHolds(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLegalHoldsParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "inForce" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "inForce", ctx.QueryParams(), &params.InForce, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter inForce: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListLegalHolds(ctx, params)
 	return err
 }
 
@@ -10054,6 +10770,44 @@ func (w *ServerInterfaceWrapper) StartEnrollment(ctx echo.Context) error {
 	return err
 }
 
+// RequestErasure converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestErasure(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RequestErasureParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestErasure(ctx, userId, params)
+	return err
+}
+
 // VerifyIdentity converts echo context to params.
 func (w *ServerInterfaceWrapper) VerifyIdentity(ctx echo.Context) error {
 	var err error
@@ -10089,6 +10843,136 @@ func (w *ServerInterfaceWrapper) VerifyIdentity(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.VerifyIdentity(ctx, userId, params)
+	return err
+}
+
+// PlaceLegalHold converts echo context to params.
+func (w *ServerInterfaceWrapper) PlaceLegalHold(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlaceLegalHoldParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PlaceLegalHold(ctx, userId, params)
+	return err
+}
+
+// ReleaseLegalHold converts echo context to params.
+func (w *ServerInterfaceWrapper) ReleaseLegalHold(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Path parameter "holdId" -------------
+	var holdId HoldId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "holdId", ctx.Param("holdId"), &holdId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter holdId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseLegalHoldParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReleaseLegalHold(ctx, userId, holdId, params)
+	return err
+}
+
+// RequestHoldRelease converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestHoldRelease(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Path parameter "holdId" -------------
+	var holdId HoldId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "holdId", ctx.Param("holdId"), &holdId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter holdId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RequestHoldReleaseParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestHoldRelease(ctx, userId, holdId, params)
 	return err
 }
 
@@ -10743,6 +11627,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/processes", wrapper.ListProcesses, options.OperationMiddlewares["listProcesses"]...)
 	router.GET(options.BaseURL+"/v1/voice-calls", wrapper.ListVoiceCalls, options.OperationMiddlewares["listVoiceCalls"]...)
 	router.GET(options.BaseURL+"/v1/transactions", wrapper.ListTransactions, options.OperationMiddlewares["listTransactions"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/erasure-requests", wrapper.RequestErasure, options.OperationMiddlewares["requestErasure"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/legal-holds", wrapper.PlaceLegalHold, options.OperationMiddlewares["placeLegalHold"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/legal-holds/:holdId/release-requests", wrapper.RequestHoldRelease, options.OperationMiddlewares["requestHoldRelease"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/legal-holds/:holdId/release", wrapper.ReleaseLegalHold, options.OperationMiddlewares["releaseLegalHold"]...)
+	router.GET(options.BaseURL+"/v1/erasures", wrapper.ListErasures, options.OperationMiddlewares["listErasures"]...)
+	router.GET(options.BaseURL+"/v1/legal-holds", wrapper.ListLegalHolds, options.OperationMiddlewares["listLegalHolds"]...)
+	router.POST(options.BaseURL+"/v1/events/:eventId/reveal", wrapper.RevealPersonalData, options.OperationMiddlewares["revealPersonalData"]...)
+	router.POST(options.BaseURL+"/v1/events/:eventId/annotations", wrapper.AnnotateEvent, options.OperationMiddlewares["annotateEvent"]...)
 	router.GET(options.BaseURL+"/v1/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)
 	router.POST(options.BaseURL+"/v1/keys/rotations", wrapper.RotateKey, options.OperationMiddlewares["rotateKey"]...)
 	router.GET(options.BaseURL+"/v1/meta/event-types", wrapper.ListEventTypes, options.OperationMiddlewares["listEventTypes"]...)
@@ -12294,6 +13186,45 @@ func (response ResendActivationCodedefaultApplicationProblemPlusJSONResponse) Vi
 	return err
 }
 
+type ListErasuresRequestObject struct {
+	Params ListErasuresParams
+}
+
+type ListErasuresResponseObject interface {
+	VisitListErasuresResponse(w http.ResponseWriter) error
+}
+
+type ListErasures200JSONResponse ErasureList
+
+func (response ListErasures200JSONResponse) VisitListErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListErasuresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListErasuresdefaultApplicationProblemPlusJSONResponse) VisitListErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListEventsRequestObject struct {
 	Params ListEventsParams
 }
@@ -12373,6 +13304,47 @@ func (response GetEventdefaultApplicationProblemPlusJSONResponse) VisitGetEventR
 	return err
 }
 
+type AnnotateEventRequestObject struct {
+	EventId EventId `json:"eventId"`
+	Params  AnnotateEventParams
+	Body    *AnnotateEventJSONRequestBody
+}
+
+type AnnotateEventResponseObject interface {
+	VisitAnnotateEventResponse(w http.ResponseWriter) error
+}
+
+type AnnotateEvent200JSONResponse struct{ ActionJSONResponse }
+
+func (response AnnotateEvent200JSONResponse) VisitAnnotateEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AnnotateEventdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AnnotateEventdefaultApplicationProblemPlusJSONResponse) VisitAnnotateEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetEventRawRequestObject struct {
 	EventId EventId `json:"eventId"`
 	Params  GetEventRawParams
@@ -12402,6 +13374,47 @@ type GetEventRawdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetEventRawdefaultApplicationProblemPlusJSONResponse) VisitGetEventRawResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealPersonalDataRequestObject struct {
+	EventId EventId `json:"eventId"`
+	Params  RevealPersonalDataParams
+	Body    *RevealPersonalDataJSONRequestBody
+}
+
+type RevealPersonalDataResponseObject interface {
+	VisitRevealPersonalDataResponse(w http.ResponseWriter) error
+}
+
+type RevealPersonalData200JSONResponse Reveal
+
+func (response RevealPersonalData200JSONResponse) VisitRevealPersonalDataResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealPersonalDatadefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevealPersonalDatadefaultApplicationProblemPlusJSONResponse) VisitRevealPersonalDataResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12985,6 +13998,45 @@ type RotateKeydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RotateKeydefaultApplicationProblemPlusJSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLegalHoldsRequestObject struct {
+	Params ListLegalHoldsParams
+}
+
+type ListLegalHoldsResponseObject interface {
+	VisitListLegalHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListLegalHolds200JSONResponse LegalHoldList
+
+func (response ListLegalHolds200JSONResponse) VisitListLegalHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLegalHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListLegalHoldsdefaultApplicationProblemPlusJSONResponse) VisitListLegalHoldsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14791,6 +15843,61 @@ func (response StartEnrollmentdefaultApplicationProblemPlusJSONResponse) VisitSt
 	return err
 }
 
+type RequestErasureRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params RequestErasureParams
+	Body   *RequestErasureJSONRequestBody
+}
+
+type RequestErasureResponseObject interface {
+	VisitRequestErasureResponse(w http.ResponseWriter) error
+}
+
+type RequestErasure200JSONResponse ErasureAnswer
+
+func (response RequestErasure200JSONResponse) VisitRequestErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestErasure201JSONResponse ErasureAnswer
+
+func (response RequestErasure201JSONResponse) VisitRequestErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestErasuredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RequestErasuredefaultApplicationProblemPlusJSONResponse) VisitRequestErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type VerifyIdentityRequestObject struct {
 	UserId UserId `json:"userId"`
 	Params VerifyIdentityParams
@@ -14821,6 +15928,145 @@ type VerifyIdentitydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyIdentitydefaultApplicationProblemPlusJSONResponse) VisitVerifyIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlaceLegalHoldRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params PlaceLegalHoldParams
+	Body   *PlaceLegalHoldJSONRequestBody
+}
+
+type PlaceLegalHoldResponseObject interface {
+	VisitPlaceLegalHoldResponse(w http.ResponseWriter) error
+}
+
+type PlaceLegalHold200JSONResponse LegalHoldAnswer
+
+func (response PlaceLegalHold200JSONResponse) VisitPlaceLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlaceLegalHold201JSONResponse LegalHoldAnswer
+
+func (response PlaceLegalHold201JSONResponse) VisitPlaceLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlaceLegalHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PlaceLegalHolddefaultApplicationProblemPlusJSONResponse) VisitPlaceLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseLegalHoldRequestObject struct {
+	UserId UserId `json:"userId"`
+	HoldId HoldId `json:"holdId"`
+	Params ReleaseLegalHoldParams
+	Body   *ReleaseLegalHoldJSONRequestBody
+}
+
+type ReleaseLegalHoldResponseObject interface {
+	VisitReleaseLegalHoldResponse(w http.ResponseWriter) error
+}
+
+type ReleaseLegalHold200JSONResponse struct{ ActionJSONResponse }
+
+func (response ReleaseLegalHold200JSONResponse) VisitReleaseLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseLegalHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReleaseLegalHolddefaultApplicationProblemPlusJSONResponse) VisitReleaseLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestHoldReleaseRequestObject struct {
+	UserId UserId `json:"userId"`
+	HoldId HoldId `json:"holdId"`
+	Params RequestHoldReleaseParams
+	Body   *RequestHoldReleaseJSONRequestBody
+}
+
+type RequestHoldReleaseResponseObject interface {
+	VisitRequestHoldReleaseResponse(w http.ResponseWriter) error
+}
+
+type RequestHoldRelease200JSONResponse struct{ ActionJSONResponse }
+
+func (response RequestHoldRelease200JSONResponse) VisitRequestHoldReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestHoldReleasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RequestHoldReleasedefaultApplicationProblemPlusJSONResponse) VisitRequestHoldReleaseResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -15501,15 +16747,24 @@ type StrictServerInterface interface {
 	// ResendActivationCode Send a new activation code
 	// (POST /v1/enrollments/{enrollmentId}/resend)
 	ResendActivationCode(ctx context.Context, request ResendActivationCodeRequestObject) (ResendActivationCodeResponseObject, error)
+	// ListErasures The register of requests to be forgotten
+	// (GET /v1/erasures)
+	ListErasures(ctx context.Context, request ListErasuresRequestObject) (ListErasuresResponseObject, error)
 	// ListEvents Search the ledger
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
 	// GetEvent One event, decoded
 	// (GET /v1/events/{eventId})
 	GetEvent(ctx context.Context, request GetEventRequestObject) (GetEventResponseObject, error)
+	// AnnotateEvent Remark on an event of a user
+	// (POST /v1/events/{eventId}/annotations)
+	AnnotateEvent(ctx context.Context, request AnnotateEventRequestObject) (AnnotateEventResponseObject, error)
 	// GetEventRaw The exact stored bytes
 	// (GET /v1/events/{eventId}/raw)
 	GetEventRaw(ctx context.Context, request GetEventRawRequestObject) (GetEventRawResponseObject, error)
+	// RevealPersonalData Read sealed fields of one event
+	// (POST /v1/events/{eventId}/reveal)
+	RevealPersonalData(ctx context.Context, request RevealPersonalDataRequestObject) (RevealPersonalDataResponseObject, error)
 	// RecordReceipts Report what became of messages and calls
 	// (POST /v1/gateways/generic/receipts)
 	RecordReceipts(ctx context.Context, request RecordReceiptsRequestObject) (RecordReceiptsResponseObject, error)
@@ -15552,6 +16807,9 @@ type StrictServerInterface interface {
 	// RotateKey Put a new key in the place of the one in use
 	// (POST /v1/keys/rotations)
 	RotateKey(ctx context.Context, request RotateKeyRequestObject) (RotateKeyResponseObject, error)
+	// ListLegalHolds The register of legal holds
+	// (GET /v1/legal-holds)
+	ListLegalHolds(ctx context.Context, request ListLegalHoldsRequestObject) (ListLegalHoldsResponseObject, error)
 	// ListLocks The register of locks
 	// (GET /v1/locks)
 	ListLocks(ctx context.Context, request ListLocksRequestObject) (ListLocksResponseObject, error)
@@ -15678,9 +16936,21 @@ type StrictServerInterface interface {
 	// StartEnrollment Begin the activation of IB Key on an installation, or of a Digital Security Card+
 	// (POST /v1/users/{userId}/enrollments)
 	StartEnrollment(ctx context.Context, request StartEnrollmentRequestObject) (StartEnrollmentResponseObject, error)
+	// RequestErasure Ask that a person's data be destroyed
+	// (POST /v1/users/{userId}/erasure-requests)
+	RequestErasure(ctx context.Context, request RequestErasureRequestObject) (RequestErasureResponseObject, error)
 	// VerifyIdentity Record that an agent verified the caller's identity
 	// (POST /v1/users/{userId}/identity-verifications)
 	VerifyIdentity(ctx context.Context, request VerifyIdentityRequestObject) (VerifyIdentityResponseObject, error)
+	// PlaceLegalHold Protect a person's data from being destroyed
+	// (POST /v1/users/{userId}/legal-holds)
+	PlaceLegalHold(ctx context.Context, request PlaceLegalHoldRequestObject) (PlaceLegalHoldResponseObject, error)
+	// ReleaseLegalHold Approve the end of a legal hold
+	// (POST /v1/users/{userId}/legal-holds/{holdId}/release)
+	ReleaseLegalHold(ctx context.Context, request ReleaseLegalHoldRequestObject) (ReleaseLegalHoldResponseObject, error)
+	// RequestHoldRelease Ask for the end of a legal hold
+	// (POST /v1/users/{userId}/legal-holds/{holdId}/release-requests)
+	RequestHoldRelease(ctx context.Context, request RequestHoldReleaseRequestObject) (RequestHoldReleaseResponseObject, error)
 	// StartMigration Begin to move IB Key to another phone
 	// (POST /v1/users/{userId}/migrations)
 	StartMigration(ctx context.Context, request StartMigrationRequestObject) (StartMigrationResponseObject, error)
@@ -17354,6 +18624,31 @@ func (sh *strictHandler) ResendActivationCode(ctx echo.Context, enrollmentId Enr
 	return nil
 }
 
+// ListErasures operation middleware
+func (sh *strictHandler) ListErasures(ctx echo.Context, params ListErasuresParams) error {
+	var request ListErasuresRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListErasures(ctx.Request().Context(), request.(ListErasuresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListErasures")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListErasuresResponseObject); ok {
+		return validResponse.VisitListErasuresResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListEvents operation middleware
 func (sh *strictHandler) ListEvents(ctx echo.Context, params ListEventsParams) error {
 	var request ListEventsRequestObject
@@ -17405,6 +18700,55 @@ func (sh *strictHandler) GetEvent(ctx echo.Context, eventId EventId, params GetE
 	return nil
 }
 
+// AnnotateEvent operation middleware
+func (sh *strictHandler) AnnotateEvent(ctx echo.Context, eventId EventId, params AnnotateEventParams) error {
+	var request AnnotateEventRequestObject
+
+	request.EventId = eventId
+	request.Params = params
+
+	var body AnnotateEventJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AnnotateEvent(ctx.Request().Context(), request.(AnnotateEventRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AnnotateEvent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AnnotateEventResponseObject); ok {
+		return validResponse.VisitAnnotateEventResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetEventRaw operation middleware
 func (sh *strictHandler) GetEventRaw(ctx echo.Context, eventId EventId, params GetEventRawParams) error {
 	var request GetEventRawRequestObject
@@ -17425,6 +18769,55 @@ func (sh *strictHandler) GetEventRaw(ctx echo.Context, eventId EventId, params G
 		return err
 	} else if validResponse, ok := response.(GetEventRawResponseObject); ok {
 		return validResponse.VisitGetEventRawResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevealPersonalData operation middleware
+func (sh *strictHandler) RevealPersonalData(ctx echo.Context, eventId EventId, params RevealPersonalDataParams) error {
+	var request RevealPersonalDataRequestObject
+
+	request.EventId = eventId
+	request.Params = params
+
+	var body RevealPersonalDataJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevealPersonalData(ctx.Request().Context(), request.(RevealPersonalDataRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevealPersonalData")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevealPersonalDataResponseObject); ok {
+		return validResponse.VisitRevealPersonalDataResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -18023,6 +19416,31 @@ func (sh *strictHandler) RotateKey(ctx echo.Context, params RotateKeyParams) err
 		return err
 	} else if validResponse, ok := response.(RotateKeyResponseObject); ok {
 		return validResponse.VisitRotateKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListLegalHolds operation middleware
+func (sh *strictHandler) ListLegalHolds(ctx echo.Context, params ListLegalHoldsParams) error {
+	var request ListLegalHoldsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLegalHolds(ctx.Request().Context(), request.(ListLegalHoldsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLegalHolds")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListLegalHoldsResponseObject); ok {
+		return validResponse.VisitListLegalHoldsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -19773,6 +21191,55 @@ func (sh *strictHandler) StartEnrollment(ctx echo.Context, userId UserId, params
 	return nil
 }
 
+// RequestErasure operation middleware
+func (sh *strictHandler) RequestErasure(ctx echo.Context, userId UserId, params RequestErasureParams) error {
+	var request RequestErasureRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body RequestErasureJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestErasure(ctx.Request().Context(), request.(RequestErasureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestErasure")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RequestErasureResponseObject); ok {
+		return validResponse.VisitRequestErasureResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // VerifyIdentity operation middleware
 func (sh *strictHandler) VerifyIdentity(ctx echo.Context, userId UserId, params VerifyIdentityParams) error {
 	var request VerifyIdentityRequestObject
@@ -19816,6 +21283,161 @@ func (sh *strictHandler) VerifyIdentity(ctx echo.Context, userId UserId, params 
 		return err
 	} else if validResponse, ok := response.(VerifyIdentityResponseObject); ok {
 		return validResponse.VisitVerifyIdentityResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PlaceLegalHold operation middleware
+func (sh *strictHandler) PlaceLegalHold(ctx echo.Context, userId UserId, params PlaceLegalHoldParams) error {
+	var request PlaceLegalHoldRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body PlaceLegalHoldJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PlaceLegalHold(ctx.Request().Context(), request.(PlaceLegalHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlaceLegalHold")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PlaceLegalHoldResponseObject); ok {
+		return validResponse.VisitPlaceLegalHoldResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReleaseLegalHold operation middleware
+func (sh *strictHandler) ReleaseLegalHold(ctx echo.Context, userId UserId, holdId HoldId, params ReleaseLegalHoldParams) error {
+	var request ReleaseLegalHoldRequestObject
+
+	request.UserId = userId
+	request.HoldId = holdId
+	request.Params = params
+
+	var body ReleaseLegalHoldJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseLegalHold(ctx.Request().Context(), request.(ReleaseLegalHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseLegalHold")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReleaseLegalHoldResponseObject); ok {
+		return validResponse.VisitReleaseLegalHoldResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RequestHoldRelease operation middleware
+func (sh *strictHandler) RequestHoldRelease(ctx echo.Context, userId UserId, holdId HoldId, params RequestHoldReleaseParams) error {
+	var request RequestHoldReleaseRequestObject
+
+	request.UserId = userId
+	request.HoldId = holdId
+	request.Params = params
+
+	var body RequestHoldReleaseJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestHoldRelease(ctx.Request().Context(), request.(RequestHoldReleaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestHoldRelease")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RequestHoldReleaseResponseObject); ok {
+		return validResponse.VisitRequestHoldReleaseResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -20371,482 +21993,523 @@ func (sh *strictHandler) ListVoiceCalls(ctx echo.Context, params ListVoiceCallsP
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3rciM3si76KgjuHWF7hpIo9c0t/Tghq7vH2n2RRlLba4/ZhwSrQBKjIlAuoMSm+3TEepb1Evv/fpT1",
-	"JCeQCdSFRJFVJerSM56YcEtisXDLTOT1yy+dQM5iKZjQqnP4pRPThM6YZgn8djzWLDE/hEwFCY81l6Jz",
-	"2BnGdMJ2Bfush0SOiZ4yYv5CRmwsE3YEf5B6yhKSv47MUqXJiMGHis5Yp9vh5mW/pyxZdLodYf522KEw",
-	"ZLejgimbUTP2jH5+x8RETzuHT3u9biemWrPEfPX//e145x9054/ezsvBzqcv+92nvd7X/9npdvQiNu9S",
-	"OuFi0vn6tds5Vmfj1YVcTRmZyRkTmugp1YQrQtU1CwkdyVQfESHnZD5lgtCRYkJXTdm8uzjjsUxmVHcO",
-	"OyHVbEdzWKxnTqmeMqF5QM10TkPzVXh/TPW08Prlx7qdhP2e8oSFnUOdpKw49P9M2Lhz2Pkfe/mx7uGn",
-	"am9lvKVJyKTOHOCpLUwB3mNmcDKlUcTEhFWOHhSeaDtycRQYNeJM6Ooh3cetx3MvMIO9YhG/Ycmicrgw",
-	"f6DtgIUxcMgbHrA1A9qP2w9nX2AGey0SGUWzdRvKio+0HbQ0Dgx8s3bMm1sOd5OPdBqyWSw1E8HiLVus",
-	"ipKPgv+eMhKzhASG0hJCRUgSmWorEI3MI9dsQahQcyMQzR/HPFGayFQHEoQE+0xncWTm/izYHx/QF72d",
-	"SE642Nl3smfKaAgC0q6xMK8dM7G2a11aHyxZKE2jaL104uWHWg9ffs3y8OeJlB75Peynvd6TIBX8M5kp",
-	"+IXt4t9GVLHnT9MkIopPBNVpwvDzIZE3LCFDI9IiFk5YsmemzJTeu9nv98WQvH999fPZKzKEX8xq7Y92",
-	"mCPyvEcUYRxuuDldVB3NcTbCTnEtO7iYdTtVuPIODpauvN7Oy09f9p987fd3l6+/g8rr762Qc3GsV3fw",
-	"V3PtTWlImNAsYSFQJU6ajBbmN1H3Gry2Y7S4Cd/xGfdM7kLOlVEwKKgXFcNG8N3ioCEb0zTSncN9oy7M",
-	"6Gc+S2edw2fwGxf42342Dy40m7AEJvKeT5L19D4rPNGW2Iuj4KjiXCqOq17ehAIVuYdwT+YJ1wz1Fj3l",
-	"iiSMhqhlKcZq0OR7LrI3VilcfuLrHlTR2VkS+hTGVzxhgR3Hd4YyCZeUvuwM4U1GMgpzar91KPwGf/zk",
-	"m8G50zg/wKu9ZyhQ/Wx3eOUBYMipFNU3bWw/bT2e/T6MlCaxVMzHxsCrQAMsIZGU1+qIJCwwOxuSOdfT",
-	"7POKM4jtuyspAbnH/b7v2/wLFsi1ek6SP9B2PwpjwJBpVL33CX7Yeij8uhnmckrNKitHUtnnbQfLRzDj",
-	"fRR8vMkwSEvPtB23PBKMrVi1JZDih61Hw6+bYX5hyeY13pQfajvs0lhfzfj21v9JhpyBtft6FmvQ7AIp",
-	"tLnnDr90aBxH9nt7/1Qon2sqj/A2GKnMqx+knnIxIVoSRRdHhArCzLNEjv7JAjRCg4DF2tzGUu52cLIq",
-	"lkLhRI8Dd1VsmGmmTn5xurAyMpTd6EGP7o8OgifhU/Zs/HzyYvojf/nP3vV+dDAzclVpqlNlGdaIkM7X",
-	"2iYeTO6CKSO+PcsHjWPEAqMOyzHh+jCTU12SimBKxYSFRCYkYeNU4dDniRxFbLZmyTE+8VfP0gMZAinR",
-	"iIfw8GBMecQMNbEkkYnZk+ypXOSZiWvKI6MiKHMSJJJi0ul2YmlUhqRz2NmDL339lBGToePOk/F+0Auf",
-	"HdAXo5dPWQ98A3Y/wYGhuQYV/woEMnzPHPqMRkZdgnlZ0epWpfZWJ1/7QNzeec7imMAtmzlxEqllIKMu",
-	"uXhzQl4+ffaiA0J9nCoa3SW5JYwqKU7wBC7fXw5Ozs7evTr79QMwvEJFYE655nAACdPJAnxTl53D509L",
-	"5JqRTN3bBBfn2ZwLfJdRg8090kWDLuOHbAjLkoFMhT4OAqbUBR4qbFMYgoJFo/NExizRIGvGNFKs24kL",
-	"f/qSuxxqexa6HTYeG8Xqhp2JjQY71azj5B5K0N+Kbo7iq3LNCmWSGarE181WlhNDLXtbdb6WSWLTEWZP",
-	"fl2ijYIBwoV+/rRTMAB6qwZATkhfMn0zO/BuJxNOQIJIaF4dtLjD9o3dfBMqNlcmDXf1mouwOFM8y063",
-	"Qyf4r1oozWYd+N4NRw2bz2KZoIfVbGXEqQiYZxWwQvP29auDOeCz3mWF4c8yClnSjiMaU3e3E7NEGSod",
-	"12B8ljCzeLxdeQi/bOI9w+TJYmUf8mGLL6vBVGEI+n27/RHpbOQzt07N9SQovoUYFuiSEZtwIYzeAcbA",
-	"XzvdsmN9s3JfXK8d2bukGROh0ZzbrWlEFVdnYzjPTRozM7cRnmAQLNsrJcP1+9+Od/7x6cvB1/+v3//L",
-	"Dx7btXBUbxI5q0tu2ZeuZLOvwFq5ZjNVxwh5Dd8x357Rz6f4rQM8MvtbfmI0SejCPMqVSllYn3UiNqHR",
-	"T2b7m2x8LjE3LeISn/za7WimGm7AlSGk0vKfbVi9/mPTe6/4jP1DCljFDUuU1/tidDTBPmtiHiw4k/Z7",
-	"8L/CfXLgdSgVmcYNAtQKM+wWrgdLFqVzWKZKt3VevhPW7C4wwbMl9w3d+ePTlydfB7/1dl7SnZtPXw6e",
-	"f/1+8Nv+zstP6Nrpdfd//PrD/+NlkOM49u9PRJUmei4JTTC8B2psQpSmIqSRFIzQOFYFJw4fXSeDmRzx",
-	"CBxVo2u2GORPw58Geq6899KxNntwzkU7+RJzcS4jHix+yY98zanu+7SEGy7Rlet3xAhJzk8/kDlVRDFd",
-	"WPb56YfB+dm705P/3enCL+9PL98fX538vFmNWJm2lwRKAb6GG0M90chm0cRuHqirHY3rgNodcHcUmTKT",
-	"PdDt0CiSc9jGREYR6jMBAzUsZGLhpZI2Kif7HPOEKb+bnAkg7VSxxIWyJ1wQOqHmv9oGwZWay8RMrI7j",
-	"u9uR8P76orC852c4u6+rwq+98uy0+/XfQdv+1sp2IOPNlzw8ZJ5mSvFMtSsfzxnar/YRdIdD3IzImAkW",
-	"HhEpogVqPrhG4ohq5UzmlN+gUrVuWr/iU8tsmpFytpebFH8P11ULcP1ZlGT3iuj2C24f1bQWDi5LoFGY",
-	"v5tZK+u+9tY8A7e8umYhqlSrdgkV14UPqi7b1YwFZ6uY7284isa22O33JyzE6+vF3Z1AZCFKrHoipyTk",
-	"6n1lnEbRR6F55GU8SjQzRiVNFiAAAxmyQ2BHJkL08CliXkGQ3+vKRr4SfW4SP94iwcmNYvnsEkzPPAxU",
-	"K55TTcogPHTCA83CwucjKSNGQeCrKU3ws1V1LBUcncgCc7DMlfWdyre4+JoVdwcFZdMopqmKmUDHB9JM",
-	"6L1o8+d8utAhSRg4HMJBJJXukpiLwSiSwTULu0A4A0MvA7RViEyI2bFEzrhiA3g17MG6cZtQsk74ZOKz",
-	"mMEpzTXobCOZipCMFoewc11CUy0Haqa6JIv9dokLZNmP958OQrpQXWLjQGYlGVt0Nil362VVwUgokEWJ",
-	"+zeKs00XC0317S4WmbzjjXXxTOdpqvzIZFXrWdpTfOXGjbmQ8wcV9avy+Z5kOk+U/qiajVO6CGpK8dAs",
-	"Xi9Wg301BP7KI01kurFKmy4QDAulTr2SlWorGrg+spkwNiuGJIyCd5yEPKx4r6xSW6kmdtiO1wuL4vOd",
-	"VLrJSjZdIAm7kdcVQtv/Pni+yRRUMWReHuSnBZlPeTA1Itelw4FyXr6z4CrzvrrZvZUv13+DQdDGMXPD",
-	"G+4u7qaVz9IsIl8ntt7tpDebXferl04W2re3T6tr54RG0abbJqBRi9vGvPkyO/hVvWecJnoKsVRNJrLo",
-	"d3HBmixMi74DrmKqg6mL7bBEU24stziiAfwxCxMjjVbQzwlNkgUXk9cg6FrG/uw7XHyhbhiim30TR1/a",
-	"9+crbn1v8vyn/EeyO9j59Jf1DvK2scbyTLsri94cLjkp+pea3NlB5mfx6H0BFWTESCgFIwKcApk+klOQ",
-	"iqUNdSkGP9xIDiGeMY2iEQ2uYUEiYJGXSJY9NOYYZjF6wdd7SdyT79hY13h6C148j4ZDo+hsDGkSjXSd",
-	"T93VG8/sclZsMZKpJlqa7Ye7tWuYl33mSisClSCYtcYnU3dRdLqdzzsTuWOX7lGvgoRR3Uz2uvT7ujn2",
-	"W/Ew1pvaJOHhqQh5wDzkeyJDRgKahGhwY1ROuXQOPZckYFGkzA5TdU3GMinmmP+2/6J70HvyqUDvqwRV",
-	"CDgVIy4HnnhT2KgGo7k2d4ycUHITyyQxssFoj+5nH/vNjKD/UBEuPU/VtLiBkJk1lfOj3ONrXqgMbXKh",
-	"JfyZxnEpX//pj09eHuz7TnBWww373jpg5XgcccFKcm7pyN1HNh0F08Jw+iGfcK0qp6+nbFZaANjbNAlr",
-	"LsSpqZvzjcxjl5rFf/qib+eLrhdczUgij7CqFO7MRsIb4oerIvvXqY1uoPw1Ynssky6aPuhpEtI+UbpM",
-	"Dgl1lk3XUBoVpHSzLEtyHN/MPWaJYiELf1o0lCjZV1XDLzZTsJddDaAirlbpZfp0pX8HRENZ0caYQX6H",
-	"FS+NgtqwpBd0MxVnrdq0UTGftlLMl+hvhSXsag6JdfP93/9DcuXbkgkkKBEt5TWG0lI1NURz+f7SPI6s",
-	"c9gXTnIZAQcC+f/+H5IKe3/TUWQlYfZCq/qDzY6qG5FJXxiljRitzXwfE+OVhvj1mAsa7fZFwXyw0182",
-	"GXBOYDsUxjdHEZvhXXySww8z+nlQOLzcMkWdEX7MCd9vZ0xp0lzznRnlevP1Ixjc4WPG8oT6SveL25iQ",
-	"xVJxPZiyCBeLvyYsYtTZW2BMzZjQgzGrSjSjyhdKh9jCmFW4NzArr74m5U9cs9tTeqGXgyC37hg10HtI",
-	"62ysW67J61wXfixWwRbEwpMlsRCVvcN+KQCvertEIlyE/IaHKY063c4/JYfNlsmECq6orQjSSapAhIU3",
-	"XMnET/yRDK6bpsehb7cFdZhverdLhuzEKEz37TIGNd6jDLIoIvtYRWrUvYQxEkxpQgMouWc0mHZWtfui",
-	"WuyU+31Ie1lW6dvYOMtCQkGykzT/VHN/c/Vw1QWIl0ur3FwrDdazij3740DzG4q50G1cPbe30L+umd1D",
-	"zanhufukcdWmt/SoWYoqSrWDZkmu8Ar/rKKIBfokYRDdoFHLVDQXFdh6uW8pcwxGWbMMFuYLabrJpS9W",
-	"ulXqZDXk4AXtxM58SkuegSy2bH12epBlZ20kxxIaA7x4o2wwxrNmOT5BO4pAv/1aE+SXldmmNxVzsopf",
-	"g/ETptNElGJGVfk12aOVYycelITTyzPyZP/58519QqN4SncOSr6Hn992VlzUn74cVCgcGfG9KrjvGqz2",
-	"PslzTW4hRFTRnHbWDSQYBsieBEJgbXNm6tn+y9kzK06AU0HmU6lwdpAnwcGOKRrwqyk427vb7VHdRenN",
-	"Khnd+g69A685+HNX8qyOiFsvGduMEyfzNjnJp1QIFpVCqBNjpbmwBhcDGsdela0s9VcDcSBus2TY3FM0",
-	"kQyck5bKj8iE35hPBBHS4kUFVLFyZcrBs+cbbm0r360zrt6eF6p/qna7vIqlnV66UcrbXSot2ua9ZK8i",
-	"d3brqfnO83F+xXrMgvLQPifHlfus3hY/Pu/tEyP0ShfFQe/g+U7vyU5vf1k2lqln36dNPf26gz8c5D+s",
-	"3jDlM82J7ZVN8X1DbRVPozhkwJTio4idlGKfy/u/MXzoiRevsmnJIF9VzuSMBxyrdVc+nNqqPVvJ1nB2",
-	"pXK69SS9MlB37SZ5aafd7R9kiQprvTL4VFliViSzQASJzRnc3SEjcyzDzAyimSqEjeNUTStCVWtyUWdM",
-	"KTqpkWV6OVPWJe6paF3NgUCCLyZBWKCfLBciS4HI0iI2iiu3Y9kk1p3eJtd0GN20cE2/Qpdkyxu9me80",
-	"c3t6Eq6Wc29yt6P9jn9rbnjQJtXhpmn8m2Y+jVepTe9YksQWlsK+m4wWhGvFojEZJ3KGQS4zApGiS3q9",
-	"w16PfLw68Q5V1EWU3+sbRRC2VF1ipIPS6ODqOhgbo4e6hK5ui9zRCzn3Sa0RFyEXE8+cjhUkscu5IEon",
-	"jM6IxrD6lM3Kc6w7n5+l0j/heF7xDq5+3+60GMvGDXzDSBFWoE6dCYIWnj9donmtQh46QfryyD2Rjmmg",
-	"06QiCW4mQ+b3M8ggoZcp1/67LGETrgDcrFkCZQbo4dNxAbHKgW/ZEkg15TFgiRZkpee9aDc3mwt+p2Ln",
-	"FEuqPDBmSnGzwfJQ6IoIwIpGARk7ZsWdzY6UDGUST2/pmLO5F89w6cRWREaBU3NOqZafm4IbIbvZHNyw",
-	"rwLwhDtVqnEIFlrZfwuNujDjlu5JdR2skgHiKroUozFW8GaUNVosa+DPn/V6DcEFYODqNbXEkvg95Xrx",
-	"UYXvuZCeJKCPlyQAEOSuJ3XE1Qe/7PVe7L98efDs6YunvZcv9zdllWQiK/NjqGAQR6m/sjnmoqnHGjkc",
-	"lcWS7tRwyx13xqD7Le1VNsjGM2kVIL1fdJiCVN98dV1kj2/UpKu9Ut2OniZMGUunvoPCapUrzglz9+Dx",
-	"WKTq8Uoijf1qK2fY8rLXquQJ+72VSm6GsGh39x9IbVWhfp8kWiqbqAkYWCTOMr3EDK7KQ5Kj/aB3OWQB",
-	"ByfUSsW9oWb7tU63M0mo0OVclhwHqb4LtoiPWIMC7doeLpp5h95cUB/nwhZlbvDTsht0jDRFNHJ1V++N",
-	"zu1XYd0jBHGiyBiKm3T2iSvXMoYdtX8LQFfbZN2upLutnIj35K1Dqt2hF91ZNUsnWsBLtTuOZa3YTXVz",
-	"wUMGSbl2J5asVeGQJI29LFNNZgzywju+AbKIZVMmq1+WUCDyHXXN4x2EvaDRToakCEO0F89L8PP1IeTv",
-	"LY1/y169x4KOB8Xb1lVYukDgAwdj6n5P2D9dPfeWg3j5qdpQ/ENAXNw3GRqTeSM0wcnF8e0IpqJOtLR+",
-	"hR5AKRixGZ/tPHO4F8tuqlWyczWI7Qip3ImiJl1tUoaZSFoow3CczT28MqmBwotF8lAVU8wIWFIEEiqU",
-	"LV6WicvXJ1yTEYukmCiipdcFSDX1OkqVlgkLjwgiItKIjDmLQgW51QGPpyzR7LNeuYrKitA/lRS7F3T+",
-	"HgVjveqirFuHEaiabphh8xnIIEiThl5E19ljE5fax752O3GhEcCGZMlluFrzGbYGSBDVFkGU/5lB728h",
-	"jRokQobWtXJ/+AprHAyv5zOj6dkwYZ1Xge99TQSyBn1cmQe9BRz27YUFFiZYOBc7WLay0i5axihQoFeq",
-	"3NRIumY3NZKuXxeujSV3bZjVAYKEU+isxrlih66s60wtQV1krw1pw/Boi/yDoE68DfPavnYbOlZR0npu",
-	"F2gtsrHnA4qAORchJpWvTYzAp/y+Wjtg9q6uXXUlnVxZ0s6TH/JyHpfxXKCiH70d0j592e/+2FtDQ2aU",
-	"UzGWTVPsbZONVV+mFf9vQPo3Sx8ogHFuSEK0jTxyYM2lYddu6p0nyJQ3tr0r/42tMD+hKfb+cGqQkAMh",
-	"c0O90+0Uf1UDOR7D3wZgZQnAooylTAYRB1yhVKiYBXzMK/yWbuC2mAZ2uuv2qLy2VcgA81fvnjB2L0H9",
-	"UkFUAzxpV9LkjiqSEC5TWkZMwDUxo2gpCakHnmTaKtSOPHMAhijO0LdPP1MRypu2ANxT++2NdqlrsbWa",
-	"3+Pe4J0co5GeNpzTmPLIeo7rFbbUMSgksgO9oTyCKr665oR3WeWcpnvDPm/rK/zGMNOLuRP3beIDSEWj",
-	"aLpo/pXb1CKvqTl2E/Ht6Wp3w1IK7rN1MDL9/ueD/Z1+//OL15/+6tUwTj0gYPcQJGzhpqsNV7ZiQXi/",
-	"Vy7eXutp8O1RyxtuAvUnzbh5xvRUhh74oGX48N9sBdKnL73us5c16o+y6WSDeJc/i2mgjcxuXMQRcMVv",
-	"1pUtj12m7vqAbzGtF7GZz9Ianrwz91zZ3F8CUcgasKURI1yQsUyCO+T+bPL5nNw+VO/+ldSNK8BKt0B5",
-	"zRC7wOT/VEBzyKr1qlr1RvkNgd+pWEgxfaYpKbWA4G0hlzZmuhXIKE81cClRnS522vRj2VWlgq1JzKpK",
-	"yMqb0q6VW2IkP9+5KQWjFHxxLS2p0muaxrvq3yKFVHHPDeO3gdln7f9A1rl9ClUh8BX7wq6Ztn8j8lqt",
-	"phuBbSDWKk4xIP/QOP5lxZS/q0xgIhMys6gb/4opwcaQUkzXxk5tCJbNFsfRRCZcTzf2vnlbfLYJPjYX",
-	"PyHys7/DAo+we8j56QfCFbEo0bVrH2MuTjAtpRHiq6cdyNJJQ78RFi5lvBb80nE6injwli0qDidO1bTN",
-	"1FI1vWSJu8i2lteseVJ1BExkCKw0jhGNx5A5hPRqn4Qd4iJzgjSEXF2WbssdxhF6TapOScQUWWSJoMtH",
-	"1CC/eJPovLd8x9vy9xKJ+lJ60yRyAYPLn493Dp49d79es80Q5iuHVN7xDSrE8uKqoyJcqM1REfCLZ17y",
-	"rZXzNvIV+EA63i5JWafcvb48ePa80+28Dg+ePdt/6dXs3rLFOy5Y24jK+oZGlfDGtib9mi0A0d5VOiBh",
-	"zKAgwNx0iVw0kNQslr6cNMB7UnwCTeqQ5qrzU7zL4L48BQTq5oJQEnGHPQr7oswoXtTtZSyTa7YYMBEk",
-	"i9g1S8dpusQWXFEGuwdqdJAwPxZlxhmbt+CQWJLokicHZLTQTJmVIMN6AQO51xTzHaTVUYpHOaMhy6DN",
-	"x/Y5UGLMF3fyHVg+nvU44Npb3HvNYn1IuAZsN2Vmhb2emSJzc0SIAltsGiYGKVSHm29iD3hLeJ9qon3h",
-	"TNZF3IDL7tiWcZzc3ox5yxYXUrdyo90V67VCiqrUmOogw+IOiIlDiI0TdsNlqiouueMKqu7cM4cmbJ7Q",
-	"OPaJ27dsYaP0c5YwYp8jVLD5xtS8xOzG7fHwrp2GlL1uw929gvc2wj3NCl26RSCori2CzkEQfALyXakR",
-	"ZZM7W52NG1jpHFmoAk4eICSNZqnIiE25TY1O0giK1OtHs2s4KGdYGIlPNAyWe3xFMUtmXA9krAcy1egN",
-	"ND8NUujdgV3zCh9zEVj8IhuOZDc0SgHy0nt/LdtLNVJ3zLb9Ujusn7uelnZmefAuHrmPMJ2y5DYl6zY5",
-	"5p+ZxW+PIehX7U17J4PrR5bGYqZU4ax4xIksbtYNL6u8hYbXUCUQWiDwGOG6m6moLJywhAhprHZtOztN",
-	"aUhYRGPVRFEVGQhxlnmavQK7bPvIZkx5lCZ+vHahWJBqfsNQBWUhcU/jTCMzZUm439MAt9Yb/MJ2wloV",
-	"UBYrm+tHm3oDUQzf+YAPgWsSyeBa5UDkoohzXWhHY6yKFusqupPqxmO9fex+tRBFTIQqBzeoTSjbCdpk",
-	"qymQ0MqZL++VW1J+HH4GVKplP+7Fmh7zGxXv0cI7HeuCf2Sy1c7q2xOvhYk3B8m8ZL/7s3MzzLVGnTQy",
-	"mIdGjcUAUabpN9LE7xidUM3m1A+KFFFIcniv6iguDQqXIhnQCiylUnVPpVFCM6hy+7zXMGncYtIBofsd",
-	"0/ZDl1Be+cD74hI85lISS8UaZ6yfjeutOmEB47GueL8twW7oA19bBeXLVJ/MAB2gIo9dhKyyfRgTjTq3",
-	"1ev5YE+kouNDeZ+Lt36XQPkLwJTIhBTbbHtikrPY8EvFwrZz6TmSzsmo1A8hP901gu9euoLZKjdz1oOs",
-	"MVgG/W8rpN3PPrXwvese+i1XWm4X+tRCLQJamlXeBfusidIsrq18bbm0Mmvyuvk77wuPFrs8lhHf4ulC",
-	"8YBGA0y62CoK+r3Vc2YdLe64kDPb0oes42yT09Oaav59qzid16kdGRV3vC5RbSrinPFJiyLO9/Y8Mv9b",
-	"qqZF/hm4Ll3o/3Tor5OEu6AED6q9oViK0FCvT5PEqLl+SNWnB/svykVDTzyo20/8i5354ZNOBYFPoGWr",
-	"6hKVBlNC1dYxlZZxiyxAUbZg3/ED9zTbQBu+2xwqr4ggKIdGl1dtmVns7B/+fHZ1vnP58/HBs+c7Px7+",
-	"/UPv+c7V/vuN/nllodFW4oqFZV6WHPGYHyHCRHK/PnIWM1GGPnkAnJWg3JqqQcuuNiAMDTrxGc3XvHWj",
-	"reWeKxtCed3PBLTHHGGzKLps8Sig1xpJwOJBGnccwOLAguYgLtcAQXdqlAitdiLLVetsWcUN9FJTzMR5",
-	"3vDvrtNo26Tqb6Q311Hu1tkzjRof5gFJqw56TDwW18zqzFuDw5f8J6VPxW2cey3Mtwq/HubCt8qKGrl4",
-	"39roRx4ZzCJr5Tq7FbiqT36/fiNSawXO0aJ8oDVkmGtemYHMJzTkYjJw3K7q9DwJXNV7oXgAT2WDenVW",
-	"WGq1biVj3UK3su/OIw3N4kcNW+0C7TTCd2hzylWB4OUoaH4M+cyq9/+ROdNxUt+eL93Ou13OYHAt5BzC",
-	"j14U8G6HThIG3RALwfAGFZfWTfVTW7FdfINnMt3yCtZsT+NIQ7utWc3ZcDXlXk/yjcwK4T2Y1QEPm3YF",
-	"z++XVcei+xSqudIoMtaOQwJpDi5TI0skq4v1edIuuQhY3kQI0lTIWCYjGrImHYQKMffGMfI192x5sm/4",
-	"ZxYSC50Nsq3+/D4bRTa89OwAC6QIFQLS414RLUnIdIZ/s8V4T53Y95zyG2y7TRRMjowBu6kyCl68TWoE",
-	"iqoB2lul6JSUj20FWkoSy9e4p6p6MCufh/27YUnIA02UljIkFWBG63OM6kZWUMLlgZXthDlqhzRKw6/s",
-	"iow1CwdcHNrEjNEiy604IkFkWMN9NHclp/ghEsvA0s4hoYLIWO9wgQ8KqadcTAzHMOyF6cE49mDB5n0Y",
-	"3NTM7QoT6Tjg+sE6bOSz1fw1LsaykxWJOOcgFCW6sK/vTefNi/qmVL2XpShygRuFLclbFf1BmiiZADcO",
-	"6VizZLjRf+NG8h35OU3ojOnmnYWlGFf22SncF28SOVv/BAZPlsp3PwdRaq4kb4K8kHNxuSbZHHJpoMSm",
-	"kJJVyi2XgpFRyiNNuLBNweJEThLA4KonXhz60Ho10m7uB4oAa0qmScWOpYL7o8w3NErroZRVABTB9+0A",
-	"yyeTTalbPNG1hNJC12+WG9tM188J2KPrA6k0qntbX493BQnSVBF4saGbOlf7ipPMbEc+udXE0urs+zJF",
-	"lXy8aqZ2AymjUM7FQC01QlgDprD76ctBBZpCt3OOWNwnxYDtN+Oltb3zG2mUzX2BIp2NWPLedbLyCm3I",
-	"PwToc/N1jDXD15wrH1y1JC4loRSug2/IIXxLpaV42l2fOzlP3si9ybmLOT/yMvzJ0iF5WQtJ/c5LcFZY",
-	"qn0tDuRatfG7JIsGUOWRzWZf6xy1RUWYD1EWTH/98dkB+e///K/s/+Tps+cvtpNithrYTYUt5QoRnM/9",
-	"aAuDNzsj86Qgu5hutmd2L9b2lIPJtfJCNz+ZNr7hdqf5zR/VBjfyeb6cai9yPBUtvMjnFnqgnVtvnkgx",
-	"eZ236VyJfFOSgEWfxbT3Xc+jyoq55c6uxSG8m+PQDR6uJUaL9kQ1IpPcD/J2Xrhts6jGHDp+QQr6IJaJ",
-	"BpNwzkY6oSG4b/joOhlgpc8AA+DFv6wLhp8nchQ1Bp8KvHmtlxogBIv9am9oxENYdZ476PE3auovTqDo",
-	"ypKEjmSqK8oxWJJYHJV6dyCuGCC3SoiJBx7ERIigVhmaEfWoXK8d6DAjCaMhgQ5TCAOO5XR1lPalhk2b",
-	"Enn9DkGw0F2LVkl0siB0gjmd63xEq59pritSvB389JLTDpRJVC+5IoolN65nIPscR5QLlaU/bnQgWNBp",
-	"nENBpGatpN0+ebmpcNbboPArh2SmnTE2SuQ1GGI5zeeCYi2te+w/62tdHvV/XZ59IPbT3GkwkuEiK/2K",
-	"nW32nSLW9t7Qo7acdlXasiyYv9J5YIYZkhVqeyqKkLxWdbcH5NPlIaUyoNBHPOvxPnA93jvFhuuD0DU7",
-	"rhBiZs6PLBJoZ/XthQILE791CqrHhxHQGQgHvzQvZtFsIUrTNr/GG4ZwDf3nEPLCYARUWSqiNE30rZA1",
-	"fek6rQACltJxZMzE2nBNQAWZSCJFdXxm1VcdSsEK6avdTmCuSdubBHfdr3BAB7CPFb1WfwVks1RwaLus",
-	"JRkxYuSFX28o2AG+Cp6KJCTM6G4WzalTy4NtJ+w22JoTmTlZbH/07EkMV86pP4sS/KLHtbgp2ycAgeua",
-	"CymdTDUZ0eAa+2BkGc2+kpukoZPKpXDVKTi5pXem20lvKrzSCafCF1+N5LxLIFZu/jH/BfWrSwzfmKMw",
-	"t43ZlbndumIVy/oLM/P9ZJgqUKqRb6HltDUC9dLuXYOeZhaQAXrT0LxqqdCkpkuoCI1kShgBtunUkMrb",
-	"auln61hKIxR0I5mKsEsSptIZAhW6/okb2/81SHJ0IrE8s7LJBWG/8ixBDCjXzZ2LpSc4cKhbCJukwgah",
-	"88TEJqrRWt0nYSWnaMHFueyF9GOfWrJy86FzyjVkwYEMLNSwZJ8k7IYDuIoV41lY00YwN3o/+DInVJC9",
-	"HLdzRz3+bqUVgeq8eOgQ0RdiQHkCzSFnX66yXukk4ZNpuTwvy6UpVSJtueDoPB1FXE0v0raNJyFF8mz8",
-	"yoJcra0xY0K7ZK4gaNOp0oVya7UDKEd363+lvmpvdu01fGfVhTDjwrVg8PgToHNN/dYGUQkSqO4eJ/U6",
-	"d+BTtRNEzPN5eohmquGGXRkaK23Xsw27pf/Y9N4rPmP/kOgxvilGTsc0jTS8NHdONvJM2j0EgoWZFN25",
-	"llxK57Ma3sYt8jOfmjrg9VYC8o5rY5sXpdxrL3MFZ7vpO/BUberOFuRIfG1wsJDWBMNsFLb5ebdt8xuk",
-	"rlutpzP6ZxpootlnnSstik/EcpOsp72Xz0uu6wMvlqJralNdBlZ+7UHP23yrt/NysPPpy373oNer0TAh",
-	"W2JxClW7WQAIzvSeWEDFXWB4D8B8/c6iVE2v5DVreRAqH3itEV6YI6CZX7PlKMLKYTTsL7J87dvR3GC+",
-	"nbug8zadN11LycxEHC10y9qkQje9iNGxx3ttMXi5IFP2mYYs4LNi8+1iiXve7HLjzDa0l3SNDN/zIJGq",
-	"dubot98RsttJUx7WLMqCR7fTMdJu9GrfSEsXXuot2EnbCwc2toVtYHDFGL6w24VZfnORlT+DhW5xICvs",
-	"3mosheKLcjjJmjBU+LaKvaz0aV0yRvZu9vfMmezhLb1j7FVVCnNcvr8cnJydvXt19uuH9Rlfxzv/wM45",
-	"T7rPK3ox5tNp0YwxaKxCzBgVNmGqRpgkf379Tt55+s7SLrVP3sEXteOhvMffctTPbFaXCKkJJcqZI92t",
-	"N1ayE/CvK0NManK9peiyufS7d0Vuqwc0itYW9f/4/GkpA8ILP7IGGMsocxxTh+1ToMtNKaS2yxuWQNp6",
-	"eVf37ZCt+5S16fBcBNgqKTUrJ4xqoH/kZSSuNbSyeRle1K7lfWr2ygIEV2ZTdgTTc5lcF3w2tgNDp5t9",
-	"5m9SlINpZRRz0NsEMV1E2Sop3RU69//4K6lYjVqDFwX49mOZJpCqAK7yKFK7BJIwQskUMPaY6xJxckX4",
-	"RNi+4pkiHgQsxnqJ31OGnXottk7R354wugollWWJ5G1QCqA7LrCUw9dCLiaGNxyXmi+naoEdYPGPm2/K",
-	"nCfXZthZAXORmaB33P9ithaAztsvK/Me5gcjk3hKRbNNqNkGy26IauXFQOO5yf1X3P1N1597+7ppt70C",
-	"8dtNJ77SQ3yt/2tlOXbQivVgqOFPiLVHDLG2qtwnfMIFjQbpTYYRf7ewaUgmddo6Z0/+K8KtueV9Y2hr",
-	"94OZ1pZG/vWw1gp7UZOgNuVxJyxokcedwyF4dTdIQky+w7Z8Mqa/p2Z37VeOiGDGbqCQGEggiJ0XAFGC",
-	"7ag9FoVXufyU/7g7ONwxk375snLSUL1691rSfUUSti0GaxNkFmWoK92wz9sJpIy303ECmiQLLiYnjStD",
-	"3DdfQ95bRcACPrM9qWiScIsXQIPA9vlfsgSrzVsfaZLdwc6nv3ipMpQzHvCINVhQnaQ73GqXc5cU+bUm",
-	"zsnKkbtPskSLpY3trpzROlooonu1dJ62bIC6xjvQ23mJZ/Yp/3H3ryBVnlRIFdSKXAlq4d0/9jYUZSz1",
-	"Eq0NP3MvPUKrOy+tQC++en1BLhH1+jxrNojQAbVjck97NYNyt+k5uZYePyqWtJRMwGqnNVnSKVtYXt60",
-	"PXwOb7/UMOTknDxdBhN95tvwT18Ouk++fr9TkFNfDro/fv3hLxUOp+aSYwlPpKZUs9/R9ZNRErlZbMKx",
-	"mudsuqdYZdT9gx+blU8VRWF2+HY6hVGy0/KTXcSoYid5h+oMrNpVLUVUY6HCiGnqNbsu2EzesJ9lFLal",
-	"3SxFpP6uo37WjHCXw0DZK7qlGfg3CrRyKEpst0bB5ucNKzSX0SPyN/inqBw339MZtBUfzflyTff/zSeH",
-	"UcKHq5TM4pRLnvynTfndvqZilVZnX7Iyo8j2vFJEMBZiP6mIaUIRAoELAhBUehdzf8NDTL3slhN7j6B7",
-	"E9OKCDmS4YJAwZwTFjaB1tyGUQTVEiETi9xx4ZcaOk1a6lyBFGGWt5B5ja4BodLcNJBbTGd0UjE2OA1v",
-	"6mcc+nyO+PVuYS7+c3EodLcNK+aIEQpNHhkxLCiz9J8BLNmUZaiLzevMzOISOeOK1TGsqmOJ0AryLVu0",
-	"W0/zVp6+zpSVE3PfWtest9yi13bu9VJoGrHbZf+uAhYGfgz2J/vPn+/sExrFU7pzABUyfwEGZDcsWZC8",
-	"hP5eYZ1ul/+7Lsn3kSJIlfOKvZBy959AvLHnJ+YDr3oTzCrJH2ZbuFbELBxqNrgg3IuYd1O7I2eWBXyT",
-	"WT63zQfulnjHy+A5dbVLZNgQKc6tbn+YmGVj59k+S61T1+d0YDrHQWW2T9aMsI7uBRhiZUJZ6xvyBHGq",
-	"K/yXjtuuvOpQTpfQZX5+u3Pw5nhnfznJ1pf+9Mn+uwMGYZXL1Awyi2njk6cwcZ/3/cz2OddQWjmH/8pY",
-	"78hUk7lMo5AwERqlh80UmcooNIoPmckEitwFifisoinnXSKr4SY4jIaV3r+xZuFZ6tECjfmpzCoxi8E8",
-	"R8xKLebqTNoE49XVtO3u20RMaqlpVJF/4U6QjLJbkMgxKRoADXbuyoy0OULupJtFhVvGgsv2uZsTWLaK",
-	"dVBxZsmPDKsPdJx/B5i+wi27WhUJ1xFBTGjVNWoDwAoboylhsUyAAIHkgF8c1nOXcIFLMF+H+F20IBG3",
-	"+Kh54o9Vz917oTtr9sVK3fPKqteeomKoa7BmnTlVmhQhXg0Bf6cKWmMeWcnZZgr+mkHxT1kQIPehDzCv",
-	"FqBX+SiC4szsA9/EL13zAR9oDUAfK4DJntEFCeUucbHEgdm7Q9TaAMsHK3g1VPDCvmpJJsZuXS5Zdegt",
-	"bpHjFLIRSy8uoOd5J83oLGJte+IyQUeRH8d8+SK1T/oINKtUW63flgmJmYyjVkHLZ73NusAl0xmM5S29",
-	"R01KEnPjtm4JXzXy6nYaSDlk1mUddY1BfInFy7erY0LU880EhM+tmcamQLuaJi0C7ZdTHs9ax0zzHpoN",
-	"nOpFoKfNbYMusscrehyclpt5VvgKL++rxqvbweyn9Wc1U23OStNEl92QLZ1sxXy1PM2XploWLzf8NWRj",
-	"yIYTUvgvNPRH3Sb+OagRAG3qieYe1I7jMEyYUi6uiDIVlOdIThTh4ogoLc2Fa91KK+WEz5aLCVcW94bu",
-	"jA93qxK220DLJnxGk8Ub6ChQdH+VQBxt3pjvfB4MmzZZCUGtP73S09vrO+xriVbeVK/AMMz2OkO6eLgY",
-	"QxEfql7pVt5vbX3JVqiCQRyl6pBQhCDKS2mZACBC11VgqY6r2NBtHCFqVkGMIFEhzEZJGQ/DgXkb6oI0",
-	"jhEpTxEqoHoVwxY0ShgNF8taNr7QvcJLb6twUvX2a7kP3Ppd4yNsBVnckNVOcn6QFjVTRq9HABU0fYGL",
-	"jdptlLypFFg8x3O8LaMmFzbDDe8Oz6bRftoCwq/PH++Bha7klqz76sMxy+0aAC6Xk5U/brIVLjvy4XYi",
-	"a6CUW4h2PVghoQZpPEloWHFpTKkIzQo2qvCZXnX/u+8W6T2FVMVMqC1G55y7YGDDdObyy2t28hjcQJmh",
-	"K27j+tG4K4cPee7gIe89X/semicai/6jc44veTbNnzMEQgmoQrbdIcnaHRItZRYqQkwwiCHROfTE4qFq",
-	"0hMrLmz1UjCNT6aaBFOa0ECzRHW2WKMATR1zb3sFAKtMcsxTvKhtozP0vZh3HBEuXPo3bhxFf5K50vP6",
-	"sTVVctklAwG97VchrBB1O+accaW4mBzfksRXWkx73+pdB5+xN5xFYVnzKdSiecrTXNGpV95muD6rQeTj",
-	"D8d5wK9UkX6sON275GJCY5mwjTXpYHblVuxf98COrepGYmYUccGWo+5WH0Srr1MW+pmR0LHaR4Y1n6Hk",
-	"lsDjSkJqFfytWFmVlR+ZV0pjh9ja5EKMbksovTVBeK8SKhSFlnOPDIi3MLNvD4x3afL3rzmViPKtV48H",
-	"EFTbtswo8bTc969Tx0uy3s+xpX6NDn3G90acq1q/Om8YsFCGWwEbzCOGsKhMESmWMs4yBM8MWzhiY01o",
-	"ZOWby1M1M2BhuUqajoxiKqpcHa38K9I2jryg4tqTItGgELTgamkOquta3tXypKxe4i46sx3QW/hKgXpq",
-	"QhzdymWztgGRz4tTxKJdmrJPsnz8pQTojHK/gL6uZRpMBxzpLWD2Jy4mLIkTjhdWHA9icJ1VukM/Fq6b",
-	"pq1zlxMfrQs2jc1pDczuDOyfZlSkNBpEVFc4Qx6mXvP26KJZzud4zBzyQY6iu67BZOGer0GCpYfbabOF",
-	"d/xZVlvjSIulqQ95qOV31j/kTVGdVPAWUZ3CAG0LF8uOHmsku+i4oTD380gClE7IRlwjGHM9P2oTN46T",
-	"Te+ot7dH1qEvhv42RI7HZMTGEtG8jTKQc/4qML/SVISgKJzecpL5m85SbcSrR8071dhHcMQIiuCwMNWA",
-	"CoApApAiz2Q3ubPg2LwUp5rDR7eoELPI196OuHkV2GoiLXi8Mp9NPX0C+13Xa8h8ahtuOwd2g/4jUwuM",
-	"u2zttKoWa1j7pWyiiX9DtxPKWq0FswdV6MSczSPbvioaa4Vg0+a22c7i10tpxZJXhS7+d5aDN6oDTf0u",
-	"T4q2dpbanOyAk38DD7dK07MpaOhJ9Jh1v0Ly65TeMDLDXIkjoqdsQUIJUFfoTyymXW7MT9/Oya7k/o1s",
-	"PjnuXNV5r1zHT5auY1VOiPHfvo6FywiUINEVC9KE68VAjsc8gD9hah3ierFJOZ+9/NJLbStF7owUy+aS",
-	"N8tWKtu5K4CzV5pHEba+qZtdexYzUXaS+OigpMXWF9glbdb33m3fa9bEPnG+t/aWPjrTK7sMucC57ZyE",
-	"FeBZG3/h1W0KHL/kVVHEddysWexClW5uu/+LXfrW2cTukDFsm5utqRwFeGUvthdAFsI9SMZGENVprdiA",
-	"ph+jylO8G7w3QbHN2D3oMi36q20bU61xM+BboAUxER7fUB7RUcSadRDbLnBQjH28NzgLblZazq1b7FKD",
-	"ukp3wXLj4yu5SRstvvlkyoLrR4FS2Ibc74/YVs+8bn7j3Zz60luLZFD77Dc5jG6ScQuH0S+SB+yERlFj",
-	"P1EU1VCl8Kk7w6dUsbxmwrXC3YIEbS/dto1tBs67lmkTtUWLO/xHFnLO5vXtBZxLU28oqC0Cc5OrMWdD",
-	"b+wUI6Uu+dPmOKy+pHXjIsN4l+x3f1eOvIyiyYpKcPJb1Ecx6NtkJi6E6pMTxlqf00WVfVNl+hRuwFuc",
-	"FwJ/NnLnFELZa7HoN0LMVz5QlWpQr/3rmtXWCFdn0nKbWqVHTEf0PVeqwrlvjHM8GQKBVCwAt3mclQGI",
-	"Or21aBQVgR9m5jSrQM1TEbBEU97I29e0s+yccv3eYwq/SeSM2MMgWuJ22OysrbFypT+7qsVYThs+gf0r",
-	"YhKdZHlaTavWbFZXnRK07Ml2tl/jY5pSXYrlsVk8yDr/K6YhX2Eukxq6RWGZhUQKGKG4loodvmkcGkB/",
-	"z+bVnrnnMkCBRqgoS6vMRs1f5l1RplM0aEb8a14PQxN0mFPhso2h2S+Ab2Ha0rIJd15owOXpPiEnhNpK",
-	"NK6IayF1RGIuROYoJEGaKH8+2TiRs+ohrLI95onSJJHzfCBUizw98Jabca2la11MgN3UrxIfBDiIjTMG",
-	"F1edCadNnJFLNJPPvls8KD/d6GmY0Hn7trEt0PeaVk/7qwo2Aeh9zSMcl+aVDvSWe1FZjwU5Pj8l12zR",
-	"JTMaMkOhQ5rqKeI1EXTVkyBhVLMhZPipKcBzi4Dtup5ocJsymhQj5lOt487Xr18ROsHPLpdmooy8kxMu",
-	"yOVCaTYz7EMFukN3sIF8aMGjDhFcS0+5mBRz5VVf0BGgo5TzNbE9sfWswvNK04Xa7Yu++MtfzGXOEvWX",
-	"vxDFREiGx6meyoT/YRtt/wTLIf2013sS2C2CX9hwlxyb38iUWgB4GbHDvhiOE2mOLhyS7zXKAi6A0L9T",
-	"WBKX/NAlQ0xQs8/QOC582BdDq84OyfeX7y+JU+mU+SJNQ65lMuySIRcBYJ6anw1RUvt3SMXhVARsuNsX",
-	"IOcoTA/QG4xeRyBBQhGqCaPBlOC3QURRYbeWRdDrzdhAijztPbEbdobpoQqIAHLj1e5f/kIyoAgjp5U9",
-	"EkQvBOQDQX6+ujonLElkckhoX8wTKSa2yRY1z0fciMY4VVNS0rodvI+bykGvZx446O0DckZfDFG3MCtH",
-	"ZPGhg6AgPMzqgeH8FRIA5u0TrnfJeSJHEZv1hevXqcj3F29OyMunz16Y3Y7jyPp79mJ89K//VFIMf8At",
-	"BAsBd8EO1BdxIrUMZEQQGmNGIyPFWGibiSGBKfN7IAXk8xgyXXSJlpLMqFjgg0LOd/tiaHZoaDYSkV2P",
-	"yNBwFvyFAlllwhTpB1fIPscR5UKZNeK5ZQcUAMWTiNFEwNEdG/IAMu0WH+CKaBmFFq9EEzTYun1hJjef",
-	"Lg7JfMqDqeMyc5PCmQIK3nw5VMYVwThT1/w4xh4mfYEnsWtOzpklQ8MOjEJvhQxExHxhWOzRNyTf29Mv",
-	"2A1DwyAnPx+/e/f6w99eD17/x/npxetXhjDOTz8Mzs/enZ7875w4QiY4BRxqKvrCkRm8FpDXAP2MQLj6",
-	"h11y5ljEcDsWc6ouKSb+qG5fQAEEkpEbBqtfs4AVHpOD8UQEK6f2wSY6z2i3LyQwDnRHxLTqUCKCCDAa",
-	"7Jg93dOQzWJpboyFOdLXAD94fnZ5hccHfdtDhBJVZFh4euctWwy7ZN+YBwfPnvXFDQfAGHJ8eXJ6WiiK",
-	"6pJU8N9TKKx3JGKmlMhUs11i5LgyUzMiEaBd+sJxbK6s2NzyrhE8VCyw8gWss24OgzNlNGRJX5SmCUC+",
-	"CxYeEp2kbAjJDTCWUYMV4aIAL1ieTV/Am10ZsjOHMsl2cECGPB9pcM0Wg4QZ0TO0m3vBaEgWMoU+mGSe",
-	"cM1Uvsvwe/Y6uEBwGjtO9xh2LYVBKwvoZ2suj8S8ttQzgGuzkOIr3nORv4YYO0+RNO4DUOJc2osu4yd8",
-	"5UyGLMroT2RTe9Z70hfDOJH/xIz4wYhNuQiHu3Yh8GXfOsz681nYTXnHlTbXJk1glxXTO0YahWZlqNga",
-	"bVdZZCD8rpPFoB9rlB99kZNH7DoEmql0iZJGMHFV6NiGeaUkFSHLV2xOHJbQF/A0C6bSdmBAD6HZ2FzL",
-	"R7ECuj2x5V1IiPiwXd854EfQiIRUU3PaEAaxsD0Klo1XGxeEko8X72DDzZ+z/oro9u2L74d//fHZAfnv",
-	"//yv7P9k/+DJUyOuDIsrMvyNJVSx8NMQKycccS9hWVDVFyFTOpELs9FGWqoucQDDeOQ25licoZuQbX9n",
-	"RU9BuPSFy4Sc8BuGWh1qJnYSpz+Rt0Y3hOuBRZFC3KKAJqG5vbWr/OsLl3H/A6pddics2kDmijDTAD2T",
-	"a6RTCRI3YTGjhsIFCADtuHhJXtmKE3OjCDC0uAbNBgP9I4a6aUanM44qyk8yNEyWxma450/JW/4TCh1K",
-	"TkBl0zsYyiHfB9NUXBtDDb7iJBl5ur//wxHZ7/XcSkDwjCOoH83lYhcnFkuzUUC1MhWahUd9MbygmsGU",
-	"ds4BAw2vo/zPQ6IZYD8z8nsqNe2SpwcvkZSpvcuN1YXHaxSVJ0+evDSz+Hh1skv+1+XZB8AWozMWnVDF",
-	"UE463BNUgbhQPGR9YTVJ9V3G9NeMxQU5alvwKEGv2SCgiu32IbmFayhQzO2DAqLoYWd/t7fbwxQRJmjM",
-	"O4edJ7u93SfgttdTsEP2QnazFxiFAFCUmCeidCEjpg6J06a7BDXmLnGabpfYBRyRkM0k6Am7UDJoL+rT",
-	"sHPY+RvTJzBOjucNMzjo9SwitXYdxAuq3j+thZY3uV6foGQGACPHj+aKBWC2kNT/rmxye1YjRRMunc1o",
-	"srCvUnyWRpCo7AxhOlG22qXzCduC19lJt4PFjSPHTkWQoP4fGR6b0ySs2NfL4r4CL/wkw0WNLc0KXL90",
-	"hJx3DjsHvYPnO70nO739q97Lw4PeYa/3j3KD8Zp7n1vJRkX4+pAHTqjRRwnXWzj59/IGFb4Nx/+1i2zF",
-	"xUh+3jJbkStjYHC8U801CJ5kW5NPsS1hQIWRveZC9rLhKczrDk8FBoDIqedkPrC5uXlAz9gSO2Y3LRoT",
-	"M0ms2V5ocuw9pSmjkZ7+UXlG2Adnl1zSRcaPBH0bc+u/MJyK6hvh+ogoxsgeIOv84d37n2HEdptfYFgX",
-	"H+nI6/ocasf2nMkpKnbtj8M6uDqHv30qHk4xT9PaXe6KK5zHDPqiwIHgzm08D+faLVB6ZuWVNG+jeUlN",
-	"xmkC87AHBfGnQIoxn6RGG/MdlFG1ucAM/0d1VhcA2/S123nWe9JsImPKI+hO/1sH9JDOpzzQ1kkFdRlo",
-	"25jlB6lJ4mZ6JzSVKX6WCMCaD/1kdbO/50njrr6kc7G8S4YOrBY8PcMsmDYk31N1nRl8JU8nuA6hk4d5",
-	"SmSeM45qqkwCdkQcZsUPXTJEuAbrhASjYGpMDCdytLRsA2oy2CpDW6qLs8oR5oaHmGBLtCw4QXKbfrhc",
-	"/guuGmBOFg7J96X3WlMdPGmGed27rWfmB5hIyMRiuEs+isiwd3GDzMwA13DYRSdT9hnsBKCfOIcBmBdK",
-	"sxjtLvaZBjpawBVXSnvviyDrnH9EhkIKNiRUXSubIuDgcc0UzZaXPdAI+mVsN8Et4C96NN0RGaPZLMga",
-	"bMoI/vl0gfr2kuK1ihMJmrVFj1GVgGj5I3sFe+otWwAmWmslrgA36Sqal9AQQMMD/b8AgtAJAWiex/C5",
-	"MRD295/sviyWgB+6ZigILLwC7HdYTCLMivMz+EMXne2kKhn06P7oIHgSPmXPxs8nL6Y/8pf/7F3vRwez",
-	"+mJnDUJnLf1zf2uaznLNhk9cW2Sa26s6+Cq8TK2f8jvwUoY8QOvdOvtRQ1mRSgXZuCwNq8Tk3pdlcfF1",
-	"L6OzBkL0V8tow6VC7KHVYy2nWx+c429g1RmjQu+SU5EjW6CXHZopAWTzjJoNXEK1hs5JhGvFonGXGGlK",
-	"Q0C1cv5HcCIxFqpdcjmVc3G45Nf28fypkVknBbScZuzuwUG5VxGxUgZv/rKGJQcv6jNleWsa8WNvM0e4",
-	"pr9fu1vl30KneI9WjPBct2fcY3W9grrekBllUuZFc3xf9yKpNjCh192wS05BFwEIPWMcEarB1XhE5lOJ",
-	"F9+UJmhQ9QWAlpYeH4GPGnzXmTJuY6sW7z/3hOPV0e0LuGRxAhBUxmAKhq4wHEIFgTAq1xaw025JpjTt",
-	"9oVj1dNXvwwuXv/9o4srHX+8+vn1h6vTk+Ors4vBh7OrwfHJ1ekvr71sfAFzfGcRBtuysIWGuFcOHi2y",
-	"27g+a76TOTL/thjyOHBVire+1cxZrHYlsPiPHiaRSRMeibnYsejJNa+rLkQSSvMxRDhik1RkZG3VHJKD",
-	"M+/2xRuZJiTkE64V8kVAE0hegvgDpjXhzQY+90wpF2xOzk8/4J2l+oLr7E5iLiKEIcYVUj6BsREq+JyL",
-	"b42eV5HEOvqzWHclPUNQ0M5h5+mL/f36THDOBe5Vc07YylVznkg5tmAAFQ5LQy3fKQLTg+4oEL9fECG3",
-	"4Sn7G4do9ytDnjTCXB8jaU9oEv4104rOTz9sg+vwerjJ6gVr3VCYXCDnYuDW4tJySpLB8dOhZaa+KBid",
-	"P2AYR6ogMNbsirWL6RoJC4zGiPaMvb0wi8Hqo1zgcfxwlF9aMDu4toaV91Zf+C8uDPiNEh5OLJYoeKfB",
-	"0W+t6TLL90U1z1+4zWXHSyrFvwPvGz7qHHaKZFJfClwU6PJxCoJj7KUEmRtdJPQtC4J30Ly2oPyVuwHh",
-	"BeWaAm1BErgGrq001WObnoPhYednsBjuHKO6ERtrTC5BZ87ikFy+vySaXkMqh60+yM28d8eXV4OSwjjs",
-	"9kVZpfTz3Y28/rZ5zuW8Lre3bcBAy/14H51G+VqEq+qkEd4TKcNtkLTKUM83knQezHM5omB8WTRMVejR",
-	"BYBXeJ8I6beDcgqutnZW3ZTI5/8iVOvDf6/vN1xBq390tHupZewh3kTOrGDG8vxNJJz76Pa+FMp/vq6N",
-	"Ri877MhwTnkhh3f4+opOhlnqGM1y9wgXRnyOdz5IwXbeUx1M0ePvPsc85SyhKg8DoOWk4IJ70nvaFxiu",
-	"t2lJYuHy6pYmFEkBycr5i2w6OY+ivsDkvGLWkwPBLQ6H2UrmqXxIo5Pt5snL5sMN7d/7gotdAkmvgC0b",
-	"RSMaXJOxjCI5J0OVxixR5ms/LbxXyt+Ybu9OLNecLh/ppU1J1BIylmx8xJrC3Q6YUL+nCN4tKNQMmOc6",
-	"RW7KqLlXaBD3pLepJdwKrv8VnXjoxs0C80zzaZQoqTSfQpH/fq/nKUDZuGfvucgqUVAm3VVqyjrX4lWR",
-	"C4zYeNJ76q2dDHlYSLfcUr5EzjZYGyXk/Ag1LEMARukkSkphWcQyTR2HZZXY2QuoCLBEtVa8YNXLAd/f",
-	"Hqfc+u7yb717hDO193oWa4dR9NAUts0sqNf2Nii8HHJflDWjbXGDEY7fGdtWTW9FOU6k1o81QYIewqrL",
-	"BLL0rRGQsJDZv3JRkM0KrziX+z2U47Gx/7Pt9ShVVn944yb34PTYIEyMHYs6Qg6E1DmoU20tyi36XyHE",
-	"U6KVbUjXNAHXcSoy3QPqqLjQcoljMt/FbbgDsaPq88ZrmkQcFLKQKaKMsgkp0VxMKqKgeC+Uant87GCm",
-	"AWWDJ1hF/ad4biCej8pVV6CtConJnK5P4DZsC2YMYwg2wKvHWHggYybAX1LsAnMrksz3s4HE5p9t5ATr",
-	"wGBGEhP50ZZgkNyfPwOxSRrH+FSC3mM/j3Vt2u7nQhkVvGIusYrCqPGYipCE2At6OEl4eCpCHjA1RIMh",
-	"r64grrhilxxjrV3miuZYF+m4Bg2JOUIpoGvaKMDHCD02hFZSScICfQQOPsTmdjWZ1r2lKIdingQ2wJpU",
-	"Wub5EN8pUsqsGkIcKRx2+wKSJIQcyXBBwJ9oZmC/NnTpTVRbg4WFhQjravmeNwsqHc24vsiF2TdzEWYC",
-	"+LBz0Hv54/6LJ0+buMHwyw/kQ26s+uXG+DbyGfJcRKSeLGvR2GPhrcQHNJ3aMVzfUIBANbXT4XIpd0SY",
-	"vfOkWLny+sYWxCpLbKYzxKQGNbR64xCmM9wlH2wmpsyAeWgEORFQfD9KdV/UZBhLMTm83L/4ZVnguBzq",
-	"7rcOu1mXeNT5VISj66xW7T199vxFp5C+7KDgajNwvv/epL3sbdtURdeOeYwUzKGq2Vxxc7rYAq/+TG3R",
-	"Clz5eLWu3vgOLxCabDm8qY08DCGEdglIV4AJYFYbsoTfsBB9nGaio0ReG9uxLxLXaRwqUB2+M6JN2Ixh",
-	"i4eh5zxgZMbMbYcpf4dZdkVf4JN4glkZh3VrkO8Per0fbNEzhsDdk+gefNp72RdD9pkrrSoYGud14lr1",
-	"PWAKME2SBRcTh3Z82Pn5LfTAwD+/hpBC57Bz+tMOfIDtkztchPyGhymk9mab3jnsnOwc9H7cf9HkWizu",
-	"xUNdjjB4dYTVQpIV8MKVzPph12b54rZn+OmdIFor1rqNZGCD2rv1K77IlrqVhC18mZEUjuSdrLCtBJYk",
-	"xN4Xt0Nf9xwt7jBLjC2Exxnm6meIIvj27xToIFj1E0xZcM1CDGOX8hVX+PdYKT4RJ2UeaXwp59D4D8zx",
-	"l3+r4Hj4oASTZCs+n+70GuRRlTfq0QbSsmLNjDhoAHqfwmoaFPXMnXZ9Ag7ljAc8Yu0oV0QLuIGTCRVc",
-	"YZLQlBqF1b3X510JZBK+cuN+K6SZb1QHcsp8pPfMkJ4RiojijwUpr85OdvYPevVJ0m3NI85xhcoNW6Xr",
-	"OX6j7ylm7HCI9JKQaoZdEuoTJjZNaaWOrcrEMPzZ9WD5NqjNR11PkLoQtANp63znxYtOqW+EIc7alJbt",
-	"y6MlteMwJJQgLaC1+k/JhXbSrw1F7SVsJm9otBXKujDvYv8CxPW8grga6Mr5TjxiyWUmeQcUVejb8sD6",
-	"Hwpndw5uXt8yaVbfqvsvN8vDn982KAAv79o3cgFXE7MFMat9C8uQ7QQ0CX1ZgnUT4Jcdmctu/mJF9YhD",
-	"Ro+tFcDnoWkyC/N6Rk+Nd9dWr2QVJ66A1F9nsqoP2HzzExmyE5qE31gCYX3jxq7v+JEniQO8jQteYZI4",
-	"Gctky4nixw7fIBspAxvDpLg5VVDJVOCQLEaWcwkWm++oKU24mKi9L/YnsKYK3STXsUiOpFqTYl9BKTTW",
-	"RV3ieI2J9tLN876F+iSh5jlLZDWTW3GyrsPlA9FtecMrKNeWrG+jpslslCF6wGygZVw7zAOFqHBGPWUY",
-	"IB4wtUynao/PoIJ1E0nm+sgwVtcBpIuOqGLPnyKbnF++PSFjHjHEsX3ee9L7wcKMKiOm+8IoKkwEySLW",
-	"FowCK4MSKhQURV6zhS3jB0BZyAXABvzw9BGhMIAF1oS3Ei5IEDEKZVI2KrJLjqOIpCIPnOO8ZAKo6odZ",
-	"7T2AawipHagOyBNecpWu+sm7dhiL8ziVZkLfA5qn2ZcBFzc04uYOetp7SZwn/Qco7RBc+/2wUPo/hH50",
-	"mJ11zVjs7GTEtsQljMlMJgwhfZ7+CFCCXBE8QkAX6YuYJlp5q/nhqVeWDu7dcd+Eo3CqD8rUOAUfT2Nt",
-	"GwvoDA4EgKzN0W7T2YzUmwWJZlSkRhlLE0gzHKNjbCNrf8EfNmXClwo3LApbXsHRLd1GVw5zCvgEwT68",
-	"iFK4i43JzG5+rTvo3GKvPKY8aLvsiqtgS2RyTOLpQvGAopjrWk0fInjmF5kha9piS5ApcwuoHSyXmodc",
-	"r6OdvZABkG6DKwJg6qRgC6IAVv87RYz6fVQA+STG0obiH3iw0g+MY98pHW21ynPm+qEFaZKYV3YOOx8v",
-	"X2HvN5l0Dg96vV7ezijMO1PVJTDYkMdueyL8N7GkY6TFlEUhka55sV18IyG2N2ZsG0RIyQjaJS6Ibe0F",
-	"LJFBHlaR4hvG/vXIcMwY9nbvHJqfd0MVDOLIdkyyZWiATVE/YZqxb4Q4E5Y1piJjhsmnwZQmk8aEmTCd",
-	"JqI2aXoIzHz/Hq7MrQZjpQht352OREDegPEbFpbdxgdNfMRmG74R6gFtHpRAWxPRhGDUlMczu831pVnu",
-	"Y3MA80kqCmoievDGxHVcPMoqYTBn0SIbOTiFcL2n+HLK42+MJPNWk+W42EEOFw1LS9jv64AXXjYosrUH",
-	"+S0RrUuyz1LiE4xOVRIw4nXOMLyR/9LE7evBfs5cW1BtCxXdx1enZx8GJ2evXg/+MrTOrryjietgDQgI",
-	"uxW52bkvs1VtxuvC6u5foIasc9h58fbg/cu//8dxp5Ef94GM5Xy/7t79VUzE1mVxaLsZOgouEGwtKq5T",
-	"sOmj4NXIwYiKUIrCrjw8Ad4y4fme5BTgNUHhS4bim8a3OVJp2EqzFmLpqlDKbzPszcTOTi6OiWJBwnRW",
-	"kGOLJwGBGyqJQ0k0OD0R3NNOglAy4xOkky74TcCbLxOAG3RFiVivIiQ6HO084jhzBjrwYECD+U6BvxSg",
-	"rfMylmKUoEtUGkyhzUuhDZUXVc1O81GRbX25md50Ds0zg5iLJkJzedEPLkLtlCqwdX+Sqdg2ONJP3N2t",
-	"ZVQkUBuhxqWIyHILdqxTurlORygTduuizUenHTyG0s31d/gl+IC3SnWF0symd/iNq8FY583e4MN+wyOd",
-	"Zc7I2Yjb3rhUhEfF5ly2L9cKKb3jSr/GiawQkKcRNsA3zyRcacBDPiwSbJVblF31WtAuj/gTIisVxqwY",
-	"EFvd3n7AXwEZ0MbZIHQeyeBaEVgQXGgwEpkxWrX2YufcehRbaADsgV/BjquLmKkj29oLLB1lZAgUfbDP",
-	"cQS6thHtFXMy6y5OJ+skvZaTzNBX5qtfAUHmFL900FvtN+2ddd672cjeI6iH1XKCLSAw6plCo11oTe09",
-	"VteSu95GuibhlfNx4OrQg4eLySGhqH90lwBju3l5Vbk9Zdc1rCG7u7tV1F9YVc3UVLFYO29rJECUytwZ",
-	"Trr4Rs9aG9cGVbTF67XGt70nK8bOP603uG2DWwv85wzs+hoPQge4Og/C7fqthubgZKr6NJ0Jhl3Bt3G7",
-	"0SSYFkJd1cE2vM72vtgyqa+3vNiy3pFjIxshe2JBAh5PWaLZZ+2N08KuNFeEbmrrQBkp3PnZVnkg2M12",
-	"ECUMjcC7jHZq5ElY/2T3Ejq/5ekOQ6qp7ds4Y5raX+G2Z31hmy2OFhr70mJyzhEZRoyOIV3n8ufjnYNn",
-	"z4kxPvui97nX65L0yQGJsPskdFfXCaOzLkmfPyUJu4Hcqi7Zf+5eGy5/oy/MxdYl6f5zgofRJRy+jLkB",
-	"x/o9DxKpuvnoY+erpsU/IhaxWxf53uKrKTLikx0mQk7FD9iaVSykwLZvZpBZnGqG7aYryfuCzr95Cr+g",
-	"87VEjhu+Jcg06EdEihRVTem2+ZzamzDBEh7sQRgo3pwuYL+4S351SIk28QsrxBSfCC4mzuNiNDj35q5r",
-	"4o3pb9BElkZKgrtmQSi51FSENAnJr2w0lRLU0YmgOk1YX3w/nONfdyBNK/vNqKFK01lc/GP2veEPkL0g",
-	"+qL4ddv/1XVkB0/2cpfrXXJh5w1Po0baF9i2N+E3DAH4F+iH3yXHgqQCcsEyzQnQHYlM4ikVtp27wJ72",
-	"/hJtQwpu0E02yrFC4xpySI7ImtVxXQlhWF5ybW1m2T72wDqunGS2J2HVbPIVtJ/I7aBWHAP89qVjpwsH",
-	"o2ZqXdjpR3OSAQTsw2O90qJ0/9lh7+AfiAl+w0OWvC+8+vL9/sETF4ONzZenVISK6SJsRMgifoN10Z8a",
-	"BGVxNY28Ywfbk3t2+DXZ4fSabbE1x7yc3pf3tQbQvCgqikIn+3JpWGrMv9Hd5ZqglksiKpAiYmgHSa7Z",
-	"wt6DfVEcDRJBNXiFD61z5ZotsAGA+aX47C55enDQF0N8JbSed3mrJMXOdq4LN3z/HC/phLwOD549239p",
-	"U3WNYc01pK6yxXE0kQnX09la2IjTwiweFDyCxnHnsMNH18lgJkeYUEnjOO8e9+Pu/sH+bi9rH/cBhcs5",
-	"/8wi8rLTdQwGy5uqnWfPOt1OcR+MMYjbZXbD8B8VYSI5to0zG28Wcdh5fyLnP/39f796e/DL/Hjx+vhv",
-	"o5evT36dvf5j/PzN30fJT/94OX8Rqenfp7/LuU5G7169mT9N/uP48z/S182hKor7/0D+7uIU7hq2Ypsz",
-	"uiNYCVHiTKceG/LM5UxZqviFzd6X4q8PkvN7O+Yuzf5bdTKUtqBCVeelZ7YQFi9TEOb6SizuA8+9+Sns",
-	"ItJStSK/npqWGiGugVV3l5pL2yi+yLb2h64mu+TYwoUq7IlIyZQLfYiWII1j7I0YmQuWUHWNhCjS2Qgr",
-	"BY3h6UADbWTUNUrFRm4K+ubSEGKn2TWaN2/z3VPvuCqR8Um+6rsn6OI3oCTuUZH2ubHCxaTSgxYzQQpE",
-	"cnvC/rVc1gTeVF4WMbcSkNWwfHXr9FyQchjKIJ0xgSj6OrOgNfusnTgHE9SwISX/6/LsQ19I8HmT4shd",
-	"rIbCjLzTsOxIP4WoKE6s2xczTHT7APzQRWi+LklvXOj0is/Y1yMLBWqNWGA18P5A0Sy6J/cME+7d7Pf7",
-	"YpghY5KRVfDMErr4G3MVWkuKZ+GO/v715cGz54fk+PLD7j559friyKmMh+T5U3QlQC1URDXrC5lYPFG3",
-	"ruIVQ7SUOUzvKtygEzB9YWWCEQSwKwB4hug3VGFTZUwd83E8lk6ep4Dcfdccft8AoDU5O1XTB66kLE5h",
-	"fSHwFvPJYuyamxdUxmkJv33LUkXGTLCwpkyp8OqYfTrD93yD1PptpKJdMdcGJRPdU5CJpUYAt6eThEHb",
-	"IxptT6MCaNj8vebpmWLRDXPZDlEEXYRAKI6gDfXuZh2oMNEHUYLutHFJtrgqxSZXQ7bkXc+BtctHZYdB",
-	"ZZarJRvQAzVQn8D2vljf3wJzI4EMmig4QF+g3Qz7aa/3JEgF/0xmCn5hu/g3DDmlSVRwt8PnQ4/WYSfh",
-	"FI98fmQIf7ADONWjTPN9cc0WR+R5jyjCOKZH0IVRLPJFm8kWCT5gqA3ZlBA5JjSPIdjWlshH5jOoHp+j",
-	"NeWqKbm2CDuY0sI1YZ9jnjDlT6qEoXP6ugfeeZVt4iPSLlY24qGAUh0tFI6kCk+88MTt8wGmcl6C0y+S",
-	"qPB4e5pzOnQIrsfJZnnnpx+IgMbnEaM3Nr0ZsnqO8isPwfJ5MDUal1HL+sL6pqB3s4x4AAj+cCBg1wiL",
-	"lzC84RLnNkSpJiR8B+tOdF+MGLRlMd8G+GMcH99oo2jYCY0woZMFCfl4bMwLZw30RTGjuYv5ze9PL98f",
-	"X5387HU/H2vNlG7TMbrFBbZFL3VsjHuzL5lfer8+ep9b8+NF74MZOpL7Ti21Y26nVsVc7IwiubmHUpEj",
-	"lgMp8AJmJH/YLVbJdQnEO8qNCEG1yhrMHjlnVpbmD22P/RkKGHM65+InHPAbI08w3l8LnXBDPvu9Ju3J",
-	"YcWPljTLNoCTXtDwwbostJREjjW7vRvKWJ07Wl6zRkIcvmBo9ZrFmshUKx6yQtYZinLIPwIEOKPdvD8+",
-	"Qd1mtzJAZwzMK5jLt0WKiiVQqnrYGQczcyS4n51w/z+ud+xzdpPrU6nbi8dNpoj+UXSajxi4MsCHdmvy",
-	"BJjJvS+YWfy1BTyqo9oz0NMRtTIPc4H0TIWWaTDNr3hv2+oqfNWPiiVvEjm75/iTS57+N/KM0GtmW8F+",
-	"p8jpT+QtWxA5HrfxzV+zhWoRoiwGJt+yxY5FFIO72aWMGU004jdcTPoCGoGYsQoujyP7hzGJmYwjbJjF",
-	"E5tqhqkeaNmFJPt+X4wWNvq0S87G2WDwqkJ+xpRGY4gCyCjcJVdzaZ4oTBNMV9QZKEmkRp0jAxgUUpMx",
-	"F9xw7yF+btvjV4Wr3pqNvEO76S1bVLlGrjAmsC3HiNtKszUJ6xJjOMkIfF4L3DAHY5T9ZSIlJKcV6A0m",
-	"VCKzPbfNTVDurtlikJ/akMwTGttUOYiDUChfEiEJmdKJtEQgo9D6JoaGcgYslsF0SCYAtIp9CCESKczS",
-	"RIbMD0k92JQJH0J8urnZCijVh1Rus9gjMrSUNyQzaPnvAjNWpAr2WRMYtov2W1+YLyjwgFhGLcTxyQW4",
-	"Q1hIUhHa1lnQQWYpp49w3ReWMG0XNUOuALTq1WyBcjEZ8OGyfGzLl/woGmTMuAU0uvz3t8l2F5Zsq1iv",
-	"kOPFhZHKmYfYYmyBEa/kFtjzPNXFpDJbiBzRgDm6M+IVZ1HJi1AZds9pKUZ0vYNxN+TBnhUqr+66uOpU",
-	"GJkVMGwfvKlUj4s35uFjvZX6wEkqXDLEvdYlmnFHd1+d+GepE1V7huDvodIJOdAmsskxiSyfVSQYuVTa",
-	"29XBeDn8vXv1Bia/kvfK5DCWTb+u4C/3Yb3R7Dov8VueQe1llecN3yOP52P/yef3w+eWHB6A1Wc5w1Vy",
-	"u6ZYBrcDtdiVXP8aoR1kxNaU2l/BK+66gtCMss7WwYVsKQps3gUAwlgxjLLCQl8nvFxzZTZzaWuxankH",
-	"zIXWe5vXMt/p5ubDrNtdXMq2aDWr+lZLZqNFIqjYWgfTo/a+ZD/fBiLKeUmMAaeKQL2rB3ICQ7x3ozY2",
-	"nN7n8/23Q47iS3BR+TnWOdvbYUXJKMToKfRbVjZdgIuJs5PAnlaaxbt9URtciqxgS1ENRT8ZQFYFOE6G",
-	"+vT+9G8XiKh3fnF29sYFSm3YFCsQN4dOHU7SI6LLfxtoqGzn1iNDvQI8jq1C9Lxj2nqT5pa2LdEWvFdt",
-	"2Q1ybFrwWgH2HP9USMxRhe7OXCjNaLhtfMnzRN58m1zwLQJL5ht977iS4PLP6kUu31+2JfTWoGevbRN/",
-	"VF/KXfy3jIhWEDEtANEem8px96R3t3BoSxhoPmqTth3gHXhRzmJ9lurH5induhMFl/mnD+VPH0pODQ/g",
-	"QskYudKFAoqX2vsC/9bOvSh2WFxvIDRIsTg3U2h8PZzjxO9b38k6V2Cr1EHiVJhmEG+PGNNdc0gfiO2p",
-	"OPpBgllLQFnLi1sRkY9M4M3fFJ0INncjH3biqdhST4DiVjxaGnovLd62TebJcE60zLISEPuXhc3prIga",
-	"rBpTWlmZtcrtxfHVa4t+dv7z2YfXgw9nV4P3Zz+dvns97HoUXutrm1Nu1GYyZVHs8bldappoOKlfykDH",
-	"D0jAd6sDF7spI8YZwu3e6DXk3/nU7cyg8eqV7Bx2/vrjswPy3//5X9n/ydNnz1+YXavLTgdZg6ETNE6L",
-	"Rw6fZSfZOfzxRQHEyHZ5rM+OpYP1XPEfJFp8ri1GFztFaiwjnlIxwdG2mdyxaU7HOCVARgDvxpwutmdp",
-	"BFKMeTJbtjaacfXel+KvWPjKbH5HI24H90xLn8yJGfJe2feX0qIfyJPTe/rjwf6Tb8KPU9wvOK2H8Ofc",
-	"CbnX8e4Uyb2OU4eqDEdwzBOl4eEq1803T/ePwdmzSRLftb+nHmlCDdgen8U00LeEkcWQMIDjzKcSrhho",
-	"yCxTjelorC+stwNQ6Mw7Qlv3mjfUT6Qx5EOSpBGk/UE6G0AMAe3SACLarC9sJiJWoAg53yW/cj01gw2p",
-	"OhsPsb9tNp6Q866rARyxCReQY+3gYWG0OcKFUk0izhShU0bDCvRXaG2Im7YpMWh5UVVY4dgscVmC1jYN",
-	"8Osex89Vvg1a2m0ntMrnY7buQV0+j9GTUzjtqv67UHvidAstNY22A1QkFXP+HCwiL3DHXKZRSMxVUWBw",
-	"YOgVBi+S6Na9u+f5y5veE8eG3Goc9Vsh5+JYPxrQ5GzJ69JOCluxHScfFomoDNRIYWq2oQzkcIjmI8Iv",
-	"xPTB2m5CHXtfjBz4ukn3KIr9X2iUMtuXgBIl0yRA4GEE+KVJSPJu+JGUikFXFLaQIvQWDF6ynKKaKx7u",
-	"R0DVvGclmo3HLND8hr1J5CyD2X2609svdr3F7IwEoOdAKRszo1UWEt9uzJZ2Dvd/rF/3Wty0R+sagoQa",
-	"mvNF7g8yC8agCLXNRsVmsjVC8LYte87GgJCNTgBXYQ1nSIymZO/Lihw3GP/fReSZ1a6TdngaW4pmmHdl",
-	"2l8rCdetLcBgQDk3L+aazHkUGUkFBSCGO9mNbZgzRYURk+z6goXcaLcR1YCtvnQ3I91krb9BNYByklgm",
-	"GISDqmpGg2lfOHm+S572XpIh+8yVVkPsooqvy6r4oBYQCnAxjOfTT8/xmQtUNh+uRmpEFVdn41dUG2Ux",
-	"TOjYaJ1BYGT83zrdCnH5EsUlfohzxp8BZ1wsBjLWA5lqmFvEJjT6yYzTOey8P740+w2IVm60xPUgv/zb",
-	"zsGb4539Imy5OzJDP0zBYIZ/jJiAmCug/nMxGQRB51O3o/8AVHtO9y65mNBYJuahm+YAGoUDerSy2s7R",
-	"EmBNYbz3Bff76x6dMRHOXE+1Jqxo99OFqQHjwhWic1tsa+w3tUtOZAowLqB38xkjf2CuJF3YXpk24dFM",
-	"ytNS1UyxFZM4Y6v7gOwEOXRA7NvmKa5UWupz/QK/XcFrxD5UZCy8QbfDVgf1cWncgT5apgIo26yW1lG6",
-	"HLflMqN0hwmdb47cF7nsgxzJcFF20IwWhOsjvM2IJVGsJXeOmrn1rlQz1K92Nt8QT2XskpP7fm9JX4em",
-	"QuY6gQvYbXmDrN/ivjxa0nwNrkNQNurr4YkMmFJse6W3v06pBvwwDRXoiAhBZpivRAVB+c7ibl56gWD+",
-	"ELozKiHXkNOV6CZ1vOfZQh5RhpobC0rN/WPZj2pqHbjIt+Y7Xj8h9JVOo5BMJEAI1CkhljETf9YP/5kT",
-	"14wGHyApLi6weEVWnMVV43DDWoy1e63QurCDNr88s9n+WZ/lyWyuPNj25VnHGZLf+ekHa6RwPSVcl2D9",
-	"4BLqi9vUZZG8LMvbjX9dadWjIah/m8Iqt3H3XlcFDfetwMGY6uZe+0145VuurfoG2eBbrKzKtvnRF1ZV",
-	"Efm3UFeVS5gWZVWPTFG4c7J78KIqYw+YS13tfTHG2te9L/zW3bgvIDRRaDtlRCmLxl3CPgcsxpa2iLDt",
-	"8hLKOMQABqG8ndau7Hw3GcK/OgRbHhJjGmUVVDHV0xUDtV1Oi5tLlcV6qlWhWWt5YN5+2GOxcAb5nzbb",
-	"Pba3h/wxjJZBuGtKY+hHQ7QEvw981CUyCpnSmMVYbcsV2l1tzzv1gc2zoZu4l66Kk9mih6kdfVd7nC5c",
-	"g6yHKE+0Q//pibkfri7Q5D15YwrY9pC7BGEPME+MLj+Vc0TRAaz7asZORTF1uvDbLQ364ZSK0OgRWac9",
-	"TF+KAKICmggUWr2bB0mx6Yz7tus6gzxqO84YS6cMfm0/wCZzSz2UT2235lIvgMyJBC5uwtVRoS9lXzjP",
-	"ghmp6FlwOd8AKRvH/pK7NQ6Ej6J9DvhH8YD1DO48Ooed968/npz+/dXnDKw9O8f6VtXP9nUPZFkVtvLe",
-	"HQtQz+cQudPMWVXmjg1a8FqmDdnYnFNjjn1FebSwXVeROzCDx+dffWXGeGTE/G04Wc9TEDhyPN50xspm",
-	"F9c8xhwRe01reujik3yn+iIxJ8iyLBG4N4wmQADDQSYsJBZUu4Q4bYtQ5VyQa7ZAaCoUmiwkQoJTfl1b",
-	"+Y+qRRLqVh1BUGkOcwqitZWU3U4kA2q+1fljuvPzW1AQ7aZ1Djsfd56+2MfAtkvFOOzgUxK+JOcC1mq2",
-	"zOpYwZSKXT1r3g3ebNtDyUrFkrvu/t661NWq7kaHT9Y9+rW7ldXeUWd5Z5w4cQBVOUuSIOvrscn6WpUI",
-	"G+2wIYZePhoLYNgXXOUsrSU6Raix02SaQEbvkdODZrZP35LR5q/xacX69Vt33JumD+tYU7eyDX+s1eNB",
-	"qRdyXpc29mgAbtIdGgRMtbo9Vk8uoUIf43uP8bV3d4gPJek9eUu9Jzu9/fqCo7RDjzYryaEFInkFutja",
-	"AvfrO0UsEamWVLeXsBtp1cJtEOAFu5HX7N+RAp/9C1Lga4gzUk2oO8maNFbq5HcHl+Aba9rnV533biNn",
-	"InLp0Ggo6VS5EpeACnt1+h2Xx+VF/AtchqUVrStnWTq/7bjArDWy1OURiztYAgndJAHxEXaJ0okUE5+v",
-	"m2VZDtX0F0RSpQmr35cIvJnG1MvkraGOULoSliPrNEKDm2dJl55kpkgqdsfa052getl7YWD2rgkQzCNH",
-	"9YLzcL5WowlPpCx5WCfrKUmGbCegSdgAgQXQqwVkM5lvku+HUgXB8AfbDntY9gWfhsMu9jVlQvcFUpjV",
-	"5GOZaBodWXAALlyP+e+H+EKuyIyGDCv3sNEVpin3BY0iOYcGqdi+nkWRbY/mrAUpAtb9/9m7vuZEciP+",
-	"VVS85K4yuM6buyRlP7G2c0vdrnEM3tRVuAIxkkFhkCajAZaH++4pdUsaAcMs4LFZrrJvC2akkdSt/vv7",
-	"2XSpgrpjGALp7fcvt2prPec3ivEbmrEzOfSbO9C4auRfKpGVfmpEjvbKbOZhJSlmZU5Gz203ptRB9phP",
-	"daIwVQ0JRxG+e3loFlkTofolxqNXQfW9KdaeLLxpKfIF35vGzuKiUUnAMhH5aq3GzLduXpAhaJfBQomY",
-	"D68w4wEfgakCAVs1zy/IUMgBTdPhFTRhUkyZeCpPfyfpXCQJmVB9jST7muckpVovVcZs4kYCKR7MYVi8",
-	"JCK8TXmaR0WgMELCfcQAAY5TpHJHpVGFcdmXw97dp4dB+37QengYPN23PrfaH1vvP96VYt1b/vwXcPaf",
-	"XEsoDFzReZVjMLh814ggbCh5Yv662PxG1FhOID1rzuYAamf2VyF+4exKrk6lTLYm8pZqZa/BO3UCu2Fe",
-	"HrKzlHilQgq5glLniS1q3ogLfl0Juc7nF1ZEAe3NUjXpF6EJnAuh5JVtI6eS9SUCBwlJ0G8l1MEERZjQ",
-	"MhaSrTphhEsMDQeEh6NVXw6n2JI/rAgY3roXej35PlcAgbXl2XEx+vNQB3YOLZoVNdF0RegIYHSkR9QJ",
-	"ShCOB1HZOtILEfOm66E8zGZ+aN+byw39eSbGwpIGOzZ2l8+fS3DUKEIRaC5zy8r+37m5i4UG8aCZ7dtE",
-	"VKJJxvVEJSwAVpAMfE5MoF3be5CxjGtdlljbu37AaudbWIszuetw7Z40+ySkyhpX7376Af9FjZlicJ0x",
-	"HQ/SBBDhU6hJsik1PREp4Jdekg80G5nNe1SUReSDkmPyi5Lj/a86XLMTXW9rg1fllV7lfttz9E7Gakpp",
-	"wZMA7nqtRSEQdvxAf03a9YRmQo73lvYIEJLkRk0Ukh57IU9RK/clDjKwgxQJcE1GPDEnzPrKQAeFQdwC",
-	"685n0L2lrlc65zOjY7CHQmTWivfmO6M5tZ/FNLEDSgt8Ami9V2BjZGI8yR2BT67I0PdzDMk4o9aTdv3k",
-	"ZkoTKtHoz1Vfhlf4MYqliwty3h73ZbXHfbAF/rdG1OALzPA/wsu1bz81zaPcAfhE83jidckhomkX/KTK",
-	"yW16WfUTl+K1tFLFsIF0EBCOOjKqeoqA6UWji8t72SCyGfEARRXGjPc2Se4hWretp5ZgL3u/e0m1h3QH",
-	"v9yDgBpbhpKUZzNq3nujpnE218bgXgQROdtEiWT9ffndsNu7exg8PQwe7/751H68ux1+7/tqx9xYRxj+",
-	"GK1I91P3mgyfE7WEEs4hZWxgJjIkSvaleQkIJNDc9j+sLairAbkgLXJr7C6akC6P55lRmDc0Y38udB+h",
-	"3scwFqKSMb9yOxVoQMQo2FKTIyGZRksrptn+JhUAyhf9jX/oMON6OSwwlevqdKQNTIrRlK/2t7U21vRE",
-	"ei3Y1LeztaoHLYOJ9yYFRPRr1HXv+diF+uJcLFDFqGdfdCo3G5hgJuC7lYvqgakydy82DyKXKDJnnZRL",
-	"o4iWQjK1NJYdNl/BG0Goc0YBVbBw33RZxhUQo1dtO5tzEfAxCM6zC/Y1IQI44/lEQR0BTZIRjacDKtnA",
-	"aU29v4S61QjRtA8S0/okpmwq5QKLqff6om9YfyDtYfLkKSiLSQLmgCiOzZ55vaCI94iG16JZC/u0tIPo",
-	"9sSe1sfpy1Inp0D8dlbEhttD/PwsiAJ0oIPeQeXkEoRAIurgf0INkkU2IVg4eM6XgsdADUREMMZS4sJc",
-	"EKgwRCBxNxkwA1yfCcI2eJbeKechS+9hV/vxBKB/5Jv9sKvcr2HtN/nRFb9rXDQFv1Dnsf1z+771sfES",
-	"AppKPslXshsqx6w0GzZxIOq3IBSZBc0qAd/UJs3Uzv6FQjuqNG+KYyimYHcfene3g85Tr6SLv5Pm72k8",
-	"bZ+LnI9WNZard9K8Lb/xWj8PuB8cGJXmwKhYdVrUPD8i6n9r4RVHKxia0dxCCGvXafWfeSY0E9g+bG2B",
-	"NE1WOxLU/mIFvE4CqKEXu+JoyFF5LjdOPJVqCQk53/JMxxkH1sHPDi/U1qJeNvxInL2v+Qx35qfyFXHw",
-	"3bHxmnFWMAoFEBNYkZVRZmy+NKH5s8pm2sOCUqJ5rCQDihaVHSA7lpPmoDwZMiFgFSKFhJaQOc8kLClN",
-	"jC05uyY/vnvXl0N4/kDIBU0EG9pqL2pJYczE7cOUxIJYzSWzQC656svv+IxnY3OAI5JmfCbmM5LRnEdE",
-	"TyDBFiudR0TTnCeJwM9VhgRL+vsL0urLYrZmwLmmo4S7RncMGzqbvsw6bDF2HPnlaaQUX9Zx+f318t1f",
-	"kMNv/7pw+74nkjAY+6sNZBCfPLxxrJYptFg93mWLMUf1amWggilqQ2gLBKUjnMeerbYyC2kdAs8EZY1F",
-	"KwJy3Jc2XTVPxxm1Fe1EdLphx/6MrkiaKYADROgwowB41pehv/EnTaZ8FWEm3UacpnwVT6iQEXT3677c",
-	"u6kfRyjv65d8uT5020zbnJml0L5kb6yQFbXKi73uy630pHNrzS9CP9ba0+h2r0hMtc+r9eVePujRQGnn",
-	"5ILGdK6BcYv7s/fqjqlb2G/UL328u+l8vnv8dfChdX/bveu9yCutwuN6Jae0akgA+L0mQ9APbOhY3pyK",
-	"MBoAZL9eR3SUGTPJeqIjGk9deAwFXeAt8lU0xi2t61u3j+izbxWFT0VdlDTmnRxDBixRSzSpoANlDce0",
-	"xIGIVcYeA1j/s6jx2dU3uZkzv+3cNC8v/77RLt++P0QMtHvgN8v2DtFlR65hK6wTseB6NwZ8ddeb5nSW",
-	"HNbJ64yCzvMzmXHqXFwHZWrBQkerACuUSkbcy5Xyh3XdNM7kVErjEbDG1TNNND+A8wvf8ps9YN2lyOMJ",
-	"Sed6Yuy9TC1oQiAyv4Ensk+WzlxIvIY64WeVMBdasaUUOs84NRYmOHwFb2jkojJALgP1leaO1dis51os",
-	"r40OBTcUygQhQSDkQiULY6z+C3nxkFjDVxBbIlNoNwv6/9wjLXZvSJlqzrwGYhssa12RCU8gXFU0JUAP",
-	"ldU6175DgyM2aV8iiJ4rtjCa3hMomBuLE/4l5XFeCYjQhV14gVjtIic1q7jEy5mO9G7Yt6MJSkvwK3fW",
-	"esOyXhMz1h5Tspv6Glh0b1aYjfu6I6CEoldTSTYct2zOy4uvK4Df1tWB7y1oplRrCLbU37wEx1NoDX7o",
-	"eu2S0ETPdQpoddaj3QZ5d1OLXHLT9T4tJ2qj/6mq2Yhgr9FN5757d/PUa38ubzKCNsSeW5cHO/aZ3IF2",
-	"mVuHlzvufV9uLc2JIkzbW/R2ntJeY/eCo1uLnZkmNOZGxnGTN8oAjWxoNeOE0ZU+qH0oxJU7zuQ0tuVG",
-	"3tCDj61D3EVBqBvI878isved3of2/c+DXmfwdN/+x6/DMlS6nMf5i2DpToMTQiGAYnZxoGSyOqpir1jd",
-	"dtlvL+sAx5LH1Qy9CnBjhZDberbno/HIaplMBydQh91PV7YEbl2EdIhFiv0Hh8U/5jJR8XT/yjxfv1x+",
-	"0WMzcXHduxR++/ZzUW8cYUr/Y+fml7vbEiF+gjmdHO7iPNAkkWXOLBi4JVXVatA03IxpktQH4L0/ZPdn",
-	"M/oNDP4VwO6eejtKODeWq2cpGwy+O2C0B/v3ZQD7EoezseAdCODuyz17mGmSdPEnpTDgNmN/EghyN/b/",
-	"McjfBozJC9kJ+OBAvZDYSviWz2l+a2vKQeZpKozivfr3b2ZF7J/vJMXApjtoItZXtiNPR9izFxUxmovi",
-	"JGFYdftQPgTZWU96JNYZnS42hL/sOaGN5SuLzC3seTTdB8glgisTPDk08MoGeC8kQ6LzDes+V9bNDx4W",
-	"xvu2H/VRjYUMX9ZHfsMJbcDJlzznk1oUSZirrXrAyOVlwu5JxM/eBXMdDB9YK+VhrUQ8Y4xjc0GoBdrS",
-	"0Aok5Lj8pRB1bPs82FTwXIrcXH3YCxsRDZddxvN5JuH/UJwSPNo1iG0/88bhx+gogHjwYZV1eH6Ae1hr",
-	"YrDPL7y18vUIK9vMEwuFE5C5UrPXcuyYu2eEqbVNt733JWSpaQ70/MHOheVIOATstwjlxdUm7QgQUqLn",
-	"aaqyPOjjYCrcr/GOM/zIYy7SXFvqyYVgRn7VM5lxrenYrsGmkI1pzpfGCS57IFZeYT+tMV1sEX4QzrWi",
-	"66PISFQSni5mb5Xt7ZnyldcLGAeN1iif4XuzJZoni7U9Md+UPPQDpwlE2RhZqJiO5gnNVqEA8ZyWbSTi",
-	"eHGJLL6uJbDZZHymrsmPP/xIlCukWD/djd9/+/1/AQAA//8=",
+	"7P37chs5sicAvwqCuxF9GUqW5Eu3pT++UMv2WOuLdCR199lp+SPBKpBEqwhUAyjRHH+O2GfZl9j/91H2",
+	"Sb5AJlAXEkVWlSjZnjMnTkxbUlUBSCQSef3lp14kZ6kUTBjdO/zUS6miM2aYgp+Ox4Yp+4+Y6Ujx1HAp",
+	"eoe9YUonbFewj2ZI5JiYKSP2N2TExlKxI/iFNFOmSPE5Msu0ISMGf9R0xnr9Hrcf+ytjatHr94T93WGP",
+	"wpD9no6mbEbt2DP68S0TEzPtHT7Z2+v3UmoMU/bV/+8fxzv/oDv/3Nt5Ptj58Gm//2Rv7/N/7/V7ZpHa",
+	"b2mjuJj0Pn/u94712Xh1IVdTRmZyxoQhZkoN4ZpQfcNiQkcyM0dEyDmZT5kgdKSZMHVTtt8uz3gs1Yya",
+	"3mEvpobtGA6LDcwpM1MmDI+onc5pbF+F76fUTEufX36s31Psr4wrFvcOjcpYeej/rti4d9j7b4+KbX2E",
+	"f9WPVsZbmoRUTeYAT21hCvAdO4OTKU0SJiasdvSo9ETXkcujwKgJZ8LUD+n/3Hk8/wE72AuW8FumFrXD",
+	"xcUDXQcsjYFD3vKIrRnQ/bn7cO4DdrCXQskkma0jKCs/0nXQyjgw8O3aMW/vONxtMdJrmcS1A03xj13H",
+	"cd+2w5zGbJZKw0S0eMMWqxLrV8H/yhhJmSKRZWhFqIiJkplxcteKVnLDFoQKPbdy1/5yzJU2RGYmkiCL",
+	"2Ec6SxM786fR/viA/rS3k8gJFzv7XsRNGY1BDrsVlua1YyfWdalL64MlC21okqwXgrz6UOfhq59ZHv5c",
+	"SRm4JobX2d7e4ygT/COZafiB7eLvRlSzZ08ylRDNJ4KaTDH8+5DIW6bI0ErOhMUTph7ZKTNtHt3uX1+L",
+	"IXn38ur12QsyhB/sat0/3TBH5Nke0YRxuEjndFG3Ncf5CDvltezgYtZRqnSzHhws3ax7O88/fNp//Pn6",
+	"enf5lj2ovWXfCDkXx2aVgr/b23VKY8KEYYrFwJU4aTJa2J9E09v2xo3R4cJ9y2c8MLkLOddWj6GgxdQM",
+	"m8C75UFjNqZZYnqH+1YrmdGPfJbNeodP4Scu8Kf9fB5cGDZhCibyjk/Uen6flZ7oyuzlUXBUcS41x1Uv",
+	"E6HERf4hpMlcccNQPTJTroliNEZlTjPWgCffcZF/sU6vCzNf/6COz85UHNJLX3DFIjdOaA+lipd0y3wP",
+	"4UtWMgq7a3/0KPwEv/wQmsG5V2zfw6eDeyhQy+22edUBYMipFPUXeur+2nk89z6MlKlUahY6xnBWgQeY",
+	"IomUN/qIKBZZysZkzs00/3vNHqTu27WcgKfH/7wfIv4Fi+RadUoVD3SlR2kMGDJL6mmv8I+dh8LX7TCX",
+	"U2pXWTuSzv/edbBiBDver4KPN9kfWeWZruNWR4KxNas3ODL8Y+fR8HU7zG9MbV7jbfWhrsMujfXZju9u",
+	"/V9kzBkY1S9nqQHNLpLC2Hvu8FOPpmni3nv0p0b53FBHha/BSNWz+l6aKRcTYiTRdHFEqCDMPkvk6E8W",
+	"oa0bRSw19jaWcreHk9WpFBonehz5q2LDTHN18pNXubWVoezWDPbo/uggehw/YU/HzyY/TX/mz//cu9lP",
+	"DmZWrmpDTabdgbUipPe5sSUJk7tg2orvwPJB4xixyKrDcky4OczlVJ9kIppSMWExkYooNs40Dn2u5Chh",
+	"szVLTvGJvwWWHskYWIkmPIaHB2PKE2a5iSkllaVJ/lQh8uzEDeWJVRG03QmSSDHp9XuptCqD6h32HsFL",
+	"nz/kzGT5uPd4vB/txU8P6E+j50/YHrggHD3BT2K4ARX/CgQyvGc3fUYTqy7BvJxo9avSj1Yn33hDPO0C",
+	"e3FM4JbNfUVKGhnJpE8uXp2Q50+e/tQDoT7ONE3uk90Uo1qKE9yBy3eXg5Ozs7cvzn5/DwdeoyIwp9xw",
+	"2ADFjFqAC+yyd/jsSYVdc5Zpepvg4gLEucBvWTXY3iN9NOjy85AP4Y5kJDNhjqOIaX2BmwpkimNQsGhy",
+	"rmTKlAFZM6aJZv1eWvrVp8Kz0diB0e+x8dgqVrfsTGz0C1DDel7uoQT9o+xNKX+q0KxQJtmhKue63coK",
+	"Zmhk1uve5ypLbNrC/MnPS7xRMkC4MM+e9EoGwN6qAVAw0qdc38w3vN/LhROwIDJaUActU9h9sV8QoYa4",
+	"UrWk6g0XcXmmuJe9fo9O8L96oQ2b9eC9W44aNp+lUqEj15Iy4VRELLAKWKH9+vrVwRzw2eCy4vi1TGKm",
+	"up2I1tzd76VMacul4wYHnylmF4+3K4/hh01nzx5ytVihQzFs+WMNDlUcg37fjT4im41C5tapvZ4Exa8Q",
+	"ewT6ZMQmXAird4Ax8Ldev+q/36zcl9frRg4uacZEbDXnbmsaUc312Rj2c5PGzOxthDsYRcv2SsVw/f6P",
+	"451/fPh08Pn/d3394w8B27W0Va+UnDVlt/ylK9nuFVgrN2ymmxghL+Ed+/aMfjzFtw5wy9xPxY5RpejC",
+	"Psq1zljc/OgkbEKTXyz52xC+kJibFnGJT37u9wzTLQlwZRmpsvynG1Zv/rnpu1d8xv4hBazilikd9L5Y",
+	"HU2wj4bYB0vOpP09+L/SfXIQdCiVD40fBLgVZtgvXQ+OLSr7sMyVnnTBcyeENHDm3yxfDFIV7peY6zQz",
+	"6B+KrJwyQelffK3bMfaX01pLoTrjz/2ekHjqq36HlrLJ3UnwrTChnH+iNMrTJT8X3fnnh0+PPw/+2Nt5",
+	"TnduP3w6ePb5+8Ef+zvPP6APbK+///PnH/4/QUlynKZhRkqoNsTMJaEKw62g7yuiDRUxTaRghKapLnm7",
+	"+OhGDWZyxBPYsdENWwyKp+FXAzPX4S00llnOeccdTLk4lwmPFr8VZ2MN+++H1KlbLtHnHfZYCUnOT9+T",
+	"OdVEM1Na9vnp+8H52dvTk//Z68MP704v3x1fnbzerG+tTDvIApWAa0vC0EB0uF10t18EThtHR3tgn0Tc",
+	"b0V+uPMH+j2aJHIOZFQySVDxixjoqzETiyCXdNHN2ceUK6bD8QQmgLUzzZRPLZhwQeiE2v81LilB67lU",
+	"dmJNIgT9noTvN78zqjQ/w9l9Xr0lulsZ3gxa/w46Qe5slUQy3awNwUP2aaY1z3Xg6vacoaHvHsG4AQQY",
+	"iUyZYPERkSJZoIqIaySeqVb2ZE75LWqf66b1Oz61fExzVs5puclCCpy6egFuPoqK7F4R3WHBHeKazsLB",
+	"Z220SrvoN7o5/X05g6QY1D1XDTgqbkp/qNNKVjNIvFFn39+wFa2N1rvTJy7lTzTLg/ACkcUosZqJnIqQ",
+	"a/bKOEuSX4XhSfDgUWKYtb6pWoAAjGTMDuE4MhGjK1QT+wmC572pbOQrYfo2gfYtMpzcKJbPLsFGL+Jl",
+	"jQJf9awMwsMoHhkWl/4+kjJhFAS+nlKFf1tVxzLB0dsuMCfOXlnf6YLE5c+s+IUoaOVWg890ygR6iJBn",
+	"4uBFWzwX0oUOiWLgmYkHidSmT1IuBqNERjcs7gPjDCy/DNCoI1IRSzElZ1yzAXwaaLBu3DacbBSfTEKu",
+	"BfDecwM620hmIiajxSFQrk9oZuRAz3Sf5EHyPvERP/fn/SeDmC50n7iAmV1Jfix6m5S79bKqZE2V2KJy",
+	"+jeKs00XC83M3S4Wqd7y1rp4rvO0VX6kWtV6lmiKn9xImAs5/6KiflU+P5BM50qbX3W7cSoXQUMpbk1x",
+	"bharUdEGAn/lkTYy3VqlbRcIhoXWp0HJSo0TDdwcuZQhlz5EFKPgiCAxj2u+K+vUVmqIG7YXdFej+Hwr",
+	"tWmzkk0XiGK38qZGaIe/B8+3mYIu5xZUB/llQeZTHk2tyPV5g6CcV+8suMqCn253bxXLDd9gEN3yh7nl",
+	"DXcfd9PK37I8daFJEkK/l91ujnGsXjp5DoS7fTpdOyc0STbdNhFNOtw29suX+cav6j3jTJkpBJ0Nmciy",
+	"38VHtfJ4NvoOuE6piaY+CMaUodxabmlCI/hlHk9HHq3hnxOq1IKLyUsQdB2DpO4bPhDTNF7Tz9/E0Zfo",
+	"/mzFxxgsZvhQ/JPsDnY+/Lg+ktA1KFudaX9l0ZvjSidl/1KbOzvK/SwBvS+igowYiaVgRIBTINdHCg7S",
+	"qXQxQc3gH7eSQyxsTJNkRKMbWJCIWBJkkmUPjd2GWYrhgvVeEv/kWzY2DZ7eghcvoOHQJDkbQz5JK13n",
+	"Q3/1xrNUzotfRjIzxEhLfrhb+/bwso9cG02gMgfT+/hk6i+KXr/3cWcid9zSA+pVpBg17WSvL4doWvOw",
+	"FQ9js6lNFI9PRcwjFmDfExkzElEVo8GN4Uvt817MXJKIJYm2FKb6hoylKifj/7H/U/9g7/GHEr+vMlQp",
+	"MlcOTR0EAnNxq5qY9trcMZ6EQAwIwz7u36HjN7OC/n1NXPk809MyASGFbSrnR4XH135QW97kwkj4NU3T",
+	"SmHDk58fPz/YD+3grIEb9p1zwMrxOOGCVeTc0pb7P7m8Hcyfw+nHfMKNrp2+mbJZZQFgb1MVN1yIV1M3",
+	"J2bZxy4NS//ti76bL7pZFDpniSIUrTO4M1sJb4gfrors36cuuoHy14rtsVR9NH3Q0ySke6JymRwS6i2b",
+	"vuU0KkjlZlmW5Di+nXvKlGYxi39ZtJQo+au65YvtFOxlVwOoiKtVk7k+XevfAdFQVbQxZlDcYeVLo6Q2",
+	"LOkF/VzFWas2bVTMp50U8yX+WzkSbjWHxLn5/u//IYXy7dgEMrmIkfIGQ2mZnlqmuXx3aR/Ho3N4Lbzk",
+	"sgIOBPL//T8kE+7+pqPEScL8g071B5sdVTci1bWwShuxWpt9HysItIH49ZgLmuxei5L54Ka/bDLgnMB2",
+	"KI1vtyK1w/v4JId/zOjHQWnzCssUdUb4Z8H4YTtjSlV7zXdmlevN149gcIePGSsqD2rdL54wMUul5mYw",
+	"ZQkuFn9ULGHU21tgTM2YMIMxq8vIozoUSofYwpjVuDcwfbG5JhXOpnDkqXwweIIgCfEYNdAHyH9trVuu",
+	"SYBdF34sVyWXxMLjJbGQVL3DYSkAn1pO0uEi5rc8zmjS6/f+lByILdWECq6py90xKtMgwuJbrqUKM38i",
+	"o5u2eYTo2+3AHfbNILlkzE6swvTQLmNQ4wPKIEsSso/ltlbdU4yRaEoVjQACgdFo2lvV7stqsVfu9yHt",
+	"ZVml72LjLAsJDVlh0v6n/vS3Vw9XXYB4uXRKYnbSYP1RcXt/HBl+e4cUsrtb6J/XzO5LzanlvoekcR3R",
+	"O3rUHEeVpdpBu4w7+ER4VknCInOiGEQ3aNIxFc1HBbZeF13JHINR1iyDxcVC2hK58mKtW6VJVkMBJtFN",
+	"7MyntOIZyGPLzmdnBnl21kZ2rKBjwIc3ygZrPBtW4EV04wj02681QX5bmW12WzMnp/i1GF8xkylRiRnV",
+	"5dfkj9aOrQJwEqeXZ+Tx/rNnO/uEJumU7hxUfA+v3/RWXNQfPh3UKBw5870oue9arPYh2XNNbiFEVNGc",
+	"9tYNJBhGeDwJhMC65sw0s/2Xs2dWnACngsynUuPsIE+Cgx1TNuBXU3C2d7e7rbqPGqVVNrrzHXoPXnPw",
+	"567kWR0Rv14ydhknXuZtcpJPqRAsqYRQJ9ZK82ENLgY0TYMqW1XqrwbiQNzmybCFp2giGTgnHZcfkQm/",
+	"tX8RREiH3xVRzaolPAdPn224tZ18d864ZjQvlUnVUbu6iiVKL90oVXJXarC2eS+5q8jv3Xpuvvd8nN+x",
+	"cLWkPHTPyfF1Uau3xc/P9vaJFXqVi+Jg7+DZzt7jnb39ZdlY5Z79kDb15PMO/uOg+MfqDVPd04LZXrgU",
+	"31fUlTu1ikNGTGs+SthJJfa5TP+N4cNAvHj1mFYM8lXlTM54xLGseeWPU1fe6Er+Ws6uUne4nqVXBuqv",
+	"JVKQd7rd/lGeqLDWK4NPVSVmTTILRJDYnMHdHTMyx3rV3CCa6VLYOM30tCZUtSYXdca0ppMGWaaXM+1c",
+	"4oHS39UcCGT4chKEQ0TKcyHyFIg8LWKjuPIUyyexbvc2uabj5LaDa/oFuiQ73ujtfKe52zOQcLWce1O4",
+	"Hd07YdLc8qhLqsNt2/g3zX0aLzKX3rEkiR1+h/s2GS0IN5olYzJWcoZBLjsCkaJP9vYO9/bIr1cnwaHK",
+	"uogOe32TBMKWuk+sdNAGHVx9j/dj9VCf0NXvkDt6IechqTXiIuZiEpjTsYYkdjkXRBvF6IwYDKtP2aw6",
+	"x6bzeS21+QXHC4p3cPWHqNNhLBc3CA0jRVwDz3UmCFp44XSJ9rUKRegE+Ssg90Q2ppHJVE0S3EzGLOxn",
+	"kJGilxk34btMsQnXgALXLoEyRz4J6bgA7eVRylwJpJ7yFLBdS7Iy8F20m9vNBd+poZxmqs4DY6eUthus",
+	"CIWuiACsaBSQsWNX3NvsSMlRP3H3lrY5n3t5D5d2bEVklE5qcVLq5eem4EbMbjcHN9ynAGXiXpVqHILF",
+	"TvbfQaMuzbije1LfRKtsgACUPsVojBW8OWeNFssa+LOnrSudYeD6NXUE3fgr42bxq47fcSEDSUC/XpII",
+	"QKn7gdQRXx/8fG/vp/3nzw+ePvnpyd7z5/ubskpykZX7MXQ0SJMsXNmcctHWY40nHJXFiu7UkuT+dKag",
+	"+y3RKh9k4550CpA+LIxOSapvvrou8sc3atL1Xql+z0wV09bSae6gcFrlinPC3j24PQ45fLySSONe7eQM",
+	"W172WpVcsb86qeR2CAcL+PCB1E4V6g/JopWyiYbIimXmrPJLyuCqPCQFLBJ6l2MWcXBCrVTcW252r/X6",
+	"vYmiwlRzWQrAqOYu2DKQZAMOdGv7ctHMe/Tmgvo4F64oc4Oflt2iY6Qt9JOvu3pnde6wCusfIQioRcZQ",
+	"3GTyv/hyLWvYUfe7CHS1TdbtSrrbyo4Ed945pLptetmd1bB0ogMOV7ftWNaK/VQ3Fzzk2J1rKbFkrQoP",
+	"uWntZZkZMmOQF94LDZBHLNsesuZlCSUm39E3PN1B2Aua7OSQkzBEd/G81A6gOaT/g6Xxb9mr97XACELx",
+	"tnMVVi4Q+IPHe/U/K/anr+fechCv2FUXiv8SEBcPzYbWZN4ITXBycXw3hqmpE62sX6MHUApGXMZnN88c",
+	"0mLZTbXKdr4GsRsjVTuDNOSrTcowE6qDMvxSUZ0p1s1uwncb8Fr+YEdGm+a9SJp0FbmTdKJcsLgGbCQH",
+	"YVLMWJaRgjAR68bZEflrm2flH6wx+4py0nJhrKItGTHfl01ciA/mIIZVsrhaj4GzRl0CPCB3oo14VBBs",
+	"wBKaahYfEiFHMl6QmMeIAGymTDEs5iC4f8RIcsNYiqVF1NByLKs6Zq9EXD9E0BJ2KzmxXAz6JWup3OTV",
+	"KJpRFU0x7WGKHWhQgcWyQYflEdsNkgtcsHFhriVkzoUJedov4fssDvmDVm/GCBfUturQTa4dcEOyYboB",
+	"NxQzU1lT3G430EVqg2kQwJiE48FL5KQJPZYZ3o9RpVOVAPks/RL7bmfWHIiNMlnp7jK5Q/5E1CReiHl5",
+	"n/stHcNuVjWxK2gks7HDB2rLcy5izIxfm92BT4Udzm7A/Ft9t/Q1e3UH2NyGpEHx+LlU5L+5fqzeSMOR",
+	"1y2oPXJMouXqOXsFsAWK6CyauvCiXpu0vxK37EKjqCqBG7xaltmf/W1Xi5WYy9+Ix6w5IGI3nabQT6oz",
+	"sRpJEaNTiIlPBJ2FQ3M3bBH6ynEJ6gVvScFuoUWWJtRePL2NZQ01CWaI0V8ffOwUsfRsvwYSpmXscZ1O",
+	"dqwx9tl2o++qizXgjZVq2MCtidF8TG21KgQvqQzrg6Md6kTL+l5eG5prgyMHjVze+zXip67Wstjlw7z4",
+	"0SpJQs77mLZ7RIpCw0NCSUINFEpixw4X2IO2fk6JdG/hiT/0W92H50pyxBJPG54kVnH0jf/WREqW1OdS",
+	"9WOuS5cUhrA6edvBceV7Emzo9oIYYwAqUE6oXvKjKiq0w36Sypc7W+k3YokUE02MDKp+Vp0OHSZtpLIa",
+	"O5KeJmTMWRJrKE2NeDplyrCPZsWTV/Uj/6ml2L2g83foV2oGzpA3nwRNjG6YYfsZyCjKVMskDN9BcpOT",
+	"wz1mFaFSw7lWQhktUWxB528KSPT9M8cY30IVKjhUcrDjBoZF0e4l8LeS7t7kUyDs1qgUDfjjyj4YrH93",
+	"Xy8tsF9W/NOiIx8Mlq+sQkV3MEocGJSAtw1qVtltg5rVlyVnyFK2S5zDqIAFpFGPwLliw+m8u2kz/b10",
+	"vDZUXcKjX5v5AZL2G7M8co4tN3EqoSH4gtESF/0cbPj94dN+/+e9NTxkRzkVY9m2Qtk1c1xNBXHi/xVI",
+	"/3bZ16WmDxsMc9cwsmjgsDTsWqLee31BlbDdM6FeOYCuE5phj0mvlAg5ELKIc2JzhfxHPZDjMfxuAEEq",
+	"AVD+qZRqkHCAZc2ETllUr534gbtCwrnprqNRdW2riGv2t0GaMPYgOdEVPIkWfYs8IoTfqkSCk1EbmTBo",
+	"90FnFANNQppBoBaxDvSwSLyGIcozDNHpNRWxvO3a6Gnq3t4Y1vOtnFfLI/wXgpNjNDHTlnMaU564xJtm",
+	"uABN4jESjwO9pTwBEJSmTvDgsmQS567unAG44RN/TBWbZImDEOLilun8b6FjWHRSr/cUTpO4g6fwdbV4",
+	"5cG6gXVNCvnGuoiVk+QfOpYLaISt0qZF+1fu4kxYAy7lJxKi6Wq//0qt5dN1eKHX1x8P9neurz/+9PLD",
+	"34IH4jSA9vwA2aAd8jEa41Kv2DrB96ooXWuDeSEadbyLJwA00O40F7GgJZzY5T5RfzioCSsAnz5vADSR",
+	"TycfJLj8WUojY2+X1tX6Edf8dh0+1diXZK7P7C3Xb2ITnrOsQcrGmX+u6phYcn7nLcmzhBEuyFiq6B5P",
+	"fz75Yk6eDvXUv5KmNdRH5RaorhmS1NA/nokbIeeibr26EbBEcUPgOzULKddJtGWlDr1WOsiljSVNJTYq",
+	"PKW+9qXX7yExg6DldTU/aypw6ipvcr5ZL7fESH68d6MPRil5DTvafJXPtE1sbH6LlGqCAzdM2FpnH034",
+	"D7LJ7VMq/4dX3Af7dtphQhSgHG0Jgf3+1ipOKUC80jT9bcXpcF8ln0QqMnPwiv+KtZ/W5NPMNG6S0bIr",
+	"ElscJxOpuJlu7Ab7pvxsm0ZIXPyCLX7C4WGeYJvI89P3hGvi2gE1Dh2mXJxg/UGr1h6Bvo9LOw2NJVm8",
+	"VNpY8qCn2Sjh0RsfJl4dI9PTLlPL9PSSKX+Rba2A1XC1JkLvW23QNEXYVcvmkLvZJohrh7jI3TUte2ss",
+	"S7cqt4JcAQi5XkXElI/IEkNXt6hFIekm0flghW13Pd9LLBqq3cxU4kMbl6+Pdw6ePvM/BnMZNm1SleIb",
+	"VIjlxdXHb7jQm+M34MHP/flbw21q5SsIoTG+WZKyXrl7eXnw9Fmv33sZHzx9uv88qNm9YYu3XLCusZ/1",
+	"nWtr+9i4zNobtiAuoxLSOpAxZtVcyubZPKkMFR8BsK/mE2jbjjxXX4gQXAavT9PhglCScN9kAuii7SjB",
+	"9krLoJU3bDFgIlKL1Lka3TR9BQOuqMgosWp0pFi46UB+MjaT4JA4luiTxwcEEh/tSvDABpHhedAUC22k",
+	"01HKWzmjMct7WPkUWlBi7Is7BQWWt2d9wycTRHG6Yak5JNwAiLe2s7oF1wfTZG63CNt9lLtDi0EGMGD2",
+	"zXKaaEMgUT+TdbFBOGX3bMv4k9zdjHnDFheul3jbu+e+jl4nSOBajalJCxCkgJj4ViCpYrdcZvrN2nS9",
+	"Fa7uPfAJVWyuaJqGxO0btnD5BHOmGHHPESrYfGMNlrLUuDvw+Y3XkPLPbbi7V4C9R0jTHNGgX0b87Tu0",
+	"qwLtLiQg37IJTfJQT5s7W5+NW1jpHI9QTd8w6BVgNUtNRmzKXQ2syjAJvXncvYGDcoYIOPhEy7B+wFeU",
+	"MjXjZiBTM5CZQW+g/dcgg2RNbI9e+jMXkQOqdYFTdkuTDHobBO+vZXupQZKRJdtvjRMQCtfTEmWWB+/j",
+	"locYE5jotQdXaOXegC4NvyyCBxTPZ6mVwwp5GuVdF8FMQO3TPmYXRNxrU2OFVXbtDELAGrvolltcfXc9",
+	"0fRNHfYRop2FbNI8y5pX/eYPEEpzpC8l5fqNKrJyc3KvZcEHMxPbcUvdetcK/HxRX1kmWnHev61stHze",
+	"91gJUydtupXALJ+C4KqcqeqvpJkcOUgo/pG5NokpJIfUxzLeyujma2MyGd18e6VWftYt5U/RqTboJiQQ",
+	"2CXwGOGmnzsIWDxhighpmKuy4YZMaUx8AWhjN4HIe33lBd75J2DwINuMKU8yFW6LKDSLMsNvGToAWEz8",
+	"0zjTxE5ZEh7284LN8Apf2E5SQQ1i7Apxw6Dur+AuDO0PeHC5IYmMbnTR70+U28mVuj4ntNO6ys78ptkw",
+	"9RXcHJarCwzRh7nl88s9X02JhVb2fJlWfknFdoQPoNYdxXuF/RG6eQ33LxcrLoLTcQHQr0y2ull9e+K1",
+	"NPH2vWgu2V/hKo68tUGr0vEcTbVV7TgAN7d9I1PhsNSEGjan4VrDhEKK2TvdxGxsgQ+UyIjWQJZXQHRq",
+	"XUI0L4pzzwfdQlMpGqSHnLvHsDUq9BsMhwXdH33hUe0D78pLCDirVCo1a13ZdDZutmrFIsZTU/P9Tkbj",
+	"erChUEXTZAYgnDX1TiJmtV36mTBtJteslNTtSE1j1Sqdy7d+nwDKDKABS0UKWKsQOiSbpfa81CxsO5ee",
+	"Z+mCjSptR9eXnFapcL/N9x2YlN3rQd5/P++w6YAI/b9DauE7PlGd0l2+JkCz7XYYcgXn0JTAKe+CfTRE",
+	"G5Y2Vr62jGA289u0+Z13pUdRWmLbtGpjhXS60DyiyQBT3rbabPDBYNNyb+M946XlJP2ScGldMio7c81/",
+	"XbA07/PvxkZlijdlqk3VNjM+6VBt887tRx79yPS0fH4Gvhk+Rp98k6WJ4j4kzKP6WBSWrLXU6zOlrJob",
+	"7lz05GD/p2px6eNAc7vH4cXOwijlp4LAX0gmuNF9BI2heuvQ5cvw4A4HPF9waPvh9LQjoEue2JyoVBO/",
+	"1b7pQ1Hda2exs3/4+uzqfOfy9fHB02c7Px/+x/u9ZztX++82Rke160CwktVRWuZlJQyK2WkiVpKH9ZGz",
+	"lIkqwvAXgDOOqh3gW3TG74J12kBwvnMi02q+9qsbbS3/XNUQKupDJ6A9Fo1syqLLgQxAkygrCVg6yNKe",
+	"72MycNjUCH8/QGzrBqWkqw3/C9U6X1aZgEFuSpk4R9SQhyhi6FIotZHfhOuLeefcxYIOa1kBHyvSQZw6",
+	"GDDxWNowp94P7V4K75Q5FXdx7nUw32r8eliJ1CnY2CiMVMrLyPMaqvXYK6jwH8J+/Vas1gkDt0PxVmdk",
+	"/kimFaljFI25mAz8addNWgtHHh2lVLrlo8xr1auz0lLrdSuZmg66lft2EWloFz9qtc2Od1rhAHXZ5bo0",
+	"nOUclGIbipnV0/8rc6bjpL49X7qbd7eM7ehGyDmEH4PN9vo9OlGMzZgwpVSkFvXujeEja8R2+QuByfSr",
+	"K1hDnvYQk51Is5ox57FHgp7kW5kDpgQwbQEcrh0MbnG/rDoW/V8hJyhLEmvteMSo9iBkDXL0clSCkCft",
+	"kouIFb26IUmQjKUa0Zi1adRdirm3jpGvuWeXkEX5RxYTh34Jsq35/D5aRTa+DAENR1LEGvs+Iq2IkSRm",
+	"JsdJ22K8p0nse075LdMOFNpOjowB4682Cl6+TRoEiur7IHZKkKwoHw+G/FlXu52DlwD9bpmKeWSINlLG",
+	"pAb0bn2GZ9PICkq4IrCynTBH45BGZfgVqsjUsHjAxaFLzBgt8tyKIxIlEnAw8U9zX/CPf0RmGTjeOSRU",
+	"EJmaHS7wQQdCbk8MgzzsEEBmoOVS0e7UT83erjCRnu8POVjXguxsNXuYi7Hs5SV63jkIJeE+7Bv60nn7",
+	"kuop1e9kJYpcOo3CFUSviv4oU1oqOI1DQHUfbvTf+JFCW35OFZ0x09pkiqQY17azLt0Xr5ScrX/iKgD/",
+	"/PJjlGT2SgqWJwk5F5drSn0glwYKHEspWZXKHikYGWU8MYQL13s/VXKiAKuxmXjxKHXr1UhH3PcUgTi1",
+	"zFQNxTLBw1HmW5pkzdAsa4Ds4H03wPLO5FPql3d0LaN00PXbVSa00/ULBg7o+sAqraqO11dDX0F5CtUE",
+	"Pmz5RnSA/gdyFJNbTeuvr32qclTFx6tnejeSMonlXAz0Ur/RNVA2ux8+HdRg2fR759jy7qQcsP1mvLSR",
+	"Ym17fnfwBYpsNmLqnW8YHxTakH8IHQbt6xhrhte8Kx9ctSStJKGUroNvyCF8R6WlvNv9kDu5SN4ovMmF",
+	"i7nY8ir41NImBY8Wsvq9F0CuHKnulZDnZWTSMEoHmmQITw39ao7IEEX+Lk+HhKOJQONYMa1dQsRsRkVM",
+	"IjpjYNAAKb2UQUJWpcuTGuliRct+/3GdaJnKbgXdatGinWHiUvHXenZdPSomc1Sl6t9+fnpA/t//+t/5",
+	"/5MnT5/9tJ38uNWodCZcFXCMCLT+nw5TYrMntchomvmCI08zR4v+OpRJmFwnF3r7neni2O62m9/8Vm3w",
+	"gZ8Xy6l3gadT0cEFfu5Qa7r5JOdKislLYRQPFSScCkKJAndEHpDf933Ra4utl6hYGSJIHA+M8+Xa5nZo",
+	"Yd4grMrD+KDnJVUhD8nMNVjGnAkzSKUyYM/O2cgoGoM056MbNcAypQFG78u/WRfJP1dylLTGLYyCSbmX",
+	"BnByy/fNLU14DKsuEh8DzlJDw5UVFP1wktCRzExNLQlTykFwNbvAccWA1liBBT4IwAJD+LfOSk5oQF98",
+	"6ZH1GVGMxgS60GOvC6zEbtZ8rdLUfVMWctibiU3jsCjHWslqQegEE1LXObhW/2a4qclP9z0WlhQX0IRR",
+	"N+aaaKZumcIaJfYxTSgXOs/d3Oj9cJ0VcA4lkepeLugUPE2lvd4Gh195EEzjLcmRkjdgRRY8XwiKtbwe",
+	"MF6do3h51P9xefaeuL8WHo+RjBd53VrqDcvvNHGOg/VkXcoZq5Asz0RY6U46w/TOGpsjE2XceWd3FN0U",
+	"VwwRyAeNqIodqIJUVC0GKdXabW6kGFSfQQIs5Ecv6oSYnfNXFsZ0s/r24pilid85fzbggAHLRI5rpHk5",
+	"BWgLIaauyUH17dJcFzgfSYESUU20ocrcCZQ5lGvUCVtmKZdIpkysjTVFVJCJJFLUB5dWHe2xFKzS9yqy",
+	"16TrX4xUDyscci6Y+jX3MSzPSmoGeaBg2koyYsTKi7DeULIDQuVHNRlUmI7eLhTVpBAJeys5MriCGZl7",
+	"iASbM22KJ9Gwn9NwCihY+MeNTlNOJ8AP7dsLKZtMDRnR6AabPeXp2KF6IdXSw+bzz5pUy9zRtdTvZbc1",
+	"LnXFqQgFhxM57xMI9Nv/2P8F9atP7LmxW2FvG0uVuSNduQRn/YWZO65yOC6oMylI6E7aGoF66WjXojWw",
+	"w/KBBmy0KLkqdWLDTsdz7HRs19RrIJVpkpyNe4d/tMzM/9APF+FURijpRjITcZ8oprMZYtyi2zFeymkI",
+	"VAC0yND0IrE6s6rJBTHL6ixBDGhXrQ0Ie5UnOJxQvxA2yYSLoBdZlW1Uo7W6j2IVj27JP7vsQg3DZju2",
+	"8vOhc8oNpPCBDCwV4OR/UeyWAy6XE+N5TNaFXzd6P/jySahheznu5o56sAqzznmTNVH2ovLpEKEjUgAI",
+	"BM2hOL5cEwp0YTFRfDKt1hbmiUCVMqotV0udZ6OE6+lFltyljfHZ+EWDbruXTBifiRZFbZyMy3HoRp1k",
+	"qqHp5q80V+0t1V7CO6suhBkXvs9QwJ8A7dmad8VJKmhyTWmsmrWnwqcaZ7fY54vcFsN0S4JdWR6rkOvp",
+	"BmqZf2767hWfsX9I9BjflsO+Y5olBj5aOCdbeSYdDYFhYSZld65jl8r+rMbmkUThw6envmdHJwF5z4W9",
+	"7StqHlD0Wn0iMZvfgacac3e+IM/iayObpZwsGGajsC32u5u0jWWUzZioySpiH2lkiGEfTaG0aD4Ry50g",
+	"n+w9f1ZxXR8EYXh957b6GrbqZw/2gh0m93aeD3Y+fNrvH+ztNei1ky+xPIU6apaw5XO9JxVQLhjZswc4",
+	"8GFnUaanV/KGddwIXQy81ggvzREaYdyw5SjCyma0bE21fO270fxgIcpd0HmX9tK+b3JuIo4WpmNhVall",
+	"bMLoOOC9dvDtXJAp+0hjFvFZuKF8uaPzxplt6KHsu/W+45GSunHa67ff9rjfyzIeN6wog0e30xbZEXq1",
+	"ObLjiyD3luyk7YUDW9vCLjC4YgxfOHJhiuJc5LXbYKE7COEau7ceCKL8oQKJuCGGFn6thpa1Pq1Lxsij",
+	"2/1Hdk8e4S29Y+1VXQlzXL67HJycnb19cfb7+/Xpasc7/8Cma4/7z2oaDhfT6dBxOGqtQswYFS7bq0GY",
+	"pHh+PSXvPfdoiUrdM4/wQ93OUNHIdjnqZ4nVJ0IaQon25kh/6z353ATC68rhntpcbxm6bC7D7l1R2OoR",
+	"TZK1iAQ/P3tSyYAIYqesQfWyyhzHvGf3FOhyUwp5+fKWKci5r1J13w3ZucWljAAEoV2DnxI62PpkMlQD",
+	"wyMvw4it4ZXNywhCji3Tqd0nS/hhuU3ZE8zMpbop+Wxc855eP/9buL9dgQSWc8zB3qbuBGWIsIrSXaNz",
+	"/7e/kZrV6DVgV9AaZSwzBakK4CpPEr1LIAkjlkzDwR5zU2FOrgmfCIkO9FwRjyKWYrHHXxnDdvQOGKjs",
+	"b1eMruJg5VkiRQetEmKQDywV2LsexRoAK/CU2pczvcA25/jLzTdlcSbXZtg5AXORm6D3jIk9W4ueF2y1",
+	"mHsPi42RKp1S0Y4IDTsoOoLoTl4MNJ7b3H9l6m+6/vzX10276xWIb7ed+HIb8vXewpXluEFr1oOhhn/j",
+	"w33F+HCryr3iEy5oMshu8/Yi94v5hmzSwDlcPPmviBXnl/eNQcU9DOBbVx751wOKK9GiIUNtyuNWLOqQ",
+	"x11gOQR1N0hCVN9hR1eZ0r8yS133yhERzNoNFBIDCQSxi+olSlKoQglYFEHl8kPxz93B4Y6d9PPntZOG",
+	"0tv715IeKpKwbTHYmCHzKENT6YYtQk8gZbybjhNRpRZcTE5aV4b4N19C3ltNwAL+5toZUqW4AzugEaYl",
+	"rngN6s3bEGuS3cHOhx+DXBnLGY94wlosqEnSHZLa59yp8nnt1qik+ESeaLFE2P7KHq3jhTI0WUfnacfe",
+	"2Wu8A3s7z3HPPhT/3P0bSJW6ujPUinz9bOnbP+9tKMpYakPdGDvnQdpL1zftW8GNfPHyglwiZPd53qcW",
+	"cQ8ax+Se7DUMyt2lXfFafvxVM9VRMsFRO214JL2yhbXx7XoHlbH5l7qdnJyTJ8tIqE9DBP/w6aD/+PP3",
+	"OyU59emg//PnH36scTi1lxxLYCgNpZp7xzRPRlFys9iEbbXPuXRPsXpQ9w9+blc+VRaF+ea76ZRGyXcr",
+	"zHbQpu1kSoVgSQVp21ctJdRgocKIGRo0uy7YTN6y1zKJu/JuniLSnOqon92p6VXxiX5lBmFCgVYORYnd",
+	"1ijY/LxlheYy9EXxhfAUtT/ND7QHXcVH+3O5qvi5DzTZOYwSfrlKyTxOueTJf9L2vLvP1KzS6exLVmaS",
+	"uIZdmgjGYmyGlTBDKOI3cEEAP8vsYu5vfIipl/1qYu8RtJ5iRhMhRzJeECiY88LCJdDa2zBJoFoiZmJR",
+	"OC7CUsNYQjVwMQS88lJMmDbEMDUDcy1JyJ+Z4jrmgEymvVKAR/w7TRI+Zisp4Jh0uVS/a3TlU0dk+OMQ",
+	"aGHNxYVde7B7jsvErH7svS9viKSKy13KG7vaVBa6Z3PAFChlyCvvbhhLfY2lHVF7QoW+vGAUy0NbgIPD",
+	"bFzuH77vVh5mSZOpjkp1JEWcJ6bkbsEbwE+1qgQkj9MZndQwF3iFb5unlIacyvh6vzSX8Cpv2YNY82PO",
+	"kriNb93Oi8WIohFwCil44D460eRfLuGauNlvtNDtmxd5KD0vq+I6zSCDiYsI1DPwQk2yhBpAq3e9egbU",
+	"A5xBBmqN3MExuln/uvVl13Lfqugn7dKoixyEzZzhiHz3vaboJvOkqd9Wz4st1aYmiGTLNMvRxVawGaKE",
+	"UbXRvKuAjNWsyCGj3jVbpEAx0ujJkgnDOmGn1uSgf64SBeAOivJhSw4lZ1yzJv6y+hQRaA7/hi26rad9",
+	"c/9Qr/raifm3SvS6YYsBE5FapC6pDkIjLJXR1GXKVjOTSgLAXandizpWQXSjcF+Qx/vPnu3sE5qkU7pz",
+	"AIWPPxa6BCmQUR4UavBuZR3raje+UlTDarlIUMd6+LqQmhTV5TKPVeXXrpL805KFG03swqEUjwvCgyiu",
+	"t4179OfFHbe5Q+uuZR79ytkJHvCCu7rlp21IACqcqeHsH5aPXSRxWutlIFMzkJnZmKqHWXoHtUmceYPc",
+	"JiY1XDlVRlnr8g/E5uuBW5a22628blNOl0DDXr/ZOXh1vLO/HiYNs1o/uP/ugJ+vLhJmB5mltPXOU5h4",
+	"KKiK6Q0zYqBifg7/K1OzIzND5jJLYsJEbG1ZNtNkKpPY2rNkJhVYUIIkfFbTKPo+0T6RCB56Z1kOAAzw",
+	"WRYw7q1Opu0qMTnNPkfsSh0O+Ey6upHV1XSCs24pJo00NKlJq/M7SEb5LWhN9rJfpwXlruxImxOfvHRz",
+	"SKXL+KQ5nfsFg+WrWAdfapf8leHHgo7zXwE6tnTLrha7w3VEsE+B7lu1AaDuCddEsVQqYEBgOTgvvv9A",
+	"n3CBS7CvQ1pGsiAJd5jdRT6nU8/9d8E8zV+s1T2vnHodwIqAcjXnrbO7SlUZdtwy8He6pDUWAfPi2EzB",
+	"DT8o/yqP7Rah0QGWS4C1zEcJ1NznfwhN/NI3xAlhkQEcv4bWDTO6ILHcJT5FZGBpd4haG0C0ITCDAWAG",
+	"oKuRZMLMKhKBB+XyixxnkGRe+XAJ0TU4aUZnCevap50JOkrCvTWWL1L3ZIhB8wLkVVgOqUjKZJp0ykV5",
+	"urdZF7hkJvcU3jEo0KbSvJkbolyZXY8Gvp2mhh4tfFlHXWMQXyImxd3KU7ETx2YGwufWTGNT/pSeqg75",
+	"U5dTns46p8IUfZ1bxErL+H2bW9ld5I/X9N05rTaYrgkBXT5U6W6/h0mt6/dqprvslaHKVKNLHX2Y5TTk",
+	"onqDZkaWLzf8MWZjSHIWUoQvNPRH3SWtZdAgr6Wtz5UHwJiOHRp0JTIEynMiJ5pwceQBpZ1baaVK/Oly",
+	"jfjK4l7RnfHhbl0dThe4c8VnVC1eQZebsvurgs3r0oFD+/PF8NLVSmbB+t2rPL29XvihNp1VogYFhj1s",
+	"L3MAoy8XOi7D/jWryC16gK6vxI11NEiTTB8SishyBUICE4Av6zvdLJXnlpuMjhMEQyyJEWQqRE+qKONx",
+	"PLBfQ12QpikCoGpCBYASYDSaJorReLGsZeMH/SeC/LaKEtiMXsu9SddTjY+wPXGZIKvdTcPYW3qmrV6P",
+	"uFho+sIptmq3VfKmUmBNNC9gFK2aXCKGH95vnquO+LAF4PaQPz7QqqD2tOQdwb/cYblbU9rlKuHqn9uQ",
+	"wie9fzlK5E39CgvRrQcL3/QgSyeKxjWXxpSK2K5gowqf61UPT32/yOAuZDplQm8xOufdBQMXprOXX1GK",
+	"WcTgBtoOXXMbN4/GXXnY33OP+vvgZTgP0NDXWvS/euf4kmfT/joHlpUAFuda8JK8BS8xUuahIoR6hBgS",
+	"nUOfRh7rNn0a0xKpl4JpfDI1JJpSRSPDIOlla6Vn0Gi48LbX4GpLVUBZ40Xtmm+i78V+44hw4at6kHAU",
+	"/Un2Si/KgtcUP+eXDAT0tl9ctsLU3Q7njGvNxeT4jiy+XOMb/mpwHXzGSr1pvOZTKjEOVB17LIGgvM3h",
+	"2laDyMfvj4uAXwVo5Fhz+uiSiwlNpWIboUbA7Cqs2L89Aju2rkOWnVHCBVuOujt9EK2+XlXo50ZCz2kf",
+	"eQuRHPy8gglaEVKrmJ7lgtm8qtR+Ulo7xEFOlGJ0WwJfb4itfqWo0BQyBL8yfPXSzL49jPWlyT+85lRh",
+	"yjdBPR6wrV0rTavE02ov2l4TL8l6P8eWegh7ULHQF3Guev3qgmHAErpCDRo8TxiiXTNNpFhKJM6BmXPI",
+	"+ISNDaGJk2++/MDOgMVV8As6soqpqHN1dPKvSNfM+IKKm0CKRIv6/pKrpT1Wum/D2siTsnqJ++jMdrDM",
+	"4ZUS9zRErruTy2ZtU7yQF6cMMb405ZBk+fW3SkIpyv1SUw0js2g64MhvEXP/4mLCVKo4XlhpOkjBdVbr",
+	"Dv21dN20bee+nO7sXLBZandrYKkzcL+aUZHRZJBQU+MM+TJl+HcHjc4zvcdj5gFtCnD0dU2PS/d8Axas",
+	"PNxNmy19499oCQ22tIw48CU3tfrN5pu8KaqTCd4hqlMaoHtGeqUpGhrJPjpuOcz/eyQBIS1mI24QY7+Z",
+	"H7WNG8fLprc02LIp7xqbQtsyIsdjMmJjiU0arDJQnPzVfivaUBGDonB6x0kWXzrLjBWvcagQCHvbjhhB",
+	"ERyXphpRAehzgD0XmOwmdxZsW5DjdPuuAB0Kf11Dg2CX9qK4dzWRFjxeuc+mmT4hof/+RokDT52KV1Jh",
+	"DA9MyBZ1E1OHd75aFNGhCLhlSa92iSZhgm4nlLVa4us2Kt/N0jxy8tXxWCdgsi63zXYWv15Ka6Z8nsa9",
+	"5uCNmnQceFskRTs7S29OdsDJv4KHO6XpuRQ09CQGzLrfIfl1Sm8ZmWGuxBExU7YgsQQEQ/QnltMuN+an",
+	"b2dnV3L/Ri6fHClXt98r1/HjpetYVxNiwrevP8JVYGGQ6JpFmeJmMZDjMY/gV5hah3CNbFLNZ69+9NK4",
+	"SpF7Y8WquRTMspWa5SWnSUy04UmCHc2aZteepUxUnSQhPqhosc0FdkWbDX132/eaM7FPvO+tu6WPzvTa",
+	"5nE+cO4a4iGwBwZ8XYLs6uRKJ36l3blvpNyw2IVq0952/xe79J2zid3jwXDdy7amcpRQ84OQjYBEC/cg",
+	"GVtB1KRjbgue/hpVnvLdELwJyt0jH0CX6dA2c9tQma17vN8BBI6J+PiW8oSOEtauMeR28eBSJmKMzqxz",
+	"FtyudBJdt9ilvqO17oLlfvZXcpM2Wv7yyZRFN18F+GwXdn84Zlvd86b5jfez60tfLbNB473f5DC6VeMO",
+	"DqPfJI/YCU2S1n6iJGmgSuFT9wY7rFN5w4TvcL4FCdpdum0bshKcdx3TJhqLFr/5X1nIOZ/Xtxdwrky9",
+	"paB2wPptrsbiGAZjpxgp9cmfLsdh9SOd+9HZg3fJ/go3WyrKKNqsqNIlZIv6KAZ928zEh1BDcsJa63O6",
+	"qLNv6kyf0g14h/1CPOdW7pxSKHtti5GNnUNqH6hLNWjW1XvNahuEq3NpuU2tMiCmE/qOa13j3LfGOe4M",
+	"gUAqFoC7PM7aAESTlok0ScrADzO7m3W9KjIRMWUob+Xta9swfE65eRcwhV8pOSNuM4iRSA6XnbW1o1zr",
+	"z67rHFnwRkhg/45Qcyd5nlbbqjWX1dWkBC1/spvt13qbptRUYnlslg6crmTNMQP5CnOpGugWpWWWEilg",
+	"hPJaaih82zo0gP6ezas988/lgAKtUFGWVpmPWnwsuKJcp2iBM/h7UQ9DFTrMqfDZxtDDHTAVMW1p2YQ7",
+	"L/VVDMEXTgh1lWhcE98Z8IikXIjcUUiiTOlwPtlYyVn9EE7ZHnOlDVFyXgyEalGgtelyj8W1fG3KCbCb",
+	"2hAX+HNy44zBxdVkwlkbZ+QSzxSz75c3Ksw3ZhorOu/eDbwDqGrb6uk6QLb1uKifiwjHpf2kxzLnQbDt",
+	"Y0GOz0/JDVv0yYzGzHLokGZminhNBF31JFKMGjaEDD89ha4LImK7vtUl3KaMqnLEfGpM2vv8+TNCJ4SP",
+	"y6WdKCNv5YQLcrnQhs3s8aEC3aE7WmYKrnGYzCGCa5kpF5Nyrry+FnQE6CjVfE3sOu88q/C8NnShd6/F",
+	"tfjxR3uZM6V//JFoJmIyPM7MVCr+T9B5D8kvsBxyne3tPY4cieAHNtwlx/YnMqWur4dM2OG1GI6VtFsX",
+	"D8n3BmUBF8Do32ksiVM/9MkQE9TcMzRNS3+8FkOnzg7J95fvLolX6bR9kWYxN1IN+2TosRLtvy1TUvd7",
+	"SMXhVERsuHstQM5RmB6gN1i9jkCChCbUEEajKcG3QURR4UjLEmjhaW0gTZ7sPXYEO8P0UA1MALnxevfH",
+	"H0kOFGHltHZbgqC0gHwgyOurq3PClJLqkNBrMVdSTFzvRGqfT7gVjWmmp6SidXt4Hz+Vg709+8DB3j4g",
+	"Z1yLIeoWduXYMGLoISgIj/N6YNh/jQzg8Fq52SXnSo4SNrsWvg2zJt9fvDohz588/clSO00T5+95lOKj",
+	"f/tTSzH8AUkIFgJSwQ10LVIljYxkQhAaY0YTK8VY7HpEIoNp+3MkBeTzWDZd9ImRksyoWOCDQs53r8XQ",
+	"UmhoCYmA3UdkaE8W/IYCW+XCFPkHV8g+pgnlQts14r7lGxQBx5OEUSVg644tewCb9ssPcE2MTByqLTcE",
+	"Dbb+tbCTm08Xh2Q+5dHUnzJ7k8KeAgrefDlUxjXBOFPf/nOMramuBe7Ert05b5YM7XFgFFrm5CAi9oVh",
+	"ufXqkHzvdr9kNwztATl5ffz27cv3f385ePmf56cXL19Yxjg/fT84P3t7evI/C+aImeAU2gtQcS08m8Fn",
+	"AXkN0M8IhKt/2CVn/ojY047FnLpPyok/un8toAAC2cgPg9WvecAKt8mjMyOClVf7gIjeM9q/FhIODjS9",
+	"xbTqWCKCCEIAW4q53T2N2SyV9sZY2C19CfCD52eXV7h9lqL2vAvGYk2Gpad33rDFsE/2rXlw8PTptbjl",
+	"ABhDji9PTk9LRVF9kgn+VwaF9Z5F7JSUzAzbJVaOazs1KxIB2uVa+BNbKCsut7xvBQ8VC6x8AeusX8Dg",
+	"TBmNmboWlWkCPvuCxYfEqIwNIbkBxrJqsCZclOAFq7O5FvBlX4bszaFcsh0ckCEvRhrcsMVAMSt6ho64",
+	"F4zGZCEzaG9M5oobpgsqw8/55+ACwWnseN1j2HccBh2KoE25vTyU/WylFQw3diHlT7zjovgMsXaeJll6",
+	"DUCJc+kuuvw84SdnMmZJzn8in9rTvcfXYpgq+SdmxA9GbMpFPNx1C4GXQ+uw6y9m4Yjylmtjr02qgMqa",
+	"mR0rjWK7MlRsrbarHTIQvutlMejHBuXHtSjYI/WNX+1U+kRLK5i4LjXixLxSkomYFSu2Ow5LuBbwNIum",
+	"0jXWQQ+hJWyh5aNYAd2euPIuZER82K3PY86SmBpqdxvCIA62R8Oy8WrjglDy68VbILj9dd42F92+1+L7",
+	"4d9+fnpA/t//+t/5/5P9g8dPrLiyR1yT4R9MUc3iD0OsnPDMvYRlQfW1iJk2Si4soa201H3iceNxy13M",
+	"sTxDPyHX1dSJnpJwuRY+E3LCbxlqdaiZuEmc/kLeWN0QrgeWJBpxiyKqYnt7G1/5dy18xv0PqHY5Sji0",
+	"gdwVYacBeiY3yKcSJK5iKaOWwwUIAONP8ZK8chUniH5u/8sNaDYY6B8x1E1zPp1xVFF+kbE9ZFlqh3v2",
+	"hLzhv6DQoeQEVDazg6Ec8n00zcSNNdTgFS/JyJP9/R+OyP7enl8JCJ5xAvWjhVzs48RSaQkFXCszYVh8",
+	"dC2GF9QwmNLOOWCg4XVU/HpIDANIf0b+yqShffLk4DmyMnV3ubW6cHutovL48ePndha/Xp3skv9xefYe",
+	"sMXojCUnVDOUkx73BFUgLjSP2bVwmqT+Lj/0N4ylJTnqOqtpQW/YIKKa7V5Dcgs3UKBY2AclRNHD3v7u",
+	"3u4epogwQVPeO+w93t3bfQxuezMFO+RRzG4fRVYhABQlFogoXciE6UPitek+QY25T7ym2yduAUckZjMJ",
+	"esIulAy6i/o07h32/s7MCYxTtGmAGRzs7Tkcervxrs9Trur96Sw018F/Y4KSHQCMnDCaKxaAuULS8Lfy",
+	"yT1yGimacNlsRtXCfUrzWZZAorI3hOlEu2qX3gcA89NNKOkpWCYcOfYqggT1/8iesTlVcQ1dL8t0hbPw",
+	"i4wXDUiaF7h+6gk57x32DvYOnu3sPd7Z27/ae354sHe4t/cPrHlqSfvCSrYqwucvueGEWn2UcLOFnX8n",
+	"b1Hh27D9n/t4rLgYyY9bPlbkyhoYHO9Uew2CJ9nV5FPsNhtRYWWvvZCDx/AU5nWPuwIDQOQ0sDOuUwfo",
+	"GVs6jvlNi8bETBJntpd61wd3acpoYqb/rN0jbG+2Sy7pIj+PBH0bc+e/sCcV1TfCzRHRjJFHgKzzzyDt",
+	"X8OI3YhfOrA+PtKTN81PqBs7sCenqNh13w7n4Ood/vGhvDnlPE1nd/krrrQfM2h3BRuClNu4H961W+L0",
+	"3MqraN5W85KGjDMF83AbBfGnSIoxn2RWGwttlFW1ucAM/69qry4Atulzv/d073G7iYwpT7iYYEKEVJBU",
+	"nU8uE9RnoG1jlu+lIcrP9F54Klf8HBOANR+H2ep2/1Egjbv+ki7E8i4ZerBa8PQM82DakHxP9U1u8FU8",
+	"neA6hAZN9imRe844qqlSReyIeMyKH/pkiHANzgkJRsHUmhhe5Bjpjg2oyWCrDF2pLs6qQJgbHmKCLTGy",
+	"5AQpbPrhcvkvuGrgcLJ4SL6vfNeZ6uBJs4fXf9t5Zn6AicRMLIa75FeR2ONdJpCdGeAaDvvoZMr/BpQA",
+	"9BPvMADzQhuWot3FPtLIJAu44ipp79fC7jdS44gMhRRsSKi+0S5FwMPj2ilaklc90Aj6ZW03wR3gL3o0",
+	"/RZZo9kuyBls2gr++XSB+vaS4rWKEwmatUOP0bWAaMUjj0r21Bu2AEy0zkpcCW7SVzQvoSGAhgf6fwkE",
+	"oRcD0DxP4e/WQNjff7z7vFwCfuiboSCw8Aqw32E5iTAvzs/hD310tpdpNdij+6OD6HH8hD0dP5v8NP2Z",
+	"P/9z72Y/OZg1FztrEDob6Z/7W9N0lms2QuLaIdPcXdW58M3NCj/ld+CljHmE1rtz9qOGsiKVSrJxWRrW",
+	"iclHn5bFxedHOZ+1EKK/u4M2XCrEHjo91p1054Pz5xuO6oxRYXbJqSiQLdDLDj3yALJ5Ri0Bl1CtoSEe",
+	"4UazZNwnVprSGFCtvP8RnEiMxXqXXE7lXBwu+bVDZ/7UyqyTElpOu+MewEF5UBGxUgZvf7PmSA5+an4o",
+	"q6RpdR73Np8I38v9c3+r57fYypBWjPBcdz+4x/pmBXW95WGUqnoW7fZ9fpRIveEQBt0Nu+QUdBGA0LPG",
+	"EaEGXI1HZD6VePFNqUKD6loAaGnl8RH4qMF3nSvjLrbq8P4LTzheHf1rAZcsTgCCyhhMwdAVhkOoIBBG",
+	"5cYBdjqS5ErT7rXwR/X0xW+Di5f/8auPKx3/evX65fur05Pjq7OLwfuzq8HxydXpby+Dx/gC5vjWIQx2",
+	"PcIOGuJBT/Bokd/GzY/mW1kg82/rQB5Hvkrxzrea3YvVrgQO/zFwSKRqc0ZSLnYcenLD66oPkYTKfCwT",
+	"jtgkEzlbOzWHFODMu9filcwUifmEG43nIqIKkpcg/oBpTXizgc89V8oFm5Pz0/d4Z+lrwU1+JzEfEcIQ",
+	"4worn8DYCBV8zsW3xs+rSGI981Gsu5KeIiho77D35Kf9/eaH4JwLpFX7k7CVq+ZcSTl2YAA1DkvLLd9p",
+	"AtOD7igQv18QIbfhKfs7h2j3C8ueNMFcHytpT6iK/5ZrReen77dx6vB6uM3rBRvdUJhcIOdi4Nfi03Iq",
+	"ksGfp0N3mK5Fyej8AcM4UkeRtWZXrF1M11Asshoj2jPu9sIsBqePcoHb8cNRcWnB7ODaGtbeW9cifHFh",
+	"wG+keDxxWKLgnQZHv7Omq0f+WtSf+QtPXHa8pFL8Vzj79hz1DntlNmkuBS5KfPl1CoJj7KUEmRt9ZPQt",
+	"C4K30JO8pPxVuwHhBeWbAm1BEvgGrp001WOXnoPhYe9ncBjuHKO6CRsbTC5BZ87ikFy+uySG3kAqh6s+",
+	"KMy8t8eXV4OKwjjsX4uqShk+d7fy5ts+cz7ndbm9bYsDtNyP96vTKF+KeFWdtMJ7ImW8DZbWOer5RpYu",
+	"gnk+RxSML4eGqUs9ugDwCu8TIcN2UMHB9dbOqpsSz/m/CNeG8N+b+w1X0Oq/Ot69NDINMK+SMyeYsTx/",
+	"EwsXPrpHn0rlP5/XRqOXHXZkOKe8lMM7fHlFJ8M8dYzmuXuECys+xzvvpWA776iJpujx93/HPOU8oaoI",
+	"A6DlpOGCe7z35FpguN6lJYmFz6tbmlAiBSQrFx9y6eQ8Sa4FJueVs548CG55OMxWsk8VQ1qdbLdIXrZ/",
+	"hBQg7BMoACaXGEkS5pO3rgUXuwSSXgFbNklGNLohY5kkck6GOkuZ0va1XxbBK+XvzHR3J1ZrTpe39NKl",
+	"JBoJGUsuPuJM4X4PTKi/MgTvxt7vUL7WK5+mnJv3Sg3iHu9tagm3gut/RScBvvGzwDzTYhoVTqrMp1Tk",
+	"v7+3FyhA2Uizd1zklSgok+4rNWWda/GqfAqs2Hi89yRYOxnzuJRuuaV8ieLYYG2UkPMj1LAsA1ilk2gp",
+	"hTsi7tA0cVjWiZ1HERURlqg2ihesejng/e2dlDvfXWHS+0c4049ezlLjMYq+NIdtMwvqpbsNSh+H3Bft",
+	"zGhX3GCF43fWttXTO3GOF6nNY02QoIew6lJBlr4zAhSLmfstFyXZrPGK87nfQzkeW/s/J29AqXL6wys/",
+	"uS/Ojy3CxNixqCfkQEhTgDo11qL8ov8VQjwVXtmGdM0UuI4zkeseUEfFhZFLJyb3XdzldCB2VPOz8ZKq",
+	"hINCFjNNtFU2ISWai0lNFBTvhUptT+g42GlA2eAJVlH/Wzy3EM9H1aor0FaFxGRO3ydwG7YFs4YxBBvg",
+	"02MsPJApE+AvKXeBuRNLFvRsIbH5Rxc5wTowmJHERH60JRgk9xfPQGySpik+pdB7HD5jfZe2+7FURgWf",
+	"mEusorBqPKYiqBh7QQ8nisenIuYR00M0GIrqCuKLK3bJMdba5a5ojnWR/tSgITFHKAV0TVsF+Bihx4bQ",
+	"SkopFpkjcPAhNrevyXTuLU05FPMoIIAzqYws8iG+06SSWTWEOFI87F8LSJIQciTjBQF/op2Be23o05uo",
+	"cQYLi0sR1tXyvWAWVDaacXNRCLNv5iLMBfBh72Dv+c/7Pz1+0sYNhi9/IR9ya9WvMMa3kc9Q5CIi9+RZ",
+	"i9Yei+8kPqDp1I499S0FCFRTex2ukHJHhLk7T4qVK+/a2oJYZYnNdIaY1KCHTm8cwnSGu+S9y8SUOTAP",
+	"TSAnAorvR5m5Fg0PjOOYAl7uX/yyLJ24Aurujx67XZd41PtQhqPrrVbtPXn67KdeKX3ZQ8E1PsAF/YNJ",
+	"e/nXtqmKrh3zGDmYQ1WzveLmdLGFs/qauqIVuPLxal298T1eIDTZ8nhTG88whBC6JSBdASaAXW3MFL9l",
+	"Mfo47URHSt5Y2/FaKN9pHCpQPb4zok24jGGHh2HmPGJkxuxthyl/h3l2xbXAJ3EH8zIO59Yg3x/s7f3g",
+	"ip4xBO6fRPfgk73n12LIPnJtdM2Bxnmd+FZ9XzAFmCq14GLi0Y4Pe6/fQA8M/PVLCCn0Dnunv+zAH7B9",
+	"co+LmN/yOIPU3pzovcPeyc7B3s/7P7W5Fsu0+FKXIwxeH2F1kGQlvHAt837YjY98mew5fnovStaKtX4r",
+	"Gdii9m79ii/ypW4lYQs/ZiWFZ3kvK1wrgSUJ8eiTp9DnR54Xd5hjxg7C4wxz9XNEEfz6dxp0EKz6iaYs",
+	"umExhrEr+Yor5/dYaz4RJ9Uz0vpSLqDxv/CJv/x7zYmHP1RgklzF55OdvRZ5VFVCfbWBtLxYM2cOGoHe",
+	"p7GaBkU987vdnIFjOeMRT1g3zhXJAm5gNaGCa0wSmlKrsPrvhrwrkVTxCz/ut8KaBaF6kFMWYr2nlvWs",
+	"UEQUfyxIeXF2srN/sNecJT1pvuIcV6jccFW6ge23+p5m1g6HSC+JqWHYJaE5Y2LTlE7q2KpMjOPXvgfL",
+	"t8FtIe56jNyFoB3IW+c7P/3Uq/SNsMzZmNNyuny1rHYcx4QS5AW0Vv+UXBgv/bpw1CPFZvKWJlvhrAv7",
+	"LfYvwFzPapirha5cUOIrllx2kvfAUaW+LV9Y/0Ph7PfBz+tbZs36W3X/+WZ5+PpNiwLwKtW+kQu4npkd",
+	"iFnjW1jGbCeiKg5lCTZNgF92ZC67+csV1SMOGT2uVgCfh6bJLC7qGQM13n1XvZJXnPgC0nCdyao+4PLN",
+	"T2TMTqiKv7EEwubGjVvf8VeeJA7wNj54hUniZCzVlhPFjz2+QT5SDjaGSXFzqqGSqXRC8hhZcUqw2HxH",
+	"T6niYqIffXL/Amuq1E1y3REpkFQbcuwLKIXGuqhLHK810176eT60UJ8oap9zTNYwuRUn6ztcfiG+rRK8",
+	"hnNdyfo2aposoSzTA2YDreLaYR4oRIVz7qnCAPGI6WU+1Y/4DCpYN7FkoY8MU30TQbroiGr27Akek/PL",
+	"NydkzBOGOLbP9h7v/eBgRrUV09fCKipMRGqRGgdGgZVBigoNRZE3bOHK+AFQFnIBsAE/PH1EKAzggDXh",
+	"q4QLEiWMQpmUi4rskuMkIZkoAuc4L6kAVf0wr70HcA0hjQfVAXnCK67SVT953w3jcB6n0k7oe0DztHQZ",
+	"cHFLE27voCd7z4n3pP8ApR2Cm7AfFkr/h9CPDrOzbhhLvZ2M2Ja4hDGZScUQ0ufJzwAlyDXBLQR0kWuR",
+	"UmV0sJofnnrh+ODBHfdtThRO9YseapxC6ExjbRuL6Aw2BICs7dZu09mM3JsHiWZUZFYZyxSkGY7RMbbx",
+	"aH/Cf2zKhK8UbjgUtqKCo1+5ja485hScEwT7CCJKIRVbs5kjfqM76Nxhr3xNedBu2TVXwZbY5Jik04Xm",
+	"EUUx13eaPkTw7A8yR9Z0xZYgU+YOUDtaLjWPuVnHO49iBkC6La4IgKmTgi2IBlj97zSx6vdRCeSTWEsb",
+	"in/gwVo/MI59r3y01SrPme+HFmVK2U/2Dnu/Xr7A3m9S9Q4P9vb2inZGcdGZqimDAUG+dtsT4b+JYx0r",
+	"LaYsiYn0zYvd4lsJsUdjxrbBhJSMoF3igrjWXnAkcsjDOlZ8xdi/HhuOGcPe7r1D++/dWEeDNHEdk1wZ",
+	"GmBTNE+YZuwbYU7F8sZUZMww+TSaUjVpzZiKmUyJxqwZYDD7/gNcmVsNxkoRu747PYmAvBHjtyyuuo0P",
+	"2viILRm+Ee4BbR6UQFcT0YZh9JSnM0fm5tKs8LF5gHmViZKaiB68MfEdF4/yShjMWXTIRh5OIV7vKb6c",
+	"8vQbY8mi1WQ1LnZQwEXD0hT7ax3wwvMWRbZuI78lpvVJ9nlKvMLoVC0DI17nDMMbxQ9t3L4B7OfctQXV",
+	"tlDRfXx1evZ+cHL24uXgx6FzdhUdTXwHa0BA2K3JzS58mZ1qM16WVvfwAjVmvcPeT28O3j3/j/887rXy",
+	"434hY7mg1/27v8qJ2KYqDl03Q8/BJYZtxMVNCjZDHLwaORhREUtRosqXZ8A7Jjw/kJwCvCYofMlRfLP0",
+	"Llsq7bEyrINYuiqV8rsMezuxs5OLY6JZpJjJC3Jc8SQgcEMlcSyJAacngnu6SRBKZnyCfNIHvwl486UC",
+	"uEFflIj1KkKiw9HNI01zZ6AHDwY0mO80+EsB2rooYylHCfpEZ9EU2ryU2lAFUdXcNL8qtm0uN7Pb3qF9",
+	"ZpBy0UZoLi/6i4tQN6UabN1fZCa2DY70C/d3axUVCdRGqHEpI7Lc4Tg2Kd1cpyNUGbtz0eZXpx18DaWb",
+	"6+/wS/ABb5XrSqWZbe9wRXWmkARb8Wf7FmQYSMtrvK5F4eDn5tC1WsA6qLxRn8oSLLy0dlffPaON4hFK",
+	"c7ghfMiXGElcD61coY2YciXpdZ71gLB+y7V56cmwwsCB/rccM4VqQFDyHs7NeMV3lV5FPTkVrh2k77gd",
+	"Gi3/Y0POxHX6ruerg174rt7eCOaazCRoDyCugnPgGBktptCs22/92COEsyqNXkds6C/cZegNggZ6eDWR",
+	"SCAfv9XgimOHul47Z4JhZ+ft4Mb4SK2VAXn7DSPJCGrJJ9IYVr4RU8VvaVRKBMG2Z5sk1Qb59IonJs/y",
+	"k7MRd328qYiPyo0EXQ/BsLTAiWyQFa8e/AD9cv/HZjlyy6OpzwmANJ9ERjeawIJAKsNIZMZo3drLXb6b",
+	"MW2pWXkAKgq7Qy9Spo9cG0Lwymir70CBGvuYJuAXsGpozZzsusvTybverz1Mdugr++pnQLs6xZcO9lZ7",
+	"4wdnXfSZt1fIEdTuGznBdjWYoZFBU3C4Xe716nHz8Y0goF8YF5NDQtFW6i+BW/eLUtBqK92+b65Fdnd3",
+	"67i/tKqGafRisXbezqEB977Vb70mFBo9b8PeGADWAW00Gt/1ya0Zu/hrs8Fdy+5GF9gZ+CD/fdOVD+cD",
+	"3HOX0J22FJavTwzA6+zRJ1fS+fmOF1ve53ZsZSOojQsS8XTKlGEfTTCnBKjS3mi7bWyv5axw73tb5y1l",
+	"t9tBv7E8At+ylrSVJ3HznX0EWXFNOofpw5rd/d3ny3pLpmjJj5XomAtyLRSbUXXjWws6B5e9ZBMu2C45",
+	"xbA84LxoRhMWk4Tf+M7ErkuyvbmxURYk8t3CcyHT6RjXxe6dj7bp3XJV6zHXaWas8LX08LgnmTZy5jt3",
+	"ISrolOUwikXHNqth4c2226L8K2eDr7lgx7KPBBgy4F/MRnUG7wbdvMTyis7vKNCGlhVdW+UZM9T9CAou",
+	"uxauF/JoYbBtPObOHpFhwugYsmkvXx/vHDx9RuQtU9di7+PeXp9kjw9Igs2h7Ye1UYzO+iR79sQyOjgW",
+	"+mT/mf9svPzGtbC6XJ9k+88IbmufcHgZj+WxeccjJXW/GH3sQ8m0/EtsFeDXRb538KeajPhkh4mYU/ED",
+	"dk4XCymwK6sdZGaZlkAH6VqJfkHn37xQv6DztXIdCb4lyxTaBZIyR7UQ7iggO8r1Snd6y7QIW0PAZAHx",
+	"zIXv6IBp0753YZGhCIAsWMEBSTig8kITewLNvkl+D16LoR/wBTX0wol2OC1xpugoYXlMBJ5zncP9/eEc",
+	"M8i7LqKTMHrLHBI59SZX0dc/1PcdsrPzi4xiRw1a7vOGOsyw79zUaUW38UcKlvSdvhaedkgHTIqkcayw",
+	"1xvY+TOE6Jwx9GtxTYZaZipiuzwd4sH2rfPzcphdclyWgaJi2fhaKbS5hoeYmn8tclLpqZxr58O0ZIaW",
+	"778DTFSFvn7y1nK21JjTBXa0c91oIWI/VGySJdRI5SY7TNiEJkPEoiLfP9l7nOOycTEZeLcpi4c/lJJW",
+	"rALhfKbYRiTviM81ebK/R4ae0gM7rQFTVLO4rpkBo0mZm76V+9+eCaxePDm+fLkDOS37P/X6PWQ6e+RF",
+	"Nhsx1ftQytnz6kKbTgeMJl8oBIaD12YQ0CRj2nsYLM/fsHQ76fY09nLLmSFyDOUh7LaK9LKiQLiW2/rR",
+	"hAmmePQIkt/SzUnS7kWrIjt8eFfugrgYmk8EFxMfZ7Yy0n+57zVmjFXA+aeJlhCkXhBKLq0STVVMfmej",
+	"qZTg2JoIajIrAr8fzvG3O1Cckv9kBYA2dJaWf5m/Z4+jmTJxLcqvkxldoMqeNwgbLsnM4S65cPOGp1HQ",
+	"2vMbE6oUv2XYdmyB2UcguzIBFTC5DwYw7YlU6ZSKPiq0gjClpAqfcCug/aCbvJ3HGmU1ZM4fkTWr46YW",
+	"uL265MZ+kWXpEACzX9nJnCZx3WyKFXSfyN0AJv0B+ONTz00XNkbP9Lpku5/tTkaQphwfmwqaxdXe88P9",
+	"p4d7B//ATki3PGbqXenTl+/2Dx77zNPUvjy1diQzZbC8mCX8FtGgPrQQh7iaVgLxYIsCEYdfUxNLb9gW",
+	"GxLOq0VNbv+0gwpPkrKG6WVfIQ3LmsZmlwGG9vtLheA1+HgpNMEnN2zhzItrUdFrOJbJ3bDFoQsp34DG",
+	"5n4oP7tLnhwcXIshfnJwwxZ5tR7JsJ+3HTF//xxtH0VexgdPn+4/dwWK1JAxN1CwxxbHyUQqbqaztWB5",
+	"p6VZfFHIPJqmvcMeH92owUyOsIyMpmnRM/vn3f2D/d29vGn2exQu5/wjS8jzXt8fMFjeVO88fdrr98p0",
+	"6B32HLksNez5oyJWkmOzbEt4u4jD3rsTOf/lP/7nizcHv82PFy+P/z56/vLk99nLf46fvfqPkfrlH8/n",
+	"PyV6+h/Tv+TcqNHbF6/mT9R/Hn/8R/ayPUBfmf5fSMUpT+G+wfq2OaN7AtNbsk6ciWTZs5AzVakSFjaP",
+	"PpV//CKVjnc73JXZf6vhigoJarR4XnlmC8nAVQ7CCkeJkCaQr2T/FfcRX7beP7Kem5bav69pJuUvNZ/b",
+	"U/6Qc0tAL8ddcuyaJGi0mymZcmEOnZMiTbEjfGIvWGvbIyOihWetH7NI806AzvfhXSzYvlozBXwLGaP5",
+	"NVq0rK7LKSrv4Umx6vtn6PIbAATyVbH2ORMxF5PaWFzKBCkxyd0Z+/cqmAP47nlVxNxJQNaDkTdFJ/Gp",
+	"mcNYRtmMCewdZnLHpGEfjRfnYILaY0jJ/7g8e38tJETPSXnkPmJAYB3SaVwNyZ9CLihOrH8tZlje8x7O",
+	"Qx8Byfsku/UJo1d8xj4fuQYIzoiFowZOdYAKwkDnI3sIH93uX1+LYd4PgIycgmeX0MefmMelWFI8S3f0",
+	"9y8vD54+OyTHl+9398mLlxdHXmU8JM+eoIcWECASati1kMp1UchzA0tXDDFSFs1JVkHWvYC5Fk4mWEEA",
+	"VAGYZ8T8pBq8GK5gJnTiETDmPIN+Rfd9wh+67UHDk53p6RfGjylPYT380RaraFLol1GCkUmzSteqLUsV",
+	"9HI3lCk1Xh1LpzP8zjfIrd9GAc4V880fc9E9BZlYaX92dz5RDJq90mR7GhWEwovv2qdnmiW3zOdNJgn0",
+	"TgWhOFrY/+xu1oFKE/0iStC9tmvMF1en2BRqyJaClkU7oepWuWFQmeV6yQYMAKw1Z7BHn5zvb4EVYcAG",
+	"bRQc4C/QbobX2d7e4ygT/COZafiB7eLvMJKfqaTkboe/DwNah5uEVzyK+ZEh/MIN4FWPKs9fixu2OCLP",
+	"9ogmjGOiJV1YxaJYtJ1smeEjduRCcxDplGNCixiCa+iP5whrHfBggZveYchw43BFMTmWG8I+plwxHS4l",
+	"g6EL/nqAs/MiJ+JXpF2sEOJLtYfwvFDakrouSqUn7p5ZOJXzShOxMouKgLen/UlPeeOTbJd3fvrepaBh",
+	"DkBRS3lUXHnYIoxHU6txWbXsWjjflH09lQmPoG8ZbAjYNcKhxA1vucS5DVGqCQnvYLW9qyjKNCRBQNMX",
+	"HB+/6KJo2P+ZMGHUgsR8PLbmhbcGrkW5jrOPVZ3vTi/fHV+dvA66n4+NYdqc84dwS23TS51a497SJfdL",
+	"7zdPWvNr/noxy2GGnuW+05ZL7qxWpVzsjBK5uXNs+UQsB1JGPqlDxP0yNkifQLyj2n4dVCuN7fZZfOSd",
+	"WXlxM4OEThMOi6RS2T36BQf8xtgTjPeXwihu2Wd/rzFv+hV/taxZtQG89II2d85lYaQkclytfOrIsZme",
+	"7hh5w1oJcXjB8uoNSw2RmdE8ZqX89aMi1Qpwr6128+74BHWb3doAnTUwr2Au3xYraqYAoOewN45mdkuQ",
+	"nr14/z9vdtxzjsjNudTT4utmU8Q8LDvNRwxcGeBDuzN7Arj+o0+YL/e5Q1MIz7VnoKcjVn8R5gLpmQkj",
+	"s2haXPFk+Pb48mpw/OvV65fvr05Pjq/OLoZ1XSV+1Uy9UnL2wPEnX4b1X8gzQm+Yyyn/TpPTX8gbtiBy",
+	"PO7im79hiy7F6+XA5Bu22HE4ynA3+5Qxq4km/JaLybWA9od2rJLL48j9YkxSJtMEK9a5cqlmmOqBll1M",
+	"8vevxWjhok+75GycDwafKuVnTGkyhiiATOJdcjWX9onSNMF0RZ2BEuXKCgpYdSENGXPB7ek9xL8ztDrr",
+	"wlVvLCHv0W56wxZ1rpErjAlsyzHiSWlJo1ifWMNJJuDzWiDBPHhr/puJlJCcVuI3mFCFzR6pZkU8FWzv",
+	"G7YYFLs2JHNFU5cqB3EQCqANIvZ5ucgEMomdb2JoOWfAUhlNh2QC7SWw+zpEIoVdmsj7kUFSD7aixYcQ",
+	"lXtuSQEAZVAUZhd7RIaO84ZkRm9YkanjRKpgHw2BYftov10L+4IGD4g7qKU4PrkAdwiLN6Z+m2vhGNP1",
+	"jrbsCu0lgpotcC4mA365LB9XMlRsRYuMGb+AVpf//jaP3YVj27qjV8rx4sJK5dxD7JCFwYjXcgvH8zwz",
+	"5aQyV2qQ0Ih5vrPiFWdRexYh9X0HlNEHTk6xAuytHf01DP4VgYWcYcVADpQFR95eAiVk4NAEuHgl1RL4",
+	"gKtWH0mZMCpCo53bHfsSECFu4H/jgzxMrkbO618AIQROOZqc6+oGAHDiS4gBGPfrggsa26NMqGlwMNy5",
+	"PzZbgR2ZZOILCAMc99+y4IFkgYxuvoQYcOesJtvQ59XfrdY4eMLf+U9vOORX8tvGBHPr/Dcm2L/PeYkd",
+	"vsBRnxUHrva0G4oF2DsA8VR76h0KoUzYGgSvK/jEfQOT2FHWOT5wIVtKCbHfgh5KCESEssJ1/1K8Wtdu",
+	"iblEWqx23QHfQWfaFhBJ90rcYph11MWlbItXczApveRDcgBnNaT1SMX60af833dByfYuU20wup4jAaxu",
+	"yAkM8c6P2tqL8q6Y73858Gy+hJhd7GOTvb0bXLZMYkylINrIVLvcIS4m3mkCzjVtWLp7LRrja5MVeG1q",
+	"oAIwxwivwQfOga/fnf79ApsKnF+cnb3yWRMuhwLLkTfnUXio6K+IL//LoGPnlFsPjv0CYP62ilL8lhnn",
+	"Wp473nZMW3Jldz1ukHDX4ayVOr/hr0pZerrI0oWgFECUbLfFxrmSt9/mKfgWe2sUhH7w1hoQ/8uLxy7f",
+	"XXZl9M647y+pSji0XbXqi71VsLiFi8m2QeFLIqYDJvzXpnLcP+vdLyL8Egx8iNtkanZkZu7Di3KWmrPM",
+	"/MsDq+My/+1D+bcPpeCGL+BCyQ9yrQsFFC/96BP8t3Ei1mEJW2S9gdAi3+rcTqH19XCOE39ofScHAosS",
+	"zoQZKK/CtEOO/oqBPw2HXKLU7UoecQOGWctAedfPOzFRiE3gy98Unwg29yMf9tKp2FJbxDIpvloeeidd",
+	"yzGX2ZeDHhmZpyhh+yMWt+ezcuMk3ZrTqsqsU24vjq9eOoTZ89dn718O3p9dDd6d/XL69uWwH1B4na9t",
+	"TrlVm8mUJWnA53ZpqDKwU79Vez19QQa+Xx24xP8OFhU7Dt2aNezf+9DvIdrplewd9v7289MD8v/+1//O",
+	"/588efrsJ0u1psfpIO+xfILGaXnL4W/5TvYOf/6phGgGnYgQkKfZcaxsbOCKfy/R4vOdQUG7d+2wPWD3",
+	"tuGHNs3pGKcEMCng3ZjTxfYsjUiKMVezZWuj3al+9Kn8I1bBM5ff0eq0g3umo0/mxA75oMf3t8qiv5An",
+	"Z+/Jzwf7j78JP06ZXrBbX8Kfcy/s3sS7U2b3Jk4dqnNQ0TFX2sDDda6bb57vvwZnzyZJfN/+nmasCQWh",
+	"j/gspZG5I1Q/hoQBKWs+lQjFDdXymcF0NHYtnLcDICntN2JXBJ8fqVRJa8jH2AaQu3Q2wBsD3qURRLTZ",
+	"tXBpyViOJuS8BBxO9dl4CM8X4wk57/uC4BGbcAEFFx6CH0abI3YwNSThTBM6ZTSuQdi/yBJ2ikTblBi0",
+	"vKi6FkT2i3FvWYI2Ng3w9YDj56ogAzRLtGQntM7nY0n3RV0+X6Mnp7TbNXcMFqJ53cJIQ5PtoJZJzbw/",
+	"BxElSqdjLrMkJvaqKB1wONArB7zMolv37p4XH297Txxbdmuw1W+EnItj89U0psiXvC7tpESK7Tj5sGJM",
+	"5whnGus0LGfgCYdoPsJ9Q0wfrO023PHok5UDnzfpHmWx/xvgyKMEpwT7Kfz/2bve5sRtrf9VNLxpO4/Z",
+	"3Wy3T+9NXrEJ7TLNhtz82U7noQPCFqAbI3ksA0s7/e7P6BxJlsEQwzohtHvf3G4AS5Z0js7f3w9QyBHt",
+	"m6YRCYH6iAwZiaVUQFMxZEspotLu4VuWn6jdDQ/7nwCx+8xGNBuNWJjxOfsplVOHuf2u+eak4ZEIYHVG",
+	"qhyR0Ihpq9IrfANo/sbpyb+qN8H7i/ZiQ0NQUENzucjjQfqFMSlCgfe3WASw4dhqJfilTKDdEcDlYxDA",
+	"wi3AHhJtKZn7ckONG4z/T1F5+m23aTvcjZqyGfpZzvrbS8MFlRUYDCgX+sE8Iwsex8h4RpGpgM0ND+cE",
+	"DUYssusJFnFt3cY0A6KFlbsZz41yv9OmAbSTJDLFJBxALDAaTnI261fk3Zt/kwH7zFWmBpbKZxazvKUX",
+	"GoOhGx/TeGX26TV+5waNzcM1TA6p4qo7uqDArBaldKStzjDUOv7nRrBBXf4b1SV+iHPG/wbSAbHsyyTr",
+	"y1kGc4P+oPd6nMZp42PrVq83wNvZ0YxZrUdsvv2p1TzxOQzslunzwxQMpuVHqwnIuQIFCBfjfhg2fg8a",
+	"2R9AccHp61suxjSRqf7SfHc0HW+DXqyuNnM0B7CiMn79J673X6/plIloaqmadxFFs542TQ2ANxaVgpvO",
+	"e+2/qVfkXM4A0wnsbj5l5A+slaS2C9IUPOpJravwlp7iXkJina3ggOIENXRw2OuWKa7UjEVd4X79I/56",
+	"g6wR8yVfsPAGrUes3lYHqbIb+mKFCnCtXWO9PenArbiXlGmjO0rp4vHMvS9lV3Ioo2UxQDNcEp6d4W2W",
+	"87LTlLlAzcJEVzYL1K9mNkckU05c8uN+8mbFXgfiRn2dwAVsl3yHql9/XV7s0Wwjc582Nqrb4cg1x+pr",
+	"vf11QjMAE8wAjgLhYcgU65WoIKjfWRLkrRfI7AGpO20S8gxqutJslz7ea/ciL6mb34wFuBPlY5mPKlod",
+	"+JK/6N+UxglpRkIIKY0l4IlUaSGWCRNf+4e/1sTtdgYPUBSXeCK+oSrOgCxyuGEN4OKzdmjdmEF3vzzd",
+	"bL/2Z5VUNm/c2P3bs1oO1vO6c2WcFJ5NCM8KGJ9wCTl+1b36skjeltUTZRVzW1qrXsyB+sc0VtmFe/a+",
+	"qvdcRFbhYE4VCX/BgJoXc/n7yMox91YdoRgcY2eVW+YX31i16ZAfQ19VrmH2aKt6YYbCkx+7gzdVWSZ4",
+	"9fpP7az99fpP/jib4iNOMhBs+xx0WpWyeBQQ9jlkCfJbI9y+rUsogpIDGIQqpV28M/N9zBH+1cJZ84ho",
+	"18h1UCU0m6w5qPvVtNi5bPJYO5nymJuLA/P9h22JpXXIv/psFsDkGTw2qB/DbBmkuyY0AXIqkkmI+8BH",
+	"AZFxxFSGVYybfTmP+66+6NQVW7ihdwkv3fmTqTHCtN/53hxxurFseYdoTzRDf43EPI9Ue2fymaIxHtEF",
+	"1C5B2gPcE23LT+QCUXSA+GKzYM+EXzrt/esLHfrBhIpI2xGOdhPLl2KAqABGkZyISugvEp+Byv7aUlCh",
+	"jBr6Ke3pFJHwzQfIOLlCqN4x1O0FYhAXRIIQN+HqzCOp7QkbWdAj+ZEFW/MN+NJJUt5ytyWAcC/2rwG/",
+	"FwfsZ7D70ThtfGzfn3f+c/HZMTe4fazuVX0wjzuQZ+Ut5bMHFqCfz8Lzz1ywqigdj1jBW4U2YiO9TztL",
+	"7AXl8dJQMKN0YAVPWXz1Qo/xwg7zcQRZr2egcORo9NgeK1NdXHEbc3j8O3QjoCkg5XPmOTdA6ZV+o3oi",
+	"1TvIXJUI3BvaEiCA4SBTFhGDsF+AnzdNqHIhyANbIjQVKk0WESEhKF9OpoSpg3u1RxFqrYEg6DSHOYXx",
+	"1k7KoBHLkOpfNf6YND/8AgaiWbTGaeO++e7HE0xs21KM0wZ+S8KP5ELAu+olMzZWOKHiVTbdpUM5X7ZD",
+	"6UrF0s2svx2bMHY000oSGms7flm9F3PvVldjumsbPt321b+CWt72xr1mLeAAJptGrXNi1QF05axoAkfy",
+	"85j3ta4RHvXDBph6udcewKAnuMpFOpMYFKHaT5OzFCp6z6wdNDWknStOW3mPz16iX53H59ksfXiPLX0r",
+	"dcRjjR0PRr2Qi6pn4zUNIUzapGHI1F63x/rOpVRkLXxuCx/7dJt4KE1fUrf05vvmm5PqiqOwQi+2Ksmi",
+	"BeLxCjOf5wbX6xtFzCFSe5661ymbS2MW1nEAb9hcPrB/4gn84W94AtuQZ6QZoXYnK56xAq3nE1yCPxnX",
+	"Pr/qSu824pHCoKOUzZRtcQmpMFdneeCyVXyJv8FlWHijbe0sK/tXTwjMeCMrlK+rXD1afUQBUVkqxbgs",
+	"1s1clcPm8xfGUs1SVp2kDKKZ2tVz+lafjkjaFpYzEzRCh5u7osuSYqZYKvbE1tOToHqZe6Gv124XIJgX",
+	"juoF+2FjrdoSHktZiLCOt58kGbFmSNNoBwQWQK8WUM2kf0m+HUgVhoPvDDf+oBgL7kSDAEmOmch6Ak+Y",
+	"seQTmWY0PjPgAFwg/z4j3w7wgVyRKY0Ydu4h6x2WKfcEjWO5ALZkmE/I4thwJVpvQYqQBSZdKqHuGIaA",
+	"+O+0erlVR6kZO5cRO6dpdCSHfnUHGqeN7PNWZKUfGoHlwNObuVtJil6Zg3H1m40pdZAd5lOdKEzbhoSj",
+	"CJ99eWgWKVSh+iXEo7eF939VrFOmjQpO42bEYo7lMFWvC4OLRgUBy4Rny0KNmWvdfEUGoF36c8lDNjjF",
+	"jAf8CUwVCNjKWfaKDLjo0yQZnEITJsWUieP1dXeSyngckwlVZ4T2RMoUy0hClVrINDKJGwEMmTCHQf6S",
+	"iPD2wJIsyAOFAYEsImKAAOGxjGMWZqg0tmFc9sTgrv3xut+56reur/v3V61Prc5l6/1luxTr/gJX+NxN",
+	"5/i0hMTAFZ1tcwz6J28bAYQNBYv1t/PNbwSNxQTSs/ps9qF2proKcQtnVnJ5KGWyNpHnVCuVBu/WCeyG",
+	"eXnIzlLilArJ5QpKnSemqHklLvi4ErKdz19YEQW0NwvZpJ+5InAuuBSnpo2ciqgnEDiIC4J+K6EWJijA",
+	"hJbjzJzQiDCBoWGP/XS47InBA7bkD7YEDC/sCz2dfB8rgEBheTZcjO481IGdQ/NmRUUUXRI6BBgd4RB1",
+	"vBKE/UFU1o70nIesaXsod7OZrztX+nJDfz7iY24YxLmCq8vl82cCHDWKUASKiQwtZK0HM2jt1CtFU9O3",
+	"iahEk5SpiYwjD1hBROBzYgLtzNyDUZQypcoSa5XrB4x2voC1OJK7DtfuXkUfuZBp4/TtD2/wf0FjKiO4",
+	"ziIV9pMYEOETqEkyKTU14Qngl56QDzQd6s27kTQKyAcpxuQXKcbVrzpcswNdb4XBt+WVnuR+qzh6N41q",
+	"SmnBkwDuutCi4Ak7/kE9Ju1qQlMuxpWlPQCEJLFSE4UM6E7IE9TKPYGD9M0geQJckSGL9QkzvjLQQWEQ",
+	"N8e6cxl0Z6mrpcrYVOsY7KHgqbHinfke0Yyav4U0NgMKA3wCaL2nYGOkfDzJLIFPJsnA9XMMyDilxpO2",
+	"/eR6ShMq0OjPZE/4V/g+iuUWF+S4Pe6T7R73zhb4j42gweaY4b+Bl+tcfGzqR9kD8JFm4cTpkl1E0yz4",
+	"QZWT3fSy6icm+FNppS3DetJBQDjqyKiqBwRMzxtdbN7LBJH1iDsoKj9mXNkkuYJo3bqeWoC97PzuBVUO",
+	"0h38cgcCqm0ZShKWTql+75WaxulMaYN77kXkTBOlVhsp64lvB7d37ev+/XX/pv2f+85N+2LwneurHTNt",
+	"HWH4Y7gktx9vz8hgFMsFlHAOaBT19UQGRIqe0C8BgQSamf6HwoLaGpBXpEUutN1FY3LLwlmqFeY5TaP/",
+	"yXUfoc7H0BaiFCE7tTvlaUDEKFhTk0MuIoWWVkjT6iYVAMrn/Y1/6zBjsRwWmMrV9nSkCUzy4QNbVre1",
+	"Vtb0QHrN29Tns7W2D1oGE+9MCojo16jr3rOxDfWFGZ+jipEjV3QqVhuYYCbgu5WL6o6pMpZSNUurumyF",
+	"hpEidgmPmUnJLsjCs35CmUbKxB5lqhUkYCkBdjFJUpkxg2o8DbyqblBiKVNZysOMRRg8NaaZIlgC1RMU",
+	"dsa3siB4apUPuIJQHG6AmBVRUq9oDk0HlbzaPnQ7nfNl3LTv2lfQf3tzf3U7IN+6PkXKha3Acr242tP+",
+	"LuiJwWX759Zl/0P38sL+RH+sX/e7gAxa5+fd+6u7fve6DSQcrcubduvit377pnXbvhhsMfvauFNHovuG",
+	"BitLzYb/ZWHOFuQeyaL3kBnunP/SvsPyzMqqyyzFoVQWjv6ohwi+DJB6epnHujXZY3O5QAQrjJA8sCVW",
+	"GqsslUsWIRQXRfoKlhoniJGRhOxhXaYcVJBoQ0hJ8Y1CKR6yfBp+fCnlc7olwGTN+OZOXDh5or+bMKHt",
+	"pgUXkVxoRxR7RUHzQGZmSgEENY82qbICEQC4X3bMbI7FHhnDPT+yuYkmJCymLJtIKHuicTyk4UOfiqhv",
+	"jTxVXSrtavjg/zuJaH1iUTaVcknFSqH6kgV42IU5TI7rCU2HOAbvhefHpmIZAlyZTYD73wXsDm9linct",
+	"90Bl7fXnK4MAGqwQgAxuVL0N0DFNl0q7BoqFEprV4shJB0ZdqGKG08fdrCVoFDEN2aV+kQ8yjo7sGot5",
+	"xse2e0a/L4rReeu23UTkvB+rC4pbhANdYG78R1sF3IHBztS6b68qEzEzqKObB43NtasIGm6GTMvDPleS",
+	"J5uv/9T/h2AaMaOKVRfWoBjn0Dc1gP4BNpIw+Tn0wI3s9YQZ5CyXRP0zCzHz7s33ZIAy28cX7tsjtsHM",
+	"hKc9h4R+gFX6J3WStZIktdyATETowOWOUE3HrXLirRB8llMGmKgsVgzDUtTMtoyhwOgsVF94yL8elBoP",
+	"iuFF+PKD4vUp7oHpk+NRIBSFsixEgi2QudKkcXqiNI+TkxrZQOlKZoe4+RmcOADZgtAKxl9sDaQei1iE",
+	"Uz9Ikgam5jHPYdl0ETwGyrwDgmnkkizNKwIuPHIl2clApNO20qP2jQ1VJ3lgLLHP2gRutDF6mfOffw1e",
+	"7tHrV1zD2g2nvZsaC3SbOYVq96bzc+eqddn4Eo7NrZT5TxQa3Trm1sjoKtRd/UFSSaZeP75HqbvKpLux",
+	"RTvXjjLJmnwfFl3Y3eu79kW/e39XAlTWTbL3NHzoHIucD5c1duR2k6wjXng7k+MU8w6MTDIgjd92WuQs",
+	"26OwycTfyHBpI9iGJUVZMIn/zlKuIo4IScbOT5J4uaEG112saBSAg7rRSkMa/mO5ccIHIRdQc+hQneg4",
+	"ZUCs/slSIph2u5O1SHKNZ7g7O1Q6DAff7A7XDCWJiXZA0cOmk5RG2uZLYpqNZDpVjvmA2vDPiIaZTHeQ",
+	"HUO7uVMpIJK9YaMVhZo9LjKWClhSGmtbcnpG3r192xMDeH6fizmNeTQwDS3U8F7qiZuHSYE9f0qb1YhV",
+	"mcme+JZNWTrWBzggScqmfDYlKc1YQNQEaghDqbKAKJqxOOb4d5kih6z67hVp9UQ+Wz3gTNFhbCMmJgtl",
+	"44Bl1mErivbj9z+MlOLLWrry/z15+z3SlFdvfTXveyAJg7EfDXxBCcbu2Bi1TKEV1RORbkURuEb64Jtd",
+	"20yGuyK0OUjsHs7jnWkowQgiOASO7NYYi0YExLgnTEXeLBmn1DTtEt699UHJpnRJbEQCM8FaAbC0J3x/",
+	"4xtFHtgywGJhk1R/YMtwQrkIAMBM9URl3DIcoRy6TLBFceiOnrY+MwuuXFfSWIKK2erFnvXEWgWmdWv1",
+	"L3w/1tjT6HYvIepubYSeqOSD7o0FfUwuaEhnCkiFmTt7T+6Y2oV9oX7pTfu8+6l981v/Q+vq4rZ990Ve",
+	"6TbI4SdySrcNCRwmZ2QA+iEaWCJrqyIgJK5lv15HdJhqM8l4okMaPtjwGAo6x1vkUcD5Na3r0Kn2gBJr",
+	"5b0deeuH0OadGEORXywXaFJBk32BqqHEgQhlGt14zGVH0cawCRpmtSz4onvePDn51woiWOdqFzFQ9oEv",
+	"1N01GWnLH2iaSGM+Z2ozzdV2YA/F6DTeDazIGgXd0YhMGbUurmVrMMmq4dKjQ6AiIvblSimSb+00juRU",
+	"Cu0RRI3TEY0V24HWGN/yxR6w2wXPwglJZmpiUkY0JhCZX4FMrFKIqC8kVkMr5EjGkQ2tmGpxlaWMagsT",
+	"HD4I95tmNxOVAf5MyLjoO1YhHolFkTnTOhTcUOiEggQBF3MZz7Wx+itSfyN3oGuSJNhyCYgaHsSJfaSh",
+	"J4EkrgGZ1mdeAXcndu4tyYTFEK7K+64BJsJonTPXhM6QfqEnME3sV1A6jjh9YzHCPicszLZivt3CLnyB",
+	"WK2HK/AFz6ASDi5nOlSbka2p6o5qgNT+dWs7KyzrGdFjVZiS2dSngNt+tt5T3NcNASUUvZq6TuG4pTNW",
+	"3l+6Bdu6qA5c+3QzoUpBsKV+fAY4nlwp8EOL7RlcETVTCQByG492ncfKTi3IazKw7msxkSsQD9vwFAjC",
+	"KZx3r27b5/d3nU/lOAqAtHJn1+XajH0kd6BZ5tbuHV2V78u1pTlQhGl9i57PU6o09p13dGuxM5OYhkzL",
+	"OG7ySqeTlg0lp4xEdKl2QkjwobP3Mzm1bbmSN3T4ykUU78ALdeuFeUxkr7p3HzpXP/fvuv37q85Pvw3K",
+	"gLczFmZfhLx9GChEqFyD8Etfini5V1NSvrqdst+e1IH/K/arM34SbPotQm5adkZ7Qy7XMpkuTqAOu58u",
+	"Tdl8UYSUT7eALda7xT9mIpbhQ/VqfteiWX7RI15Sft3bFH7n4lPeUhlgSv+ye/5L+6JEiO9hTgdH9DuO",
+	"6jUk0tYLBm7Jtgp3wEVqhjSO6+Moqs5K9EmPfg6DP8JJdCefj/XajmXrWcoGg892GO3afL+MQ0zgcCYW",
+	"vIHkyH5YEaaJxvEt/qSU6chk7A/CsmTH/kqz9Dx4s07IDkB5DeqFhEbC13xO/VvTNgsyTxOuFe/p//2u",
+	"V8R8fSPvH+KKAE6SOjWgIypAWJIgj9G8yk8ShlXXD+W1l511vK68SFr7akX4y57j21iuskjfwvqRCztv",
+	"/QekS8SV8Z7sG3hlA7znAipDingIEmpqqWuSMw/z433rj7qUYy78l3WRX39CK4xZJc/5KOd5EuZ0rR4w",
+	"sHkZHyAGKYI2Mfl4w3vWSnlYK+YjjHGsLgg1WMIK0A5MK9T6SyGw8vp5MKngmeCZvvoQ7icgCi67lGWz",
+	"VMC/oTjFe7TFwFh/5rmFyFSBh2LnwipFBjJAtCs0Pprn595a+Xr4lW36ibnCCfJDSE2bmFn+KYlkYdMN",
+	"vNj6CN0k03vt75xfjoRDwH5zX15sbdKGACElapYkMs283s9I+vs13nCGb1jIeJIpw64/55GWXzkiU6YU",
+	"HZs1WBWyMc3YQjvBZQ/Eyqu8ad4U4XvhXCO6LoqMXIz+6YrMrVJ89k8yHbMMFtD2PgW29V7/0abGAtfM",
+	"HkmUbPwyjaFRyt8n03tQfhQe2NLpIIy55s51Zj/X269YPC/sv/6k5KEfGI0hoheRuQzpcBbTdOkLK8to",
+	"2aFBWGQGyO9pZhFWms2ITeUZeffmHZG2aKMoSY2/fv/r/wMAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
