@@ -2,16 +2,22 @@ package web
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore/codec"
+	"github.com/authledger/authledger/eventstore/journal"
 	"github.com/authledger/authledger/projections"
 )
 
@@ -213,4 +219,143 @@ func TestRegisterOfErasures(t *testing.T) {
 	res, body = b.get("/console/erasures")
 	b.expect(res, http.StatusServiceUnavailable)
 	b.lacks(body, "RETENTION_RUNS")
+}
+
+// over is a console over the real ledger, for a reader of a demonstration.
+func (w *world) over() *bench {
+	w.t.Helper()
+	b := newBench(w.t, true)
+	handler, err := New(Config{
+		Data: w.ledger, Policy: w.journal.Policy, Keys: b.keys, Record: w.ledger.RecordRead, Demo: true,
+		Clock: func() time.Time { return noon }, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b.handler = handler
+	return b
+}
+
+// Every page of somebody whose data is known shows none of it, and the reveal
+// is on the page afterwards.
+func TestPagesShowNoPersonalDataUntilItIsRevealed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.do(domain.AddPhone{UserID: w.user, CC: "DE", Number: domain.Clear("+4915112345678"), Line: domain.LineMobile})
+	w.from(domain.StartAuthentication{UserID: w.user, Purpose: domain.PurposeLogin, Platform: domain.TWS}, "203.0.113.9")
+	w.do(domain.AnnotateEvent{UserID: w.user, EventID: w.first("PhoneNumberAdded"), Kind: "dispute", Note: domain.Clear("Erika says no")})
+	w.see()
+	b := w.over()
+	user := "/console/users/" + w.user
+	form := func(event string) string { return user + "/events/" + event + "/reveal" }
+	number, login := form(w.first("PhoneNumberAdded")), form(w.first("AuthenticationStarted"))
+	pages := []string{"/console", "/console/live", user, user + "/live", "/console/erasures", number, login, form(w.first("EventAnnotated")), form(w.first("UserRegistered"))}
+	for _, page := range pages {
+		res, body := b.get(page)
+		b.expect(res, http.StatusOK)
+		b.lacks(body, "15112345678", "erika", "203.0.113.9", "Erika says")
+	}
+	_, page := b.get(user)
+	b.contains(page, "&#43;49 •••• 5678", "source.ip", `href="`+login+`"`)
+	for path, c := range map[string]struct{ field, value string }{
+		number: {"number", "&#43;4915112345678"}, login: {"source.ip", "203.0.113.9"}, form(w.first("EventAnnotated")): {"note", "Erika says no"},
+	} {
+		_, page := b.get(path)
+		res, body := b.send(path, jar{}, url.Values{"token": {token(page)}, "field": {c.field}, "reason": {"dispute"}, "case": {"CASE-1"}})
+		b.expect(res, http.StatusOK)
+		b.contains(body, "<dd>"+c.value+"</dd>")
+	}
+	w.see()
+	_, page = b.get(user)
+	b.contains(page, "PersonalDataRevealed", "case CASE-1", "EventAnnotated")
+	b.lacks(page, "15112345678", "203.0.113.9", "Erika says")
+	w.do(domain.CloseUser{UserID: w.user, Reason: "r"})
+	w.do(domain.RequestErasure{UserID: w.user, Basis: domain.BasisSubjectRequest})
+	w.see()
+	_, page = b.get(user)
+	b.contains(page, "Restricted until", "Closed")
+	b.lacks(page, "5678", "Second factor required")
+	_, formPage := b.get(number)
+	res, body := b.send(number, jar{}, url.Values{"token": {token(formPage)}, "field": {"number"}, "reason": {"dispute"}, "case": {"CASE-1"}})
+	b.expect(res, http.StatusForbidden)
+	b.contains(body, "asked to be forgotten")
+	_, register := b.get("/console/erasures")
+	b.contains(register, w.user, "restricted, waits", "RETENTION_RUNS")
+	if _, err := w.ledger.Erasures(t.Context(), "nonsense", 5); !errors.Is(err, ErrCursor) {
+		t.Errorf("nonsense: %v", err)
+	}
+	if _, err := w.ledger.Sealed(t.Context(), "nonsense"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
+
+// from executes a command that came from an address.
+func (w *world) from(c domain.Command, ip string) {
+	w.t.Helper()
+	_, err := w.journal.Execute(w.t.Context(), journal.Request{
+		Command: c, CommandID: uuid.New(), Actor: domain.Actor{Kind: domain.ActorClient, Ref: "ak_test"}, Source: domain.Source{IP: domain.Clear(ip)},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// first is the id of the first event of a type.
+func (w *world) first(eventType string) string {
+	w.t.Helper()
+	for r, err := range w.store.ReadAll(w.t.Context(), 1) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if r.Type == eventType {
+			return codec.EventIDText(r.ID)
+		}
+	}
+	w.t.Fatalf("no event %s", eventType)
+	return ""
+}
+
+// A person of the incident team reveals a number with the keyboard and the
+// page's own form.
+func TestRevealInABrowser(t *testing.T) {
+	browser(t)
+	w := newWorld(t)
+	w.do(domain.AddPhone{UserID: w.user, CC: "DE", Number: domain.Clear("+4915112345678"), Line: domain.LineMobile})
+	w.do(domain.PlaceLegalHold{UserID: w.user, CaseRef: "CASE-7", Basis: "litigation"})
+	w.do(domain.CloseUser{UserID: w.user, Reason: "r"})
+	w.do(domain.RequestErasure{UserID: w.user, Basis: domain.BasisSubjectRequest})
+	w.see()
+	server := httptest.NewServer(w.over().handler)
+	t.Cleanup(server.Close)
+	var seen complaints
+	tab := newTab(t, &seen)
+	event := w.first("PhoneNumberAdded")
+	tab.do("open the user", chromedp.Navigate(server.URL+"/console/users/"+w.user), chromedp.WaitVisible("#timeline"))
+	tab.shot("restricted")
+	tab.do("open the event", chromedp.Click("#details-"+event+" summary"), chromedp.WaitVisible("#details-"+event+" p a"))
+	tab.do("open the form", chromedp.Click("#details-"+event+" p a"), chromedp.WaitVisible("#reason"))
+	tab.shot("reveal")
+	tab.do("give a reason and a case",
+		chromedp.SetValue("#reason", "regulator"), chromedp.SendKeys("#case", "CASE-7\r"), chromedp.WaitVisible(".revealed"))
+	tab.shot("revealed")
+	if text := get(tab, "read", chromedp.Text(".revealed")); !strings.Contains(text, "+4915112345678") {
+		t.Errorf("revealed %q", text)
+	}
+	tab.do("read it on a narrow screen", chromedp.EmulateViewport(320, 700))
+	if wide := get(tab, "measure", chromedp.Evaluate[float64](`document.documentElement.scrollWidth`)); wide > 320 {
+		t.Errorf("page is %v px wide on a screen of 320 px", wide)
+	}
+	w.see()
+	tab.do("open the register", chromedp.EmulateViewport(1400, 1000), chromedp.Navigate(server.URL+"/console/erasures"), chromedp.WaitVisible("#holds"))
+	tab.shot("erasures")
+	tab.do("read it on a narrow screen", chromedp.EmulateViewport(320, 700))
+	tab.shot("erasures-narrow")
+	if wide := get(tab, "measure", chromedp.Evaluate[float64](`document.documentElement.scrollWidth`)); wide > 320 {
+		t.Errorf("register is %v px wide on a screen of 320 px", wide)
+	}
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	if len(seen.list) > 0 {
+		t.Errorf("the browser complained: %q", seen.list)
+	}
 }
