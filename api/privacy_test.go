@@ -58,6 +58,9 @@ func TestErasureWaitsForTheRetentionAndThenHappens(t *testing.T) {
 	if a.Status != gen.ErasureAnswerStatusRestricted || a.ReasonCode != "RETENTION_RUNS" || !a.RetainedUntil.Equal(end) || a.Retention.Years != 7 || len(a.EventIds) != 3 {
 		t.Fatalf("while the retention runs: %+v", a)
 	}
+	if s := want[gen.UserState](t, w.get(access.Auditor, "/v1/users/"+w.user+"/state"), 200); !s.Restricted || !s.RestrictedUntil.Equal(end) || s.Erased {
+		t.Errorf("state while the retention runs: %+v", s)
+	}
 	w.clock.advance(end.Sub(w.clock.Now()))
 	b := w.forget(201)
 	if b.Status != gen.ErasureAnswerStatusErased || b.ReasonCode != "" || len(b.EventIds) != 2 {
@@ -66,6 +69,9 @@ func TestErasureWaitsForTheRetentionAndThenHappens(t *testing.T) {
 	w.system(domain.CertifyErasure{
 		ErasureID: b.ErasureId, SubjectRef: domain.UserStream(w.user), KeyID: "k1", DestroyedAt: w.clock.Now(), Method: "searched", Files: 3, Bytes: 700,
 	})
+	if s := want[gen.UserState](t, w.get(access.Auditor, "/v1/users/"+w.user+"/state"), 200); s.Restricted || !s.Erased {
+		t.Errorf("state afterwards: %+v", s)
+	}
 	w.project()
 	list := want[gen.ErasureList](t, w.get(access.Auditor, "/v1/erasures?userId="+w.user), 200)
 	var statuses []gen.ErasureStatus
@@ -117,6 +123,9 @@ func TestHoldTakesOnePersonAndItsReleaseTwo(t *testing.T) {
 	}
 	if a := w.forget(200); a.Status != gen.ErasureAnswerStatusRestricted || a.ReasonCode != "LEGAL_HOLD" || a.HoldId != hold.HoldId {
 		t.Fatalf("erasure under a hold: %+v", a)
+	}
+	if s := want[gen.UserState](t, w.get(access.Auditor, "/v1/users/"+w.user+"/state"), 200); len(s.LegalHolds) != 1 || s.LegalHolds[0].HoldId != hold.HoldId {
+		t.Errorf("state under a hold: %+v", s)
 	}
 	refusedAlone := func(step string) {
 		t.Helper()

@@ -11,6 +11,7 @@ import (
 	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/eventstore/journal"
 	"github.com/authledger/authledger/projections"
+	"github.com/authledger/authledger/replay"
 )
 
 // The door to personal data, and the register of those who asked to be
@@ -20,7 +21,7 @@ type revealView struct {
 	frame
 	UserID  string
 	Event   Item
-	Line    Line
+	Summary string
 	Action  string
 	Fields  []choice
 	Reasons []string
@@ -88,7 +89,7 @@ func (w *console) revealForm(rw http.ResponseWriter, r *http.Request, v visitor)
 		return
 	}
 	view := revealView{
-		frame: w.frame(v, "Reveal personal data"), UserID: userID, Event: event, Line: lineOf(event), Action: revealPath(userID, event.ID), Reasons: revealReasons,
+		frame: w.frame(v, "Reveal personal data"), UserID: userID, Event: event, Summary: replay.Summary(event.Event), Action: revealPath(userID, event.ID), Reasons: revealReasons,
 	}
 	for _, name := range event.Personal {
 		view.Fields = append(view.Fields, choice{Name: name, Checked: name != codec.FieldIP || len(event.Personal) == 1})

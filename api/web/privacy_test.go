@@ -70,7 +70,7 @@ func TestRevealFormOpensWhatWasChosen(t *testing.T) {
 		res, form := b.get(path, j.give)
 		b.expect(res, http.StatusOK)
 		b.safe(res, form)
-		b.contains(form, `value="username" checked`, `value="source.ip">`, "becomes part of this person")
+		b.contains(form, `value="username" checked`, `value="source.ip">`, "becomes part of this person’s record")
 		res, body := b.send(path, j, url.Values{
 			"token": {token(form)}, "field": {"username", "source.ip"}, "reason": {"dispute"}, "case": {"CASE-1"},
 		})
@@ -206,7 +206,7 @@ func TestRegisterOfErasures(t *testing.T) {
 	res, body = b.get("/console/erasures")
 	b.expect(res, http.StatusOK)
 	b.safe(res, body)
-	b.contains(body, "erased and certified", "restricted, waits", "RETENTION_RUNS", "7 years by", "2033-11-21", "9 files, 1234 bytes; place 77", "asked for by ak_2", "older%26more", "inForce=true")
+	b.contains(body, "erased and certified", "restricted, waits", "RETENTION_RUNS", "7 years by", "2033-11-21", "9 files, 1234 bytes; place 77", "release asked for by ak_2", "older%26more", "inForce=true")
 	res, body = b.get("/console/erasures?before=older%26more")
 	b.expect(res, http.StatusOK)
 	b.contains(body, "older ones", "Newest requests")
