@@ -288,6 +288,12 @@ func (s *Server) pastState(ctx context.Context, past PastUser, asOf time.Time, p
 		ClientId: snap.ClientID, Role: gen.UserRole(snap.Role), Locale: snap.Locale, Residence: snap.Residence, Closed: snap.Closed,
 		Seamless: snap.Seamless, FailureCount: &failures, OptOut: optOutInForce(snap.OptOut),
 	}
+	state.Restricted, state.RestrictedUntil, state.Erased = snap.Restricted, at(snap.RestrictedUntil), snap.Erased
+	for _, h := range snap.Holds {
+		state.LegalHolds = append(state.LegalHolds, gen.LegalHold{
+			HoldId: h.HoldID, UserId: snap.UserID, CaseRef: h.CaseRef, Basis: gen.HoldBasis(h.Basis), PlacedAt: h.PlacedAt, ReleaseRequestedBy: h.RequestedBy,
+		})
+	}
 	if snap.LockedUntil != nil {
 		state.LockedUntil = *snap.LockedUntil
 	}

@@ -18,20 +18,22 @@ type rule struct {
 }
 
 var (
-	frontend  = []access.Role{access.Frontend}
-	device    = []access.Role{access.Device}
-	gateway   = []access.Role{access.Gateway}
-	operator  = []access.Role{access.Operator}
-	lawyers   = []access.Role{access.Compliance}
-	guards    = []access.Role{access.Operator, access.Incident}
-	facts     = []access.Role{access.Frontend, access.Operator}
-	app       = []access.Role{access.Frontend, access.Device}
-	readers   = []access.Role{access.Auditor, access.Incident, access.Compliance}
-	exporters = []access.Role{access.Auditor, access.Compliance}
-	watchers  = []access.Role{access.Operator, access.Auditor, access.Incident, access.Compliance}
-	viewers   = []access.Role{access.Frontend, access.Operator, access.Auditor, access.Incident, access.Compliance}
-	keepers   = []access.Role{access.Operator, access.Auditor, access.Compliance}
-	demo      = []access.Role{access.Frontend, access.Device, access.Operator, access.Auditor}
+	frontend   = []access.Role{access.Frontend}
+	device     = []access.Role{access.Device}
+	gateway    = []access.Role{access.Gateway}
+	operator   = []access.Role{access.Operator}
+	lawyers    = []access.Role{access.Compliance}
+	guards     = []access.Role{access.Operator, access.Incident}
+	facts      = []access.Role{access.Frontend, access.Operator}
+	app        = []access.Role{access.Frontend, access.Device}
+	readers    = []access.Role{access.Auditor, access.Incident, access.Compliance}
+	exporters  = []access.Role{access.Auditor, access.Compliance}
+	watchers   = []access.Role{access.Operator, access.Auditor, access.Incident, access.Compliance}
+	viewers    = []access.Role{access.Frontend, access.Operator, access.Auditor, access.Incident, access.Compliance}
+	keepers    = []access.Role{access.Operator, access.Auditor, access.Compliance}
+	demo       = []access.Role{access.Frontend, access.Device, access.Operator, access.Auditor}
+	forgetters = []access.Role{access.Operator, access.Compliance}
+	revealers  = []access.Role{access.Incident, access.Compliance}
 )
 
 // rules is the only table of who may call what, by method and route pattern.
@@ -144,24 +146,32 @@ var rules = map[string]rule{
 	"GET /v1/voice-calls":                   {roles: watchers},
 	"GET /v1/transactions":                  {roles: watchers},
 
-	"GET /v1/events":                {roles: readers},
-	"GET /v1/events/:eventId":       {roles: readers},
-	"GET /v1/events/:eventId/raw":   {roles: readers},
-	"GET /v1/events/:eventId/proof": {roles: watchers},
-	"GET /v1/log/checkpoint":        {roles: watchers},
-	"GET /v1/log/checkpoints":       {roles: watchers},
-	"GET /v1/log/consistency":       {roles: watchers},
-	"GET /v1/log/keys":              {roles: watchers},
-	"GET " + routeTile:              {roles: watchers},
-	"GET /v1/timelines/:kind/:id":   {roles: readers},
-	"GET /v1/users/:userId/state":   {roles: readers},
-	"GET /v1/opt-outs":              {roles: readers},
-	"GET /v1/messages":              {roles: readers},
-	"GET /v1/keys":                  {roles: keepers},
-	"POST /v1/keys/rotations":       {roles: operator, appends: true},
-	"GET /v1/meta/event-types":      {roles: access.Roles()},
-	"GET /v1/meta/reason-codes":     {roles: access.Roles()},
-	"POST /v1/exports":              {roles: exporters, appends: true},
+	"GET /v1/events":                          {roles: readers},
+	"GET /v1/events/:eventId":                 {roles: readers},
+	"GET /v1/events/:eventId/raw":             {roles: readers},
+	"GET /v1/events/:eventId/proof":           {roles: watchers},
+	"GET /v1/log/checkpoint":                  {roles: watchers},
+	"GET /v1/log/checkpoints":                 {roles: watchers},
+	"GET /v1/log/consistency":                 {roles: watchers},
+	"GET /v1/log/keys":                        {roles: watchers},
+	"GET " + routeTile:                        {roles: watchers},
+	"GET /v1/timelines/:kind/:id":             {roles: readers},
+	"GET /v1/users/:userId/state":             {roles: readers},
+	"GET /v1/opt-outs":                        {roles: readers},
+	"GET /v1/messages":                        {roles: readers},
+	"GET /v1/keys":                            {roles: keepers},
+	"POST /v1/keys/rotations":                 {roles: operator, appends: true},
+	"GET /v1/meta/event-types":                {roles: access.Roles()},
+	"GET /v1/meta/reason-codes":               {roles: access.Roles()},
+	"POST /v1/exports":                        {roles: exporters, appends: true},
+	"POST /v1/users/:userId/erasure-requests": {roles: forgetters, appends: true},
+	"POST /v1/users/:userId/legal-holds":      {roles: lawyers, appends: true},
+	"POST /v1/users/:userId/legal-holds/:holdId/release-requests": {roles: lawyers, appends: true},
+	"POST /v1/users/:userId/legal-holds/:holdId/release":          {roles: lawyers, appends: true},
+	"GET /v1/erasures":                     {roles: watchers},
+	"GET /v1/legal-holds":                  {roles: watchers},
+	"POST /v1/events/:eventId/reveal":      {roles: revealers, appends: true},
+	"POST /v1/events/:eventId/annotations": {roles: revealers, appends: true},
 
 	"GET /dev/inbox":  {roles: demo, demo: true},
 	"GET /dev/clock":  {roles: demo, demo: true},

@@ -97,6 +97,8 @@ func example(route string) string {
 			return "uni_" + key + "_1"
 		case ":sharingId":
 			return "shr_" + key + "_1"
+		case ":holdId":
+			return "hld_" + key + "_1"
 		case ":deliveryId":
 			return "dlv_" + key + "_1"
 		case ":deviceId":

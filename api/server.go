@@ -31,6 +31,7 @@ import (
 // Journal is what the interface needs of *journal.Journal.
 type Journal interface {
 	Execute(ctx context.Context, r journal.Request) (journal.Outcome, error)
+	Reveal(ctx context.Context, r journal.Request) (journal.Outcome, []journal.Revealed, error)
 	User(ctx context.Context, userID string, read func(u *domain.User, now time.Time) error) error
 	Installation(ctx context.Context, id string, read func(*domain.Installation)) error
 	Device(ctx context.Context, id string, read func(*domain.Device)) error
@@ -60,6 +61,8 @@ type Views interface {
 	Locks(ctx context.Context, f projections.LockFilter) (projections.Page[projections.Lock], error)
 	Processes(ctx context.Context, f projections.ProcessFilter) (projections.Page[projections.Process], error)
 	VoiceCalls(ctx context.Context, f projections.VoiceFilter) (projections.Page[projections.VoiceCall], error)
+	Erasures(ctx context.Context, f projections.ErasureFilter) (projections.Page[projections.Erasure], error)
+	LegalHolds(ctx context.Context, f projections.HoldFilter) (projections.Page[projections.LegalHold], error)
 	Transactions(ctx context.Context, f projections.TransactionFilter) (projections.Page[projections.Transaction], error)
 }
 

@@ -63,11 +63,8 @@ func (d *decision) reveal(c RevealPersonalData) ([]Event, error) {
 	if err := checkRef("caseRef", c.CaseRef); err != nil {
 		return nil, err
 	}
-	if d.u.erasure.erased {
-		return nil, dataErased()
-	}
-	if d.u.erasure.restricted && c.Reason != RevealForRegulator && c.Reason != RevealForLegal {
-		return nil, &Error{Code: DataRestricted, Detail: "this person asked to be forgotten; until the data may be destroyed it is open only to a regulator and for a legal claim"}
+	if err := d.u.MayReveal(c.Reason); err != nil {
+		return nil, err
 	}
 	r := d.f.Record
 	if r == nil || r.Stream != UserStream(d.u.ID) && !slices.Contains(d.f.Homes, r.Stream) {
@@ -79,6 +76,18 @@ func (d *decision) reveal(c RevealPersonalData) ([]Event, error) {
 	return []Event{PersonalDataRevealed{
 		RevealID: d.newID(PrefixReveal), EventID: c.EventID, Fields: slices.Clone(c.Fields), Reason: c.Reason, CaseRef: c.CaseRef,
 	}}, nil
+}
+
+// MayReveal reports whether the user's data can be shown for a reason now. It
+// returns a *Error with PERSONAL_DATA_ERASED or PROCESSING_RESTRICTED.
+func (u *User) MayReveal(reason string) error {
+	if u.erasure.erased {
+		return dataErased()
+	}
+	if u.erasure.restricted && reason != RevealForRegulator && reason != RevealForLegal {
+		return &Error{Code: DataRestricted, Detail: "this person asked to be forgotten; until the data may be destroyed it is open only to a regulator and for a legal claim"}
+	}
+	return nil
 }
 
 // checkFields accepts one or more different fields of those that hold something.

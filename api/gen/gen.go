@@ -74,6 +74,27 @@ func (e ActorKind) Valid() bool {
 	}
 }
 
+// Defines values for AnnotationKind.
+const (
+	AnnotationKindCorrection AnnotationKind = "correction"
+	AnnotationKindDispute    AnnotationKind = "dispute"
+	AnnotationKindIncident   AnnotationKind = "incident"
+)
+
+// Valid indicates whether the value is a known member of the AnnotationKind enum.
+func (e AnnotationKind) Valid() bool {
+	switch e {
+	case AnnotationKindCorrection:
+		return true
+	case AnnotationKindDispute:
+		return true
+	case AnnotationKindIncident:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for App.
 const (
 	IbTws           App = "ib_tws"
@@ -638,6 +659,75 @@ func (e EnrollmentCompletionStatus) Valid() bool {
 	}
 }
 
+// Defines values for ErasureAnswerStatus.
+const (
+	ErasureAnswerStatusErased     ErasureAnswerStatus = "erased"
+	ErasureAnswerStatusRefused    ErasureAnswerStatus = "refused"
+	ErasureAnswerStatusRestricted ErasureAnswerStatus = "restricted"
+)
+
+// Valid indicates whether the value is a known member of the ErasureAnswerStatus enum.
+func (e ErasureAnswerStatus) Valid() bool {
+	switch e {
+	case ErasureAnswerStatusErased:
+		return true
+	case ErasureAnswerStatusRefused:
+		return true
+	case ErasureAnswerStatusRestricted:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ErasureBasis.
+const (
+	RetentionElapsed ErasureBasis = "retention_elapsed"
+	SubjectRequest   ErasureBasis = "subject_request"
+)
+
+// Valid indicates whether the value is a known member of the ErasureBasis enum.
+func (e ErasureBasis) Valid() bool {
+	switch e {
+	case RetentionElapsed:
+		return true
+	case SubjectRequest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ErasureStatus.
+const (
+	ErasureStatusCertified  ErasureStatus = "certified"
+	ErasureStatusErased     ErasureStatus = "erased"
+	ErasureStatusRefused    ErasureStatus = "refused"
+	ErasureStatusRequested  ErasureStatus = "requested"
+	ErasureStatusRestricted ErasureStatus = "restricted"
+	ErasureStatusSuperseded ErasureStatus = "superseded"
+)
+
+// Valid indicates whether the value is a known member of the ErasureStatus enum.
+func (e ErasureStatus) Valid() bool {
+	switch e {
+	case ErasureStatusCertified:
+		return true
+	case ErasureStatusErased:
+		return true
+	case ErasureStatusRefused:
+		return true
+	case ErasureStatusRequested:
+		return true
+	case ErasureStatusRestricted:
+		return true
+	case ErasureStatusSuperseded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FallbackCause.
 const (
 	NoInternet       FallbackCause = "no_internet"
@@ -701,6 +791,27 @@ func (e HealthStatus) Valid() bool {
 	case HealthStatusOk:
 		return true
 	case HealthStatusUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldBasis.
+const (
+	HoldBasisInvestigation HoldBasis = "investigation"
+	HoldBasisLitigation    HoldBasis = "litigation"
+	HoldBasisRegulator     HoldBasis = "regulator"
+)
+
+// Valid indicates whether the value is a known member of the HoldBasis enum.
+func (e HoldBasis) Valid() bool {
+	switch e {
+	case HoldBasisInvestigation:
+		return true
+	case HoldBasisLitigation:
+		return true
+	case HoldBasisRegulator:
 		return true
 	default:
 		return false
@@ -1712,6 +1823,33 @@ func (e ReturnRequestCondition) Valid() bool {
 	}
 }
 
+// Defines values for RevealReason.
+const (
+	RevealReasonDispute       RevealReason = "dispute"
+	RevealReasonIncident      RevealReason = "incident"
+	RevealReasonLegal         RevealReason = "legal"
+	RevealReasonRegulator     RevealReason = "regulator"
+	RevealReasonSubjectAccess RevealReason = "subject_access"
+)
+
+// Valid indicates whether the value is a known member of the RevealReason enum.
+func (e RevealReason) Valid() bool {
+	switch e {
+	case RevealReasonDispute:
+		return true
+	case RevealReasonIncident:
+		return true
+	case RevealReasonLegal:
+		return true
+	case RevealReasonRegulator:
+		return true
+	case RevealReasonSubjectAccess:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevocationRequestReason.
 const (
 	RevocationRequestReasonClientRequest RevocationRequestReason = "client_request"
@@ -2491,6 +2629,15 @@ type AmendRuleRequest struct {
 	Version int `json:"version"`
 }
 
+// AnnotationKind defines model for AnnotationKind.
+type AnnotationKind string
+
+// AnnotationRequest defines model for AnnotationRequest.
+type AnnotationRequest struct {
+	Kind AnnotationKind `json:"kind"`
+	Note string         `json:"note"`
+}
+
 // AnyId defines model for AnyId.
 type AnyId = string
 
@@ -3143,6 +3290,114 @@ type EnrollmentCompletionStatus string
 // EnrollmentId defines model for EnrollmentId.
 type EnrollmentId = string
 
+// ErasureAnswer defines model for ErasureAnswer.
+type ErasureAnswer struct {
+	ErasureId ErasureId `json:"erasureId"`
+
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+	HoldId   HoldId   `json:"holdId,omitempty,omitzero"`
+
+	// ReasonCode See /v1/meta/reason-codes
+	//
+	// Example: SMS_COOLDOWN
+	ReasonCode ReasonCode `json:"reasonCode,omitempty,omitzero"`
+
+	// RetainedUntil When the retention ends
+	RetainedUntil time.Time `json:"retainedUntil,omitempty,omitzero"`
+
+	// Retention The longest term of all jurisdictions of the person's life
+	Retention Retention           `json:"retention,omitempty,omitzero"`
+	Status    ErasureAnswerStatus `json:"status"`
+}
+
+// ErasureAnswerStatus defines model for ErasureAnswer.Status.
+type ErasureAnswerStatus string
+
+// ErasureBasis subject_request: the person asked; retention_elapsed: nobody did, and there is no reason to keep the data
+type ErasureBasis string
+
+// ErasureCertificate What the search for the key found after it was destroyed: nothing
+type ErasureCertificate struct {
+	// Bytes Searched
+	Bytes       int64     `json:"bytes"`
+	CertifiedAt time.Time `json:"certifiedAt"`
+	DestroyedAt time.Time `json:"destroyedAt"`
+
+	// Files Searched
+	Files  int    `json:"files"`
+	Method string `json:"method"`
+
+	// Sequence Of the event in the log
+	Sequence int64 `json:"sequence"`
+}
+
+// ErasureId defines model for ErasureId.
+type ErasureId = string
+
+// ErasureList defines model for ErasureList.
+type ErasureList struct {
+	Count Count        `json:"count"`
+	Items []ErasureRow `json:"items"`
+	Page  Page         `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// ErasureRequest defines model for ErasureRequest.
+type ErasureRequest struct {
+	// Basis subject_request: the person asked; retention_elapsed: nobody did, and there is no reason to keep the data
+	Basis ErasureBasis `json:"basis"`
+
+	// RequestedBy The broker's own opaque reference; never a name or a number of a person
+	RequestedBy Reference `json:"requestedBy,omitempty,omitzero"`
+}
+
+// ErasureRow defines model for ErasureRow.
+type ErasureRow struct {
+	// Also Further such streams
+	Also []string `json:"also,omitempty,omitzero"`
+
+	// Basis subject_request: the person asked; retention_elapsed: nobody did, and there is no reason to keep the data
+	Basis ErasureBasis `json:"basis"`
+
+	// Certificate What the search for the key found after it was destroyed: nothing
+	Certificate ErasureCertificate `json:"certificate,omitempty,omitzero"`
+
+	// ErasedAt When it was decided
+	ErasedAt  time.Time `json:"erasedAt,omitempty,omitzero"`
+	ErasureId ErasureId `json:"erasureId"`
+
+	// HoldId Hold that the refusal named
+	HoldId string `json:"holdId,omitempty,omitzero"`
+
+	// KeyId Absent when there never was a key
+	KeyId string `json:"keyId,omitempty,omitzero"`
+
+	// ReasonCode Of the refusal
+	ReasonCode   string    `json:"reasonCode,omitempty,omitzero"`
+	RequestedAt  time.Time `json:"requestedAt"`
+	RequestedBy  string    `json:"requestedBy,omitempty,omitzero"`
+	RestrictedAt time.Time `json:"restrictedAt,omitempty,omitzero"`
+
+	// RetainedUntil As last decided
+	RetainedUntil time.Time `json:"retainedUntil,omitempty,omitzero"`
+
+	// Retention The longest term of all jurisdictions of the person's life
+	Retention Retention `json:"retention,omitempty,omitzero"`
+
+	// Status restricted: refused for now, waits; superseded: a later request of the same person waits; erased: decided, the certificate is still to come
+	Status ErasureStatus `json:"status"`
+
+	// Subject Stream whose key is destroyed
+	Subject string `json:"subject,omitempty,omitzero"`
+	UserId  UserId `json:"userId"`
+}
+
+// ErasureStatus restricted: refused for now, waits; superseded: a later request of the same person waits; erased: decided, the certificate is still to come
+type ErasureStatus string
+
 // Event defines model for Event.
 type Event struct {
 	Actor Actor `json:"actor,omitempty,omitzero"`
@@ -3287,6 +3542,12 @@ type Health struct {
 
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
+
+// HoldBasis defines model for HoldBasis.
+type HoldBasis string
+
+// HoldId defines model for HoldId.
+type HoldId = string
 
 // HolderResidenceRequest defines model for HolderResidenceRequest.
 type HolderResidenceRequest struct {
@@ -3507,6 +3768,49 @@ type LegalBasis struct {
 
 // LegalBasisOutcome defines model for LegalBasis.Outcome.
 type LegalBasisOutcome string
+
+// LegalHold defines model for LegalHold.
+type LegalHold struct {
+	// ApprovedBy Key that approved
+	ApprovedBy         string    `json:"approvedBy,omitempty,omitzero"`
+	Basis              HoldBasis `json:"basis"`
+	CaseRef            string    `json:"caseRef"`
+	HoldId             HoldId    `json:"holdId"`
+	PlacedAt           time.Time `json:"placedAt"`
+	ReleaseRequestedAt time.Time `json:"releaseRequestedAt,omitempty,omitzero"`
+
+	// ReleaseRequestedBy Key that asked
+	ReleaseRequestedBy string `json:"releaseRequestedBy,omitempty,omitzero"`
+
+	// ReleasedAt Absent while in force
+	ReleasedAt time.Time `json:"releasedAt,omitempty,omitzero"`
+	UserId     UserId    `json:"userId"`
+}
+
+// LegalHoldAnswer defines model for LegalHoldAnswer.
+type LegalHoldAnswer struct {
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds `json:"eventIds"`
+	HoldId   HoldId   `json:"holdId"`
+}
+
+// LegalHoldList defines model for LegalHoldList.
+type LegalHoldList struct {
+	Count Count       `json:"count"`
+	Items []LegalHold `json:"items"`
+	Page  Page        `json:"page"`
+
+	// Window What was searched; an absent bound is none
+	Window Window `json:"window"`
+}
+
+// LegalHoldRequest defines model for LegalHoldRequest.
+type LegalHoldRequest struct {
+	Basis HoldBasis `json:"basis"`
+
+	// CaseRef The broker's own opaque reference; never a name or a number of a person
+	CaseRef Reference `json:"caseRef"`
+}
 
 // Line defines model for Line.
 type Line string
@@ -3894,6 +4198,11 @@ type PendingChallengePurpose string
 type PendingList struct {
 	Items []PendingChallenge `json:"items"`
 }
+
+// PersonalField As in the stored data; `source.ip` is the address the command came from
+//
+// Example: number
+type PersonalField = string
 
 // Phone defines model for Phone.
 type Phone struct {
@@ -4443,6 +4752,19 @@ type ResponseRequest struct {
 // Result All that is needed to let a user in or not. proved: right, for a process; it lets nobody in
 type Result string
 
+// Retention The longest term of all jurisdictions of the person's life
+type Retention struct {
+	// Cc Its jurisdiction; `*` for everybody
+	Cc string `json:"cc"`
+
+	// From Newest record that counts
+	From time.Time `json:"from"`
+
+	// Rule Parameter or rule that keeps the records longest
+	Rule  string `json:"rule"`
+	Years int    `json:"years"`
+}
+
 // ReturnRequest defines model for ReturnRequest.
 type ReturnRequest struct {
 	Condition ReturnRequestCondition `json:"condition"`
@@ -4455,6 +4777,38 @@ type ReturnRequest struct {
 
 // ReturnRequestCondition defines model for ReturnRequest.Condition.
 type ReturnRequestCondition string
+
+// Reveal defines model for Reveal.
+type Reveal struct {
+	// EventIds Ids of the events that record the outcome
+	EventIds EventIds        `json:"eventIds"`
+	Fields   []RevealedField `json:"fields"`
+	RevealId string          `json:"revealId"`
+	UserId   UserId          `json:"userId"`
+}
+
+// RevealReason defines model for RevealReason.
+type RevealReason string
+
+// RevealRequest defines model for RevealRequest.
+type RevealRequest struct {
+	// CaseRef The broker's own opaque reference; never a name or a number of a person
+	CaseRef Reference       `json:"caseRef"`
+	Fields  []PersonalField `json:"fields,omitempty,omitzero"`
+	Reason  RevealReason    `json:"reason"`
+	UserId  UserId          `json:"userId,omitempty,omitzero"`
+}
+
+// RevealedField defines model for RevealedField.
+type RevealedField struct {
+	// Name As in the stored data; `source.ip` is the address the command came from
+	//
+	// Example: number
+	Name PersonalField `json:"name"`
+
+	// Value In clear
+	Value string `json:"value"`
+}
 
 // RevocationRequest defines model for RevocationRequest.
 type RevocationRequest struct {
@@ -4906,14 +5260,20 @@ type UserState struct {
 	Authenticators  []Authenticator      `json:"authenticators,omitempty,omitzero"`
 	ClientId        ClientId             `json:"clientId,omitempty,omitzero"`
 	Closed          bool                 `json:"closed,omitempty,omitzero"`
-	FailureCount    *int                 `json:"failureCount,omitempty"`
+
+	// Erased Personal data was destroyed
+	Erased       bool `json:"erased,omitempty,omitzero"`
+	FailureCount *int `json:"failureCount,omitempty"`
 
 	// Known Whether the user was registered by then
 	Known bool `json:"known"`
 
 	// KnownAt As asked
-	KnownAt     time.Time     `json:"knownAt,omitempty,omitzero"`
-	LastEventId EventId       `json:"lastEventId,omitempty,omitzero"`
+	KnownAt     time.Time `json:"knownAt,omitempty,omitzero"`
+	LastEventId EventId   `json:"lastEventId,omitempty,omitzero"`
+
+	// LegalHolds In force
+	LegalHolds  []LegalHold   `json:"legalHolds,omitempty,omitzero"`
 	Locale      string        `json:"locale,omitempty,omitzero"`
 	LockedUntil time.Time     `json:"lockedUntil,omitempty,omitzero"`
 	OptOut      OptOutInForce `json:"optOut,omitempty,omitzero"`
@@ -4926,6 +5286,12 @@ type UserState struct {
 	//
 	// Example: HK
 	Residence Country `json:"residence,omitempty,omitzero"`
+
+	// Restricted Personal data is locked away until it may be destroyed
+	Restricted bool `json:"restricted,omitempty,omitzero"`
+
+	// RestrictedUntil Absent when only a hold keeps the data
+	RestrictedUntil time.Time `json:"restrictedUntil,omitempty,omitzero"`
 
 	// Revision Of the last event folded
 	Revision *int64   `json:"revision,omitempty"`
@@ -5317,6 +5683,33 @@ type ResendActivationCodeParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListErasuresParams defines parameters for ListErasures.
+type ListErasuresParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// Status In this status
+	Status ErasureStatus `form:"status,omitempty" json:"status,omitempty,omitzero"`
+
+	// Since Requested from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Requested before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// Since From this moment on
@@ -5368,6 +5761,12 @@ type GetEventParams struct {
 	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
 }
 
+// AnnotateEventParams defines parameters for AnnotateEvent.
+type AnnotateEventParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // GetEventProofParams defines parameters for GetEventProof.
 type GetEventProofParams struct {
 	// Format json, or text for a .tlog-proof file
@@ -5384,6 +5783,12 @@ type GetEventProofParamsFormat string
 type GetEventRawParams struct {
 	// Purpose Why the reader looks; recorded with the read
 	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+}
+
+// RevealPersonalDataParams defines parameters for RevealPersonalData.
+type RevealPersonalDataParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
 // CreateExportParams defines parameters for CreateExport.
@@ -5477,6 +5882,33 @@ type RemoveUserFromInstallationParams struct {
 type RotateKeyParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListLegalHoldsParams defines parameters for ListLegalHolds.
+type ListLegalHoldsParams struct {
+	// UserId Of this user
+	UserId UserId `form:"userId,omitempty" json:"userId,omitempty,omitzero"`
+
+	// InForce Only those that were not released
+	InForce bool `form:"inForce,omitempty" json:"inForce,omitempty,omitzero"`
+
+	// Since Placed from this moment on
+	Since time.Time `form:"since,omitempty" json:"since,omitempty,omitzero"`
+
+	// Until Placed before this moment
+	Until time.Time `form:"until,omitempty" json:"until,omitempty,omitzero"`
+
+	// Limit Rows of a page
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// After `page.next` of the page before; the other parameters must be the same
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// Purpose Why the reader looks; recorded with the read
+	Purpose Purpose `form:"purpose,omitempty" json:"purpose,omitempty,omitzero"`
+
+	// AuthledgerMinPosition Authledger-Position of a write that this read must see
+	AuthledgerMinPosition MinPosition `json:"Authledger-Min-Position,omitempty,omitzero"`
 }
 
 // ListLocksParams defines parameters for ListLocks.
@@ -5881,8 +6313,32 @@ type StartEnrollmentParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// RequestErasureParams defines parameters for RequestErasure.
+type RequestErasureParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // VerifyIdentityParams defines parameters for VerifyIdentity.
 type VerifyIdentityParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PlaceLegalHoldParams defines parameters for PlaceLegalHold.
+type PlaceLegalHoldParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReleaseLegalHoldParams defines parameters for ReleaseLegalHold.
+type ReleaseLegalHoldParams struct {
+	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RequestHoldReleaseParams defines parameters for RequestHoldRelease.
+type RequestHoldReleaseParams struct {
 	// IdempotencyKey Unique per caller and route; the same key answers the first outcome
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -6079,6 +6535,12 @@ type CompleteEnrollmentJSONRequestBody = CompleteEnrollmentRequest
 // ResendActivationCodeJSONRequestBody defines body for ResendActivationCode for application/json ContentType.
 type ResendActivationCodeJSONRequestBody = Empty
 
+// AnnotateEventJSONRequestBody defines body for AnnotateEvent for application/json ContentType.
+type AnnotateEventJSONRequestBody = AnnotationRequest
+
+// RevealPersonalDataJSONRequestBody defines body for RevealPersonalData for application/json ContentType.
+type RevealPersonalDataJSONRequestBody = RevealRequest
+
 // CreateExportJSONRequestBody defines body for CreateExport for application/json ContentType.
 type CreateExportJSONRequestBody = ExportRequest
 
@@ -6196,8 +6658,20 @@ type RequestDeviceSharingJSONRequestBody = DeviceSharingRequest
 // StartEnrollmentJSONRequestBody defines body for StartEnrollment for application/json ContentType.
 type StartEnrollmentJSONRequestBody = StartEnrollmentRequest
 
+// RequestErasureJSONRequestBody defines body for RequestErasure for application/json ContentType.
+type RequestErasureJSONRequestBody = ErasureRequest
+
 // VerifyIdentityJSONRequestBody defines body for VerifyIdentity for application/json ContentType.
 type VerifyIdentityJSONRequestBody = IdentityVerificationRequest
+
+// PlaceLegalHoldJSONRequestBody defines body for PlaceLegalHold for application/json ContentType.
+type PlaceLegalHoldJSONRequestBody = LegalHoldRequest
+
+// ReleaseLegalHoldJSONRequestBody defines body for ReleaseLegalHold for application/json ContentType.
+type ReleaseLegalHoldJSONRequestBody = Empty
+
+// RequestHoldReleaseJSONRequestBody defines body for RequestHoldRelease for application/json ContentType.
+type RequestHoldReleaseJSONRequestBody = Empty
 
 // StartMigrationJSONRequestBody defines body for StartMigration for application/json ContentType.
 type StartMigrationJSONRequestBody = StartMigrationRequest
@@ -6339,18 +6813,27 @@ type ServerInterface interface {
 	// ResendActivationCode Send a new activation code
 	// (POST /v1/enrollments/{enrollmentId}/resend)
 	ResendActivationCode(ctx echo.Context, enrollmentId EnrollmentId, params ResendActivationCodeParams) error
+	// ListErasures The register of requests to be forgotten
+	// (GET /v1/erasures)
+	ListErasures(ctx echo.Context, params ListErasuresParams) error
 	// ListEvents Search the ledger
 	// (GET /v1/events)
 	ListEvents(ctx echo.Context, params ListEventsParams) error
 	// GetEvent One event, decoded
 	// (GET /v1/events/{eventId})
 	GetEvent(ctx echo.Context, eventId EventId, params GetEventParams) error
+	// AnnotateEvent Remark on an event of a user
+	// (POST /v1/events/{eventId}/annotations)
+	AnnotateEvent(ctx echo.Context, eventId EventId, params AnnotateEventParams) error
 	// GetEventProof That an event is in the log, checkable without us
 	// (GET /v1/events/{eventId}/proof)
 	GetEventProof(ctx echo.Context, eventId EventId, params GetEventProofParams) error
 	// GetEventRaw The exact stored bytes
 	// (GET /v1/events/{eventId}/raw)
 	GetEventRaw(ctx echo.Context, eventId EventId, params GetEventRawParams) error
+	// RevealPersonalData Read sealed fields of one event
+	// (POST /v1/events/{eventId}/reveal)
+	RevealPersonalData(ctx echo.Context, eventId EventId, params RevealPersonalDataParams) error
 	// CreateExport An extract of the record with the proofs that it is true and complete
 	// (POST /v1/exports)
 	CreateExport(ctx echo.Context, params CreateExportParams) error
@@ -6396,6 +6879,9 @@ type ServerInterface interface {
 	// RotateKey Put a new key in the place of the one in use
 	// (POST /v1/keys/rotations)
 	RotateKey(ctx echo.Context, params RotateKeyParams) error
+	// ListLegalHolds The register of legal holds
+	// (GET /v1/legal-holds)
+	ListLegalHolds(ctx echo.Context, params ListLegalHoldsParams) error
 	// ListLocks The register of locks
 	// (GET /v1/locks)
 	ListLocks(ctx echo.Context, params ListLocksParams) error
@@ -6534,9 +7020,21 @@ type ServerInterface interface {
 	// StartEnrollment Begin the activation of IB Key on an installation, or of a Digital Security Card+
 	// (POST /v1/users/{userId}/enrollments)
 	StartEnrollment(ctx echo.Context, userId UserId, params StartEnrollmentParams) error
+	// RequestErasure Ask that a person's data be destroyed
+	// (POST /v1/users/{userId}/erasure-requests)
+	RequestErasure(ctx echo.Context, userId UserId, params RequestErasureParams) error
 	// VerifyIdentity Record that an agent verified the caller's identity
 	// (POST /v1/users/{userId}/identity-verifications)
 	VerifyIdentity(ctx echo.Context, userId UserId, params VerifyIdentityParams) error
+	// PlaceLegalHold Protect a person's data from being destroyed
+	// (POST /v1/users/{userId}/legal-holds)
+	PlaceLegalHold(ctx echo.Context, userId UserId, params PlaceLegalHoldParams) error
+	// ReleaseLegalHold Approve the end of a legal hold
+	// (POST /v1/users/{userId}/legal-holds/{holdId}/release)
+	ReleaseLegalHold(ctx echo.Context, userId UserId, holdId HoldId, params ReleaseLegalHoldParams) error
+	// RequestHoldRelease Ask for the end of a legal hold
+	// (POST /v1/users/{userId}/legal-holds/{holdId}/release-requests)
+	RequestHoldRelease(ctx echo.Context, userId UserId, holdId HoldId, params RequestHoldReleaseParams) error
 	// StartMigration Begin to move IB Key to another phone
 	// (POST /v1/users/{userId}/migrations)
 	StartMigration(ctx echo.Context, userId UserId, params StartMigrationParams) error
@@ -7805,6 +8303,83 @@ func (w *ServerInterfaceWrapper) ResendActivationCode(ctx echo.Context) error {
 	return err
 }
 
+// ListErasures converts echo context to params.
+func (w *ServerInterfaceWrapper) ListErasures(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListErasuresParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListErasures(ctx, params)
+	return err
+}
+
 // ListEvents converts echo context to params.
 func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
 	var err error
@@ -7942,6 +8517,44 @@ func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
 	return err
 }
 
+// AnnotateEvent converts echo context to params.
+func (w *ServerInterfaceWrapper) AnnotateEvent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "eventId" -------------
+	var eventId EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "eventId", ctx.Param("eventId"), &eventId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter eventId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AnnotateEventParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AnnotateEvent(ctx, eventId, params)
+	return err
+}
+
 // GetEventProof converts echo context to params.
 func (w *ServerInterfaceWrapper) GetEventProof(ctx echo.Context) error {
 	var err error
@@ -7996,6 +8609,44 @@ func (w *ServerInterfaceWrapper) GetEventRaw(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetEventRaw(ctx, eventId, params)
+	return err
+}
+
+// RevealPersonalData converts echo context to params.
+func (w *ServerInterfaceWrapper) RevealPersonalData(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "eventId" -------------
+	var eventId EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "eventId", ctx.Param("eventId"), &eventId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter eventId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevealPersonalDataParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevealPersonalData(ctx, eventId, params)
 	return err
 }
 
@@ -8573,6 +9224,83 @@ func (w *ServerInterfaceWrapper) RotateKey(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RotateKey(ctx, params)
+	return err
+}
+
+// ListLegalHolds converts echo context to params.
+func (w *ServerInterfaceWrapper) ListLegalHolds(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListLegalHoldsParams
+	// ------------- Optional query parameter "userId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "userId", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Optional query parameter "inForce" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "inForce", ctx.QueryParams(), &params.InForce, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter inForce: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "purpose" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purpose", ctx.QueryParams(), &params.Purpose, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purpose: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Authledger-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Authledger-Min-Position")]; found {
+		var AuthledgerMinPosition MinPosition
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Authledger-Min-Position, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Authledger-Min-Position", valueList[0], &AuthledgerMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Authledger-Min-Position: %s", err))
+		}
+
+		params.AuthledgerMinPosition = AuthledgerMinPosition
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListLegalHolds(ctx, params)
 	return err
 }
 
@@ -10408,6 +11136,44 @@ func (w *ServerInterfaceWrapper) StartEnrollment(ctx echo.Context) error {
 	return err
 }
 
+// RequestErasure converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestErasure(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RequestErasureParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestErasure(ctx, userId, params)
+	return err
+}
+
 // VerifyIdentity converts echo context to params.
 func (w *ServerInterfaceWrapper) VerifyIdentity(ctx echo.Context) error {
 	var err error
@@ -10443,6 +11209,136 @@ func (w *ServerInterfaceWrapper) VerifyIdentity(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.VerifyIdentity(ctx, userId, params)
+	return err
+}
+
+// PlaceLegalHold converts echo context to params.
+func (w *ServerInterfaceWrapper) PlaceLegalHold(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PlaceLegalHoldParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PlaceLegalHold(ctx, userId, params)
+	return err
+}
+
+// ReleaseLegalHold converts echo context to params.
+func (w *ServerInterfaceWrapper) ReleaseLegalHold(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Path parameter "holdId" -------------
+	var holdId HoldId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "holdId", ctx.Param("holdId"), &holdId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter holdId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReleaseLegalHoldParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReleaseLegalHold(ctx, userId, holdId, params)
+	return err
+}
+
+// RequestHoldRelease converts echo context to params.
+func (w *ServerInterfaceWrapper) RequestHoldRelease(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId UserId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// ------------- Path parameter "holdId" -------------
+	var holdId HoldId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "holdId", ctx.Param("holdId"), &holdId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter holdId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RequestHoldReleaseParams
+
+	headers := ctx.Request().Header
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	} else {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Header parameter Idempotency-Key is required, but not found"))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RequestHoldRelease(ctx, userId, holdId, params)
 	return err
 }
 
@@ -11103,6 +11999,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/processes", wrapper.ListProcesses, options.OperationMiddlewares["listProcesses"]...)
 	router.GET(options.BaseURL+"/v1/voice-calls", wrapper.ListVoiceCalls, options.OperationMiddlewares["listVoiceCalls"]...)
 	router.GET(options.BaseURL+"/v1/transactions", wrapper.ListTransactions, options.OperationMiddlewares["listTransactions"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/erasure-requests", wrapper.RequestErasure, options.OperationMiddlewares["requestErasure"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/legal-holds", wrapper.PlaceLegalHold, options.OperationMiddlewares["placeLegalHold"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/legal-holds/:holdId/release-requests", wrapper.RequestHoldRelease, options.OperationMiddlewares["requestHoldRelease"]...)
+	router.POST(options.BaseURL+"/v1/users/:userId/legal-holds/:holdId/release", wrapper.ReleaseLegalHold, options.OperationMiddlewares["releaseLegalHold"]...)
+	router.GET(options.BaseURL+"/v1/erasures", wrapper.ListErasures, options.OperationMiddlewares["listErasures"]...)
+	router.GET(options.BaseURL+"/v1/legal-holds", wrapper.ListLegalHolds, options.OperationMiddlewares["listLegalHolds"]...)
+	router.POST(options.BaseURL+"/v1/events/:eventId/reveal", wrapper.RevealPersonalData, options.OperationMiddlewares["revealPersonalData"]...)
+	router.POST(options.BaseURL+"/v1/events/:eventId/annotations", wrapper.AnnotateEvent, options.OperationMiddlewares["annotateEvent"]...)
 	router.GET(options.BaseURL+"/v1/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)
 	router.POST(options.BaseURL+"/v1/keys/rotations", wrapper.RotateKey, options.OperationMiddlewares["rotateKey"]...)
 	router.GET(options.BaseURL+"/v1/meta/event-types", wrapper.ListEventTypes, options.OperationMiddlewares["listEventTypes"]...)
@@ -12654,6 +13558,45 @@ func (response ResendActivationCodedefaultApplicationProblemPlusJSONResponse) Vi
 	return err
 }
 
+type ListErasuresRequestObject struct {
+	Params ListErasuresParams
+}
+
+type ListErasuresResponseObject interface {
+	VisitListErasuresResponse(w http.ResponseWriter) error
+}
+
+type ListErasures200JSONResponse ErasureList
+
+func (response ListErasures200JSONResponse) VisitListErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListErasuresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListErasuresdefaultApplicationProblemPlusJSONResponse) VisitListErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListEventsRequestObject struct {
 	Params ListEventsParams
 }
@@ -12722,6 +13665,47 @@ type GetEventdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetEventdefaultApplicationProblemPlusJSONResponse) VisitGetEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AnnotateEventRequestObject struct {
+	EventId EventId `json:"eventId"`
+	Params  AnnotateEventParams
+	Body    *AnnotateEventJSONRequestBody
+}
+
+type AnnotateEventResponseObject interface {
+	VisitAnnotateEventResponse(w http.ResponseWriter) error
+}
+
+type AnnotateEvent200JSONResponse struct{ ActionJSONResponse }
+
+func (response AnnotateEvent200JSONResponse) VisitAnnotateEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AnnotateEventdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AnnotateEventdefaultApplicationProblemPlusJSONResponse) VisitAnnotateEventResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12813,6 +13797,47 @@ type GetEventRawdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetEventRawdefaultApplicationProblemPlusJSONResponse) VisitGetEventRawResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealPersonalDataRequestObject struct {
+	EventId EventId `json:"eventId"`
+	Params  RevealPersonalDataParams
+	Body    *RevealPersonalDataJSONRequestBody
+}
+
+type RevealPersonalDataResponseObject interface {
+	VisitRevealPersonalDataResponse(w http.ResponseWriter) error
+}
+
+type RevealPersonalData200JSONResponse Reveal
+
+func (response RevealPersonalData200JSONResponse) VisitRevealPersonalDataResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealPersonalDatadefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevealPersonalDatadefaultApplicationProblemPlusJSONResponse) VisitRevealPersonalDataResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13442,6 +14467,45 @@ type RotateKeydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RotateKeydefaultApplicationProblemPlusJSONResponse) VisitRotateKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLegalHoldsRequestObject struct {
+	Params ListLegalHoldsParams
+}
+
+type ListLegalHoldsResponseObject interface {
+	VisitListLegalHoldsResponse(w http.ResponseWriter) error
+}
+
+type ListLegalHolds200JSONResponse LegalHoldList
+
+func (response ListLegalHolds200JSONResponse) VisitListLegalHoldsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListLegalHoldsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListLegalHoldsdefaultApplicationProblemPlusJSONResponse) VisitListLegalHoldsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -15407,6 +16471,61 @@ func (response StartEnrollmentdefaultApplicationProblemPlusJSONResponse) VisitSt
 	return err
 }
 
+type RequestErasureRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params RequestErasureParams
+	Body   *RequestErasureJSONRequestBody
+}
+
+type RequestErasureResponseObject interface {
+	VisitRequestErasureResponse(w http.ResponseWriter) error
+}
+
+type RequestErasure200JSONResponse ErasureAnswer
+
+func (response RequestErasure200JSONResponse) VisitRequestErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestErasure201JSONResponse ErasureAnswer
+
+func (response RequestErasure201JSONResponse) VisitRequestErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestErasuredefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RequestErasuredefaultApplicationProblemPlusJSONResponse) VisitRequestErasureResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type VerifyIdentityRequestObject struct {
 	UserId UserId `json:"userId"`
 	Params VerifyIdentityParams
@@ -15437,6 +16556,145 @@ type VerifyIdentitydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response VerifyIdentitydefaultApplicationProblemPlusJSONResponse) VisitVerifyIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlaceLegalHoldRequestObject struct {
+	UserId UserId `json:"userId"`
+	Params PlaceLegalHoldParams
+	Body   *PlaceLegalHoldJSONRequestBody
+}
+
+type PlaceLegalHoldResponseObject interface {
+	VisitPlaceLegalHoldResponse(w http.ResponseWriter) error
+}
+
+type PlaceLegalHold200JSONResponse LegalHoldAnswer
+
+func (response PlaceLegalHold200JSONResponse) VisitPlaceLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlaceLegalHold201JSONResponse LegalHoldAnswer
+
+func (response PlaceLegalHold201JSONResponse) VisitPlaceLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlaceLegalHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PlaceLegalHolddefaultApplicationProblemPlusJSONResponse) VisitPlaceLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseLegalHoldRequestObject struct {
+	UserId UserId `json:"userId"`
+	HoldId HoldId `json:"holdId"`
+	Params ReleaseLegalHoldParams
+	Body   *ReleaseLegalHoldJSONRequestBody
+}
+
+type ReleaseLegalHoldResponseObject interface {
+	VisitReleaseLegalHoldResponse(w http.ResponseWriter) error
+}
+
+type ReleaseLegalHold200JSONResponse struct{ ActionJSONResponse }
+
+func (response ReleaseLegalHold200JSONResponse) VisitReleaseLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReleaseLegalHolddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReleaseLegalHolddefaultApplicationProblemPlusJSONResponse) VisitReleaseLegalHoldResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestHoldReleaseRequestObject struct {
+	UserId UserId `json:"userId"`
+	HoldId HoldId `json:"holdId"`
+	Params RequestHoldReleaseParams
+	Body   *RequestHoldReleaseJSONRequestBody
+}
+
+type RequestHoldReleaseResponseObject interface {
+	VisitRequestHoldReleaseResponse(w http.ResponseWriter) error
+}
+
+type RequestHoldRelease200JSONResponse struct{ ActionJSONResponse }
+
+func (response RequestHoldRelease200JSONResponse) VisitRequestHoldReleaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RequestHoldReleasedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RequestHoldReleasedefaultApplicationProblemPlusJSONResponse) VisitRequestHoldReleaseResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -16117,18 +17375,27 @@ type StrictServerInterface interface {
 	// ResendActivationCode Send a new activation code
 	// (POST /v1/enrollments/{enrollmentId}/resend)
 	ResendActivationCode(ctx context.Context, request ResendActivationCodeRequestObject) (ResendActivationCodeResponseObject, error)
+	// ListErasures The register of requests to be forgotten
+	// (GET /v1/erasures)
+	ListErasures(ctx context.Context, request ListErasuresRequestObject) (ListErasuresResponseObject, error)
 	// ListEvents Search the ledger
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
 	// GetEvent One event, decoded
 	// (GET /v1/events/{eventId})
 	GetEvent(ctx context.Context, request GetEventRequestObject) (GetEventResponseObject, error)
+	// AnnotateEvent Remark on an event of a user
+	// (POST /v1/events/{eventId}/annotations)
+	AnnotateEvent(ctx context.Context, request AnnotateEventRequestObject) (AnnotateEventResponseObject, error)
 	// GetEventProof That an event is in the log, checkable without us
 	// (GET /v1/events/{eventId}/proof)
 	GetEventProof(ctx context.Context, request GetEventProofRequestObject) (GetEventProofResponseObject, error)
 	// GetEventRaw The exact stored bytes
 	// (GET /v1/events/{eventId}/raw)
 	GetEventRaw(ctx context.Context, request GetEventRawRequestObject) (GetEventRawResponseObject, error)
+	// RevealPersonalData Read sealed fields of one event
+	// (POST /v1/events/{eventId}/reveal)
+	RevealPersonalData(ctx context.Context, request RevealPersonalDataRequestObject) (RevealPersonalDataResponseObject, error)
 	// CreateExport An extract of the record with the proofs that it is true and complete
 	// (POST /v1/exports)
 	CreateExport(ctx context.Context, request CreateExportRequestObject) (CreateExportResponseObject, error)
@@ -16174,6 +17441,9 @@ type StrictServerInterface interface {
 	// RotateKey Put a new key in the place of the one in use
 	// (POST /v1/keys/rotations)
 	RotateKey(ctx context.Context, request RotateKeyRequestObject) (RotateKeyResponseObject, error)
+	// ListLegalHolds The register of legal holds
+	// (GET /v1/legal-holds)
+	ListLegalHolds(ctx context.Context, request ListLegalHoldsRequestObject) (ListLegalHoldsResponseObject, error)
 	// ListLocks The register of locks
 	// (GET /v1/locks)
 	ListLocks(ctx context.Context, request ListLocksRequestObject) (ListLocksResponseObject, error)
@@ -16312,9 +17582,21 @@ type StrictServerInterface interface {
 	// StartEnrollment Begin the activation of IB Key on an installation, or of a Digital Security Card+
 	// (POST /v1/users/{userId}/enrollments)
 	StartEnrollment(ctx context.Context, request StartEnrollmentRequestObject) (StartEnrollmentResponseObject, error)
+	// RequestErasure Ask that a person's data be destroyed
+	// (POST /v1/users/{userId}/erasure-requests)
+	RequestErasure(ctx context.Context, request RequestErasureRequestObject) (RequestErasureResponseObject, error)
 	// VerifyIdentity Record that an agent verified the caller's identity
 	// (POST /v1/users/{userId}/identity-verifications)
 	VerifyIdentity(ctx context.Context, request VerifyIdentityRequestObject) (VerifyIdentityResponseObject, error)
+	// PlaceLegalHold Protect a person's data from being destroyed
+	// (POST /v1/users/{userId}/legal-holds)
+	PlaceLegalHold(ctx context.Context, request PlaceLegalHoldRequestObject) (PlaceLegalHoldResponseObject, error)
+	// ReleaseLegalHold Approve the end of a legal hold
+	// (POST /v1/users/{userId}/legal-holds/{holdId}/release)
+	ReleaseLegalHold(ctx context.Context, request ReleaseLegalHoldRequestObject) (ReleaseLegalHoldResponseObject, error)
+	// RequestHoldRelease Ask for the end of a legal hold
+	// (POST /v1/users/{userId}/legal-holds/{holdId}/release-requests)
+	RequestHoldRelease(ctx context.Context, request RequestHoldReleaseRequestObject) (RequestHoldReleaseResponseObject, error)
 	// StartMigration Begin to move IB Key to another phone
 	// (POST /v1/users/{userId}/migrations)
 	StartMigration(ctx context.Context, request StartMigrationRequestObject) (StartMigrationResponseObject, error)
@@ -17988,6 +19270,31 @@ func (sh *strictHandler) ResendActivationCode(ctx echo.Context, enrollmentId Enr
 	return nil
 }
 
+// ListErasures operation middleware
+func (sh *strictHandler) ListErasures(ctx echo.Context, params ListErasuresParams) error {
+	var request ListErasuresRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListErasures(ctx.Request().Context(), request.(ListErasuresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListErasures")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListErasuresResponseObject); ok {
+		return validResponse.VisitListErasuresResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListEvents operation middleware
 func (sh *strictHandler) ListEvents(ctx echo.Context, params ListEventsParams) error {
 	var request ListEventsRequestObject
@@ -18033,6 +19340,55 @@ func (sh *strictHandler) GetEvent(ctx echo.Context, eventId EventId, params GetE
 		return err
 	} else if validResponse, ok := response.(GetEventResponseObject); ok {
 		return validResponse.VisitGetEventResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AnnotateEvent operation middleware
+func (sh *strictHandler) AnnotateEvent(ctx echo.Context, eventId EventId, params AnnotateEventParams) error {
+	var request AnnotateEventRequestObject
+
+	request.EventId = eventId
+	request.Params = params
+
+	var body AnnotateEventJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AnnotateEvent(ctx.Request().Context(), request.(AnnotateEventRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AnnotateEvent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AnnotateEventResponseObject); ok {
+		return validResponse.VisitAnnotateEventResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -18085,6 +19441,55 @@ func (sh *strictHandler) GetEventRaw(ctx echo.Context, eventId EventId, params G
 		return err
 	} else if validResponse, ok := response.(GetEventRawResponseObject); ok {
 		return validResponse.VisitGetEventRawResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevealPersonalData operation middleware
+func (sh *strictHandler) RevealPersonalData(ctx echo.Context, eventId EventId, params RevealPersonalDataParams) error {
+	var request RevealPersonalDataRequestObject
+
+	request.EventId = eventId
+	request.Params = params
+
+	var body RevealPersonalDataJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevealPersonalData(ctx.Request().Context(), request.(RevealPersonalDataRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevealPersonalData")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevealPersonalDataResponseObject); ok {
+		return validResponse.VisitRevealPersonalDataResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -18731,6 +20136,31 @@ func (sh *strictHandler) RotateKey(ctx echo.Context, params RotateKeyParams) err
 		return err
 	} else if validResponse, ok := response.(RotateKeyResponseObject); ok {
 		return validResponse.VisitRotateKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListLegalHolds operation middleware
+func (sh *strictHandler) ListLegalHolds(ctx echo.Context, params ListLegalHoldsParams) error {
+	var request ListLegalHoldsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListLegalHolds(ctx.Request().Context(), request.(ListLegalHoldsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListLegalHolds")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListLegalHoldsResponseObject); ok {
+		return validResponse.VisitListLegalHoldsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -20577,6 +22007,55 @@ func (sh *strictHandler) StartEnrollment(ctx echo.Context, userId UserId, params
 	return nil
 }
 
+// RequestErasure operation middleware
+func (sh *strictHandler) RequestErasure(ctx echo.Context, userId UserId, params RequestErasureParams) error {
+	var request RequestErasureRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body RequestErasureJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestErasure(ctx.Request().Context(), request.(RequestErasureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestErasure")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RequestErasureResponseObject); ok {
+		return validResponse.VisitRequestErasureResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // VerifyIdentity operation middleware
 func (sh *strictHandler) VerifyIdentity(ctx echo.Context, userId UserId, params VerifyIdentityParams) error {
 	var request VerifyIdentityRequestObject
@@ -20620,6 +22099,161 @@ func (sh *strictHandler) VerifyIdentity(ctx echo.Context, userId UserId, params 
 		return err
 	} else if validResponse, ok := response.(VerifyIdentityResponseObject); ok {
 		return validResponse.VisitVerifyIdentityResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PlaceLegalHold operation middleware
+func (sh *strictHandler) PlaceLegalHold(ctx echo.Context, userId UserId, params PlaceLegalHoldParams) error {
+	var request PlaceLegalHoldRequestObject
+
+	request.UserId = userId
+	request.Params = params
+
+	var body PlaceLegalHoldJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PlaceLegalHold(ctx.Request().Context(), request.(PlaceLegalHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlaceLegalHold")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PlaceLegalHoldResponseObject); ok {
+		return validResponse.VisitPlaceLegalHoldResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReleaseLegalHold operation middleware
+func (sh *strictHandler) ReleaseLegalHold(ctx echo.Context, userId UserId, holdId HoldId, params ReleaseLegalHoldParams) error {
+	var request ReleaseLegalHoldRequestObject
+
+	request.UserId = userId
+	request.HoldId = holdId
+	request.Params = params
+
+	var body ReleaseLegalHoldJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReleaseLegalHold(ctx.Request().Context(), request.(ReleaseLegalHoldRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReleaseLegalHold")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReleaseLegalHoldResponseObject); ok {
+		return validResponse.VisitReleaseLegalHoldResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RequestHoldRelease operation middleware
+func (sh *strictHandler) RequestHoldRelease(ctx echo.Context, userId UserId, holdId HoldId, params RequestHoldReleaseParams) error {
+	var request RequestHoldReleaseRequestObject
+
+	request.UserId = userId
+	request.HoldId = holdId
+	request.Params = params
+
+	var body RequestHoldReleaseJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RequestHoldRelease(ctx.Request().Context(), request.(RequestHoldReleaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RequestHoldRelease")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RequestHoldReleaseResponseObject); ok {
+		return validResponse.VisitRequestHoldReleaseResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -21175,521 +22809,565 @@ func (sh *strictHandler) ListVoiceCalls(ctx echo.Context, params ListVoiceCallsP
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37chs50if6KgjuRnT3DCVR8qXbUpw4oZblsdYX6ZPU099Oy4cEq0ASrSJQDaBEs30csc+y/5xH2P/3",
-	"UfZJTiATqAuJIqsoSrZnZuPbaYssFm6Zibz+8lMnktNUCiaM7hx+6qRU0SkzTMFfxyPDlP1HzHSkeGq4",
-	"FJ3DziClY7Yr2EczIHJEzIQR+wkZspFU7Ag+kGbCFCleR6aZNmTI4EtNp6zT7XD7sj8ypuadbkfYzw47",
-	"FIbsdnQ0YVNqx57Sj2+ZGJtJ5/Bpr9ftpNQYpuxP/5/fjnf+QXf+7O286O98+LTffdrrff6vnW7HzFP7",
-	"Lm0UF+PO58/dzrE+Hy0v5HrCyFROmTDETKghXBOqb1lM6FBm5ogIOSOzCROEDjUTpm7K9t3lGY+kmlLT",
-	"OezE1LAdw2GxgTllZsKE4RG10zmL7U/h/Sk1k9LrFx/rdhT7I+OKxZ1DozJWHvq/KjbqHHb+y15xrHv4",
-	"rd5bGm9hElI1mQM8tYUpwHvsDE4mNEmYGLPa0aPSE5uOXB4FRk04E6Z+SP/1xuP5F9jBXrKE3zE1rx0u",
-	"Lh7YdMDSGDjkHY/YigHd15sP515gBzsVSibJdNWGsvIjmw5aGQcGvls55t09h7srRjqL2TSVholo/obN",
-	"l0XJL4L/kTGSMkUiS2mKUBETJTPjBKKVeeSWzQkVemYFov1wxJU2RGYmkiAk2Ec6TRM792fR/uiA/tjb",
-	"SeSYi519L3smjMYgIN0aS/PasRPbdK0L64MlC21okqyWTrz60MbDV1+zOPyFkjIgvwc3Wa/3JMoE/0im",
-	"Gv5gu/jZkGr2/GmmEqL5WFCTKYbfD4i8Y4oMrEhLWDxmas9OmWmzd7d/cyMG5N3p9evzl2QAf9jVun+6",
-	"YY7I8x7RhHG44WZ0Xnc0x/kIO+W17OBiVu1U6co7OFi48no7Lz582n/y+eZmd/H6O6i9/t4IORPHZnkH",
-	"f7XX3oTGhAnDFIuBKnHSZDi3f4mm1+CtG2ODm/Atn/LA5C7lTFsFg4J6UTNsAr8tDxqzEc0S0znct+rC",
-	"lH7k02zaOXwGf3GBf+3n8+DCsDFTMJF3fKxW0/u09MSmxF4eBUcVF1JzXPXiJpSoyD+EezJT3DDUW8yE",
-	"a6IYjVHL0ow1oMl3XORvrFO4wsTXPaijs3MVhxTGl1yxyI0TOkOp4gWlLz9DeJOVjMKe2m8dCn/Bhx9C",
-	"M7jwGud7eHXwDAWqn5sdXnUAGHIiRf1Nm7pvNx7P/R5GylQqNQuxMfAq0ABTJJHyVh8RxSK7szGZcTPJ",
-	"v685g9S9u5YSkHv83/uhzb9kkVyp56jigU33ozQGDJkl9Xuv8MuNh8Kf22GuJtSusnYknX+/6WDFCHa8",
-	"XwQfrTMMssozm45bHQnG1qzeEsjwy41Hw5/bYf7O1Po13lUf2nTYhbE+2/Hdrf+zjDkDa/d0mhrQ7CIp",
-	"jL3nDj91aJom7nd7v2uUzw2VR3gbjFTl1ffSTLgYEyOJpvMjQgVh9lkih7+zCI3QKGKpsbexlLsdnKxO",
-	"pdA40ePIXxVrZpqrk5+8LqytDGV3pt+j+8OD6En8lD0bPR//OPmJv/i9d7ufHEytXNWGmkw7hrUipPO5",
-	"sYkHk7tk2orvwPJB4xiyyKrDckS4OczlVJdkIppQMWYxkYooNso0Dn2h5DBh0xVLTvGJvwaWHskYSIkm",
-	"PIaH+yPKE2apiSklld2T/KlC5NmJG8oTqyJoexIkkWLc6XZSaVUG1Tns7MGPPn/IicnScefJaD/qxc8O",
-	"6I/DF09ZD3wDbj/BgWG4ARX/GgQy/M4e+pQmVl2CeTnR6lel95Yn3/hA/N4FzuKYwC2bO3GUNDKSSZdc",
-	"vjohL54++7EDQn2UaZo8JLkpRrUUJ3gCV++u+ifn529fnv/6HhheoyIwo9xwOADFjJqDb+qqc/j8aYVc",
-	"c5Jpepvg4gKbc4nvsmqwvUe6aNDl/JAP4Vgykpkwx1HEtL7EQ4VtimNQsGhyoWTKlAFZM6KJZt1OWvro",
-	"U+FyaOxZ6HbYaGQVqzt2LtYa7NSwjpd7KEF/K7s5yq8qNCuUSXaoCl+3W1lBDI3sbd35XCWJdUeYP/l5",
-	"gTZKBggX5vnTTskA6C0bAAUhfcr1zfzAu51cOAEJIqEFddDyDrs3dotNqNlcqVru6i0XcXmmeJadboeO",
-	"8b96rg2bduB3dxw1bD5NpUIPq93KhFMRscAqYIX27atXB3PAZ4PLiuPXMomZ2owjWlN3t5MypS2Vjhow",
-	"PlPMLh5vVx7DH+t4zzK5mi/tQzFs+WUNmCqOQb/fbH9ENh2GzK0zez0Jim8hlgW6ZMjGXAird4Ax8NdO",
-	"t+pYX6/cl9frRg4uacpEbDXnzdY0pJrr8xGc5zqNmdnbCE8wihbtlYrh+v1vxzv/+PDp4PP/e3Pzlx8C",
-	"tmvpqF4pOW1KbvmPrmW7n8BauWFT3cQIOYXf2F9P6ccz/NUBHpn7qzgxqhSd20e51hmLm7NOwsY0+dlu",
-	"f5uNLyTmukVc4ZOfux3DdMsNuLaEVFn+szWrN3+ue+81n7J/SAGruGNKB70vVkcT7KMh9sGSM2m/B/+v",
-	"dJ8cBB1KZabxgwC1wgy7pevBkUXlHBap0m9dkO+EM7tLTPBswX1Dd/788OnJ5/5vvZ0XdOfuw6eD55+/",
-	"7/+2v/PiA7p2et39nz7/8H8HGeQ4TcP7k1BtiJlJQhWG90CNVUQbKmKaSMEITVNdcuLw4a3qT+WQJ+Co",
-	"Gt6yeb94Gj7qm5kO3kvHxu7BBRebyZeUiwuZ8Gj+9+LIV5zqfkhLuOMSXblhR4yQ5OLsPZlRTTQzpWVf",
-	"nL3vX5y/PTv5750u/PHu7Ord8fXJ6/VqxNK0gyRQCfC13BgaiEa2iyZ2i0Bd42hcB9TuiPujyJWZ/IFu",
-	"hyaJnME2KpkkqM9EDNSwmIl5kEo2UTnZx5QrpsNuciaAtDPNlA9lj7kgdEzt/xoXBNd6JpWdWBPHd7cj",
-	"4f3NRWF1z89xdp+Xhd/myrPX7lf/Bm37eyvbkUzXX/LwkH2aac1z1a56POdov7pH0B0OcTMiUyZYfESk",
-	"SOao+eAaiSeqpTOZUX6HStWqaf2KTy2yaU7K+V6uU/wDXFcvwM1HUZHdS6I7LLhDVLOxcPBZAq3C/N3c",
-	"Wln1szf2Gbjl9S2LUaVatkuouC19UXfZLmcseFvF/n7NUbS2xe6/P3EpXt8s7u4FIotRYjUTORUh1+wn",
-	"oyxJfhGGJ0HGo8Qwa1RSNQcBGMmYHQI7MhGjh08T+wqC/N5UNvKl6HOb+PEWCU6uFcvnV2B6FmGgRvGc",
-	"elIG4WEUjwyLS98PpUwYBYGvJ1Thd8vqWCY4OpEF5mDZK+s7XWxx+TVL7g4KyqZVTDOdMoGOD6SZOHjR",
-	"Fs+FdKFDohg4HOJ+IrXpkpSL/jCR0S2Lu0A4fUsvfbRViFTE7piSU65ZH14Ne7Bq3DaUbBQfj0MWMzil",
-	"uQGdbSgzEZPh/BB2rktoZmRfT3WX5LHfLvGBLPf1/tN+TOe6S1wcyK4kZ4vOOuVutawqGQklsqhw/1px",
-	"tu5ioZm538Ui1VveWhfPdZ62yo9Uy1rPwp7iK9duzKWcfVFRvyyfH0mmc6XNL7rdOJWLoKEUj+3izXw5",
-	"2NdA4C890kamW6u07QLBsND6LChZqXGigZsjlwnjsmKIYhS84yTmcc17ZZ3aSg1xw3aCXlgUn2+lNm1W",
-	"su4CUexO3tYI7fD74Pk2U9DlkHl1kJ/nZDbh0cSKXJ8OB8p59c6Cqyz46nb3VrHc8A0GQRvPzC1vuIe4",
-	"m5a+y/KIfJPYereT3a133S9fOnlo390+G107JzRJ1t02EU02uG3sm6/yg1/We0aZMhOIpRoylmW/iw/W",
-	"5GFa9B1wnVITTXxshylDubXc0oRG8GEeJkYaraGfE6rUnIvxKQi6DWN/7h0+vtA0DNHNf4mjL+z78yW3",
-	"fjB5/kPxT7Lb3/nwl9UO8k1jjdWZdpcWvT5cclL2L7W5s6PczxLQ+yIqyJCRWApGBDgFcn2koCCdShfq",
-	"0gz+cSc5hHhGNEmGNLqFBYmIJUEiWfTQ2GOYpugFX+0l8U++ZSPT4OktePECGg5NkvMRpEm00nU+dJdv",
-	"PLvLebHFUGaGGGm3H+7WrmVe9pFrowlUgmDWGh9P/EXR6XY+7ozljlt6QL2KFKOmnez16fdNc+y34mFs",
-	"NrWx4vGZiHnEAuR7ImNGIqpiNLgxKqd9OoeZSRKxJNF2h6m+JSOpyjnmv+3/2D3oPflQovdlgioFnMoR",
-	"l4NAvCluVYPRXps7Rk6ouImlUlY2WO3R/zvEflMr6N/XhEsvMj0pbyBkZk3k7Kjw+NoXakubXBgJH9M0",
-	"reTrP/3pyYuD/dAJThu4Yd85B6wcjRIuWEXOLRy5/8qlo2BaGE4/5mNudO30zYRNKwsAe5uquOFCvJq6",
-	"Pt/IPnZlWPpvX/T9fNHNgqs5SRQRVp3BndlKeEP8cFlk/zpx0Q2Uv1Zsj6TqoumDniYh3ROVy+SQUG/Z",
-	"dC2lUUEqN8uiJMfx7dxTpjSLWfzzvKVEyX+qW/6wnYK96GoAFXG5Si/Xp2v9OyAaqoo2xgyKO6x8aZTU",
-	"hgW9oJurOCvVprWK+WQjxXyB/pZYwq3mkDg33//+X6RQvh2ZQIISMVLeYigt0xNLNFfvruzjyDqHN8JL",
-	"LivgQCD/7/9FMuHubzpMnCTMX+hUf7DZUXUjUt0Iq7QRq7XZ32NivDYQvx5xQZPdG1EyH9z0F00GnBPY",
-	"DqXx7VGkdngfn+Twjyn92C8dXmGZos4I/ywIP2xnTKhqr/lOrXK9/voRDO7wEWNFQn2t+8VvTMxSqbnp",
-	"T1iCi8U/FUsY9fYWGFNTJkx/xOoSzagOhdIhtjBiNe4NzMprrkmFE9fc9lReGOYgFt1C3m9bw67yw8Xs",
-	"25ODqwuoT2MxKZ4syjUimRevaQL1VWQ4dzZKyEWTh9GXbr9AiEHK6uYN5ybsx4H5tfL88D9Zw1loQ6dp",
-	"cx/wNZ9aKTNNq6opFHqtdAfnm+Nm59ZfWl23fFb5xFYTw4P7vEt0V81+Wl5wtyPYRxN2jfjVW9VwLIkU",
-	"ZKTktOrFNBOmGIhAIclUqkqkru4AGzvdMWn5GE24R8iLbm2crUiMXhW/L5eRl+7VJwv3alINr4SvUXjV",
-	"mwUZy0XM73ic0aTT7fzuiFOqMRVcU1dSZ1SmQQeI77iWKnx7JDK6bZtfisGRDcSr/WVwu2TMTqzF8dgx",
-	"F7CDA9YUSxKyj2XY1l5SjJFoQhWNALOC0WjSWTaPy3ZlSQQFWHITJ8HiLashW1Da/9Rfn+3tq2UfOmpn",
-	"GyW3u+t0Nau4sz+ODL+jWEywia/0/i6uzytm96Xm1PLcQ+pM3aZv6JJ2FFWWagftssThFeFZJQmLzIli",
-	"EB6kyYa5nD6stvV6+UrqJYyyYhksLhbSdpMrP6z1SzZJCyrQPzYTO7MJrbjW8uQM5/Q2/Ty9cS05VuBM",
-	"4MVrZcM0TZhhBcDHZhSBga+VNvzfl2ab3dXMSWiuAREjh59oMZWRKyNooARDyWtZJVyrk5funYOfAsnv",
-	"stHIC/swcinmsuOmFN6VrLURpJjJlKiEouvmkD9aO7YKgK+cXZ2TJ/vPn+/sE5qkE7pzUHFpvn7TWYp8",
-	"ffh0UKOG5Sz5shQVaLHax2TaFSnLkKiRq/bgNIG85QiFFoHI+qapeM1ciotJeUu+xTNBZhOpcXaQfsXB",
-	"PVL2Cy5n9m1P43FH9RAVfctkdG/N4gGCcRAmWkrfPCJ+vWTkEtn8TbAu9jahQrCkkpkxZsL0fbSUiz5N",
-	"06AiW70LQ0asZibPsS8c0GPJIObhqPyIjPmd/UZYQxbTSSKqWbXg7eDZ8zW6jLv1nI+/2Z6Xigrrdru6",
-	"ioWdXrhnq9tdqVjc5m3tLmh/dqup+cFdHr9imXdJpdo81c9XES7fFj897+0TK/QqF8VB7+D5Tu/JTm9/",
-	"UTZWqWc/pGM+/byD/zgo/rF8w1TPtCC2l65y4BV1xYGt0hsipjUfJuykklKxuP9rsxICaSjLbFpxUyyr",
-	"rHLKI44gAEtfTlwxsCuQbTm7SpXuapJeGqi7cpOCtLPZ7R/l+U8rfVX4VFVi1uTIQWCazRjc3TEjM6zu",
-	"zs3EqS5lo6SZntREwFekuE+Z1nTcIHn9aqpdpC1QKL+cWoUEX86tcvhheYpVnlmVZ1utFVd+x/JJrDq9",
-	"dRGvOLnbIOL1EiMdG97o7UIyeTQlkMe5mNJXRDPcb8Jbc8ejTTKo7tqm1dDc0/Myc1ljC5LYod24d5Ph",
-	"nHCjWTIC/zTGzu0IRIou6fUOez3yy/VJcKiyLqLDwaQkgWwI3SVWOmiDbr+uD7dYPdTniXY3SEm/lLOQ",
-	"1BpyEXMxDszpWENtjJwJoo1idEoMZutM2LQ6x6bzeS21+RnHC4p3iCCGdmeDsVw4MjSMFHENmN25IGjh",
-	"hbOw2pdAFRFZpK+A3BPZiEYmUzW5tVMZs7D3RUaKXmXchO8yxcZcA2Ziu7zsHCcopOMCEJ7H9HOV1XrC",
-	"U4AoLsnKwHvRbm43F/xNzc5ppur8UnZKabvBigyLJRGAhdICEgHtijvr3Us5eC2e3sIx53Mvn+HCiS2J",
-	"jBKnFpxSLz/XhXxidrc+5ONeBZgsD6pU4xAsdrL/Hhp1acYbOm31bbRMBgjX6jMXRwgMsOgGK2c2P+v1",
-	"WmKWwMD1a9oQouaPjJv5Lzp+x4UM5Bb+ckUiwFYPBFNz2IEXvd6P+y9eHDx7+uPT3osX++uS1XKRlfsx",
-	"dNRPkywMmJBy0daPjxyOymJFd2q55Z47U9D9FvYqH2TtmWwUNn5c0KmSVF9/dV3mj6/VpOu9Ut2OmSim",
-	"raXT3EHhtMol54S9e/B4HAD+aCk/z/10I2fY4rJXquSK/bGRSm6HcCCajx9e3gj44jFJtFKN1RCHtEyc",
-	"VXpJGVyVh6QAEUPvcswiDk6oJSAPS83uZ51uZ6yoMNUUuQJerbkLtgy72oAC3dq+XIz3Ab25oD7OhKv1",
-	"XuOnZXfoGGkLlObLOd9ZnTuswvpHCMLPkRHUTJr8G18Fag076j6LQFdbZ90uZdEunUjw5J1DarNDL7uz",
-	"GlZkbYBat9lxLGrFfqrr66hypNuVO7FgrQoPUGvtZZkZMmVQbtIJDZDHcdsyWfNqpxKR7+hbnu4gmg5N",
-	"dnKAVhhic/G80NWieWeKR6sO2rJX72sB3QRMCOcqrFwg8IVHR/Z/K/a7h4nYchCvOFWXoPAlkHMemwyt",
-	"ybwW8eTk8vh+BFNTfl5Zv0YPoBSMuETyzTxzuBeLbqplsvOlzZsRUrXBTUO6WqcMM6E2UIbhONt7eKVq",
-	"AO6N2BtQbFfOCFhQBBQV2mEiSOXLgAg3ZMgSKcaaQJbJsguQGhp0lGojFYuPCAKt0oSMOEtiDfnKEU8n",
-	"TBn20SxdRVVF6Hctxe4lnb1DwdisaDFvAmQFqqFrZth+BjKKMtXSi+gbBq3jUvfY524nLfUXWZNCuoiC",
-	"bb/DjiMKwbIRm/33vKPHFqozWlcvFOjege+spufChI1KEBSj0xURyAb0cW0fDNaFubd3KxUIfoKlc3GD",
-	"5Sur7KJjjBIFBqXKXYNUdHbXIBX9tHRtLLhr47y8GCScRmc1zhUb/+XNrBoJ6jJ7rUmmhkc3yD+ImsTb",
-	"MK/tc7elYxUlbeB2gY5Fa1vJoAiYcRFjqv3KxAh8KuyrdQPm7+q6VdfSySYpjZsUMwWRJMJZfNZ6xH5F",
-	"UNtsiWlC9YTlFOfaD3QJ1WRP0RnB3w9dbXPAY1yHC7r2nvPFqFzE7GNtkW/C6OjQlfsiS5PE3nMIYttA",
-	"9tgXLL/96vXxzsGz59iorPex18v3gzmgjLXr9Cml1Re/wqgqTpxk6YyqWJc5tUXi6fOna4IIRfc93ES3",
-	"Wn/8Xd/ppUQrtdR67QRxkapT1LT6qoWSzPsp2Cb0w6f97k+9FRLPjnImRrJtmYzrNLV8CE5ZeQW6Srtk",
-	"lxIi9ZqUWdfNqkCXXhh25aY+eDpXdWM3Dzydftw85ORTsReYAXov5jcXIpIk0tolxEyUzMaTo3KTRsfy",
-	"crzQC6/e2g2CR6crengdWQ0ZgLA14Zi3O8xEnCDYg/vEzViOyh29WnXq6nY0d/rRorLnGob5nnKuOa5U",
-	"JKHYNaJhBShoPaFMA5FApzLNXM6DPoLEjIX2gp6yyjl3B+uXtbIi1KfFVyf0ljYjAgQ5dw9oRhMW348O",
-	"AJNj5QYhaoccOU2r6Ub9dO99ysJgryuog1GV8Bb00RbQbMbN5NLam0EUNm4mZICvHBwSmmhMBnYE5jnF",
-	"YcqVk9k18BWmE+j1HmjPuiH59MrBQJ3QDJnbOxWE7AtZuL073U75T92XoxF81gefpQDA+FRK1U84gH9m",
-	"Qqcs4iNeEwX0A28KPOamu+ocqmtbxvXK6vaEsUdJkaugFrRo+uJxB/xRJVJj6bdMmACja0rR7yik6QdK",
-	"U+qg9Yo8PBiiPMPQPr2mIra63mabNXG/Xuvl9VACy9my/g3ByTGaoC7Z5salPHFx2GbFswH3HKP+Fat7",
-	"keBjQYeeRAaid5QnAM7R1J0X3IhqTvGjtTTaNFb3jbVCKucuPraLHbDnWmWzifY/uQ/E0AooIT+R0J4u",
-	"Ny2vlMA8W4UOeXPz8WB/5+bm44+nH/4atJnOAti+j5Cks0GYrDEK8ZIHL/i7KibTSk9/aI82vBPHUBXb",
-	"jpunzExkHEAFXewK9Juri/7wqdd99qJBVXQ+nXyQ4PKnKY2MlfKtiygjrvndKjSika+UWZ1wVS6rwZYr",
-	"51kDD9C5f67qbg9onmCFZQmz9tlIqugBuT+ffDEnvw/1u38tTeu69MotUF0z5A6gGZIJwCSqW69uVO9b",
-	"3BD4m5qFlNNX25LSBp01NpBLazPNS2RUpPr5lOROFxvohyGq61KxVyRG1yVE53SzWm6Jofz44M4hGKUU",
-	"C9vQN1R5Tdt8k+a3SKlUK3DDhL16DpJp+QvZ5PYpVWW6unwX5aQ1933Jtm27EdjdbaXilALsFk3Tvy85",
-	"Jx+qEodIRaYOTO+fsSTHml6amcYtEVr2wGHz42QsFTeTtS0t35SfbdP2houfsaFLuHEaT7Ap4MXZe8I1",
-	"cc1fGnuKUi5OMC20VSOHQJe/hZOGNoIsXqg4qThqhwmP3rB5zeGkmZ5sMrVMT66Y8hfZ1uqKDFd1R8BE",
-	"3liBpimCbFoyh5SaxifhhrjM3SYtOyksSrcqtYJcAbyjTkXElFlkgaCrR9Sivmed6Hy0eoP78vcCiYZK",
-	"ajKVeAdoHlbEP2/Z+s5ES4dU3fE1KsTi4uqzErjQ67MSINKXx/22BqfRylcQgg57syBlvXJ3enXw7Hmn",
-	"2zmND549238R1OzesPlbLtimGQ2rQwy1XUscJswtm0OjKh/eQMKYQkGevemUnLeQ1CyVoZxwgHHVfAy9",
-	"p5HmWkZKeChPEJEruSCUJNy3FIB90XaUYDOdRYS1WzbvMxGpeWo8NChM0yeW4opyNG1QoyPFwhDzOWes",
-	"34JD4kiiS54ckOHcMAj3IcN2mofrQgfpdJTyUU5pzHKsz5F7DoOat2y+U+zA4vGsCfEFwTVuWWoOCTcA",
-	"2aztrO7A9cE0mdkjwuYO5V7Aop8BOov9JdSDeML70BDEF2eyKuMFuOyBbRnPyZubMW/Y/FKajdxoD8V6",
-	"G+FX1mpMTRo+4A6IsW/8kCp2x2Wmay654xqq7jwyhyo2UzRNQ+L2DZu7LLkZU4y45wgVbLY2NV7Z3bg/",
-	"zPWt15Dy1625u5dQaIe4p3mhabcMT9l1ICQFCFFIQL6t9Jdvc2fr81ELK50jC9V0iQJkeA2x3yGbcJdX",
-	"pbKE6ZVIr4uGWwMH5RSBCfCJluk/AV9RytSUm75MTV9mBr2B9l99DNdjM+zS11xEDlXRBTDZHU0yCKEH",
-	"769Fe6kJhniWsL83TlQqXE8LO7M4eBePPESYXlnym5I3kR/xj8y1ZUoh6FfvTXsro9uvLI3UTqnGWfEV",
-	"J5L6Wbe8rIrOeEFDlUBogcBjhJturqKyeMwUEdIwn6pjyITGhCU01W0UVZH3FskrP/JXwOBBshlRnmQq",
-	"3IZJaBZlht8xVEFZTPzTONPETlkSHvY0wK31Cn+wnbBWDZTU0uaG0R5fQRQjdD7gQ+CGJDK61UV/oUpH",
-	"glKXSWtVbLCusjupaTw2mLH0q4MIZCLWBbjQA2Up1QVt8tWUSGjpzBf3yi+pOI4wA46dOtNKjkGStgoq",
-	"QpDEXWo7sXe3381TH3M7S9O5hhDQSjuwwQUyUnJ61bxbxAoNbklfa5Il7UyTFVvh8tmt0FmrbHlzMV9U",
-	"ecLVwbqVU6g/Wr2JIdDm2gH6aVB7IRUfc7Heq+ee6/qZhJem9Wbem2FFaCMS4QqZvTC3YXinXeDoK9MI",
-	"3Ky+PaWgNPH2gPNX7I9wTVeO1NuqrWMODtaqyzXgELb9RabC7vwxNWxGw1CaCYXUnHe6ifhrUe6eyIjW",
-	"IHBWasJrTWma981yzwfN6YkUDcLqF+4xbCAIXbnC4RT3pS9DrH3gXXkJASM/T69vVed4Pmq2asUixlNT",
-	"834H3NMycrOydj5U3zieAqZUTfWjiFltL2smWrURb9aA0J1ITfvB6j6XddUugaJpn0ReoDSEwI7YNLX8",
-	"UrOw7ahqnqQLMqo05ytOd4Xge5QW1S793551P+9Snfehc7g6/t8hY+YdH6uN0gS+JnyO7QLmn/siw5h5",
-	"k1Owj4Zow9LGJsOWATmm/pjW/+Zd6VGUlljfWcUJTidzzSOa9DFVaKsdhR4NBSRvr/jA8B/5ln5J9I9N",
-	"MtE2ppp/XewP7yvdjIzKO96UqNZBf0z5eAPoj3fuPHKvcaYnZf7p+5bR6LX3PQPGivtQGo/qffhYctNS",
-	"r8+UsmpuGIj/6cH+j9X6xSeBXi1PwoudhkE3zwSBb0gmuNFdorNoQqjeOhLnItqlg7XMFxw6fuCedhvo",
-	"gs7rEzxq4l7aYxgX1dN2Fjv7h6/Pry92rl4fHzx7vvPT4X+87z3fud5/t9bRoR2g7lI0vLTMq0r4CLN6",
-	"RKwkD+sj5ykTVcC8L4DOF1X7JLfoH70JdFeLtvBW87VvXWtr+eeqhlBR34a+mQKXvSy6HOQI9DywkoCl",
-	"/SzteFjuvoNaRDTXPkI1NiiFW26LXajW+bLKGxikppSJi6L7/EMnf29SYNICUeKeOV+tuvAXYXSnDgZM",
-	"PJY2zEX2Q7sfhU/KnIn7OPc2MN9q/HpYwbFRLt/QR6lXOk+LeHYeD67Wky6BnH4IR6NakdpGkG4bFL1s",
-	"DDQbybQidYyiMRfjvud23aR/YOSxkkolL3gqa9Sr89JS63UrmZoNdCv37iI+1i7q2eqYHe20QgXb5JTr",
-	"0hcW/frFMRQzq9//r8yZjpP69nzpbt6bZbpGt0LOIGge7B3T7dCxYtCav5TC0aJO2Lmpft5UbJffEJhM",
-	"t7qCFdvTOtKw2dYsZxp57ISgJ/lO5oAPgU4nEW+Jj1e+X5Ydi/5bqEHMksRaOx4/rj0kYYPcpryaO+RJ",
-	"u+IiYkXrSUiuIiOphjRmbfpOljJFWmd2rLhnF2GAPnpIE0ZAtjWf30eryMZXgR1gkRSxxjZGuFfESBIz",
-	"k6MmbjHe0yRjY0b5HeKkEQ2TIyNA/KzN3SjfJg0CRfVtfTZKLKsoH9sKtFQkVqjdY13Naw76APt3x1TM",
-	"I0O0kTImNRCYqzPjmkZWUMIVgZXthDkahzQqwy/tikwNi/tcHLp0ouE8zwg6IlFiWcN/NfOF0vglEkvf",
-	"0c4hoYLI1OxwgQ8KaSZcjC3HMOwrH+iMEeggUHTv8lOztytMpOPbHfVXddQ4X8665GIkO3lpk3cOQimt",
-	"D/uG3nTRvhR1QvU7WYkil7hRuELSZdEfZUpLBdw4oCPD1GCt/8aPFDryC6rolJnWJlMkxai2O2Ppvnjl",
-	"sNjqn7gOoHSdfoySzF5JwbIOIWfiakWJBGSAQWFYKZGwUhEhBSPDjCeGcOFayaZKjhWdNr4MPArgajXS",
-	"be57irC8WmaqZscywcNR5juaZGyT/t4eKBB+7wZYPJl8St3yia4klA10/XYZ3e10/YKAA7o+kEqras3V",
-	"VaTXkNZPNYEXW7ppcrUvOcnsdhSTW06Hrq8ZqVJUxcerp3o3kjKJ5Uz09UL7rBUQILsfPh3UYIB0OxfY",
-	"weWkHLD9Zry0kWJtW1hu4AsU2XTI1Dvf/zQotCFrFhrm2J9jrBl+VoKZ5IKklSSU0nXwDTmE76m0lE+7",
-	"G3InF8kbhTe5cDEXR14F7Vk4pCBrIak/eOHYEkttXkEGuVab+F3UvEWDm8TVYKx0jrpSOMyHqAqmv/70",
-	"7ID8n//xP/P/I0+fPf9xOylmy4HdTLjE27jIwXXqIFdNgrxFUpBbTDffM7cXKzsRw+Q28kK3P5lNfMOb",
-	"neY3f1Rr3MgXxXLqvcjpRGzgRb5wgBmbufVmSorxadHcfSnyTYkCiz6Pae/7Tpm1dZ4Lu1gZIrg5HpPj",
-	"yzVS26CpZYPIJA9DE16Ubts8qjGDPrGQgt5PpTJgEs7Y0Cgag/uGD29VH+vT+hgAL3+yKhh+oeQwaQ2Z",
-	"FgXzWq8MAF92S/L3jiY8hlUXuYMBf6Oh4ZIaiq4sSehQZqamiIgp5dB/mt2BuGIAiqtUIxwEahEgglpn",
-	"aCY0oHKd+lYViJdNoC8pNo/BItBmaP2VNp/rEnnDDkGw0H1jf0mMmhM6xpzOVT6iAHw0NzUp3r5pyWJ/",
-	"BqtMonoJCNbqzneaZh/ThHKh8/THtQ4E16oE51ASqe7HxT4Fual01tug8GuPv2e8MTZU8hYMsYLmC0Gx",
-	"ktYD9p/ztS6O+t+uzt8T923hNBjKeJ4XLKbeNvtOE2d7r97WhbSrypblwfylflVTzJCsUdszUYaedqq7",
-	"O6CQLg8plRFVsavnloqqeT+lWrvDjRSDskPIIYUU43mdELNz/soigW5W314osDTxe6egBnwYEZ2CcAhL",
-	"83IWzRaiNJvm1wTDEDPn4ZtByAuDEVAbrIk2VJl74cGG0nU2grVYSMeRKRMrwzURFWQsiRT18ZllX3WM",
-	"fWeKWoLIXpOuox3ueljhgL6xv9R06P8V8PgywaH1gZFkyIiVF2G9oWQHhCp4apKQMKO7XTSnSS0PNitz",
-	"2+BqTmTuZBFsxqD7g3sSw5UzGs6iBL/ocSNuyvcJoAu79kLKxhNDhjS6xe5peUZzqORGtXRS+RSuJgUn",
-	"927FkN3VeKUVp6HGUK8SOesSiJXb/9j/BfWrSyzf2KOwt43dlZnbunIVy+oLM/f95EhAUKpRbKHjtBUC",
-	"9crtXYtOuA5GBDoa0qJqqdTasAt9JWYTphgBtuk0kMrbagTt6lgqI5R0I5mJuEsU09kU4TV91+21TaNb",
-	"JDl6kVidWdXkgrBfdZYgBrQr0wdwr8oTHDjUL4SNM+GC0EViYhvVaKXuo1jFKVpycS56IcOIvY6s/Hzo",
-	"jHIDWXAgA0s1LPk3it1xgARyYjwPa7oI5lrvB1/khBqyl6PN3FFff4/7mkB1UTx0iJghKWCTgeZQsC/X",
-	"hMK+sJgoPp5Uy/PyXJpKJdKWC44usmHC9eQy27RdOaRIno9eOmi21Y0zhPHJXFG0SX9zH8pt1MSiGt1t",
-	"/pPmqr3dtVP4zbILYcqFhzcI+BOgg1zzhhxJBciq6R6rZh1q8KnGCSL2+SI9xDDdcsOuLY1VtuvZmt0y",
-	"f6577zWfsn9I9BjflSOnI5olBl5aOCdbeSbdHgLBwkzK7lxHLpXzWQ5v4xaFmU9PfLuAjQTkA9fGti9K",
-	"eUTRa/WJxKz/DTzVmLrzBXkSXxkcLKU1wTBrhW1x3ptJ21hG2ZSJmsQc9pFGhhj20RRKC8LJVGPxT3sv",
-	"nldc1wdBBFDfvKm+DCzQBnC5CWZv50V/58On/e5Br9egzUe+xPIU6nazBGud6z2pgIq7yPIeQFCHnUWZ",
-	"nlzLW7bhQehi4JVGeGmOgMF/yxajCEuH0bIrzuK170bzg4V27pLONunX7huRrwU5atXifHVDWi7IhH2k",
-	"MYv4FOIdgRL3okX6+ia1q5uS+/bX73ikpG6cOfrt9xHvdrKMxw2LsuDR7fQZdxu93G3c0UWQekt20vbC",
-	"ga1tYRcYXDKGL912YZbfTOTlz2ChO/TSGru3Hkuh/KICBLUhDBW+rWYva31aV4yRvbv9PXsme3hL71h7",
-	"VVfCHFfvrvon5+dvX57/+n51xtfxzj+w39OT7vOansjFdDZoihy1ViGmjAqXMNUgTFI8v3onHzx9Z2GX",
-	"Nk/ewRdtxkNFL8vFqJ/drC4R0hBKtDdHultvB+YmEF5XjpjU5nrL0GVzFXbvisJWj2iSrCzq/+n500oG",
-	"RBB+ZAUwllXmOKYOu6dAl5tQSG2HJu0zDpHFcrvi5S7M7brryQhwBNr1FikBbFWUmqUTRjUwPPIiEtcK",
-	"Wlm/jCBq1+I+tXtlCYIrtyk7gpmZVLcln43rG9Lp5t+FW2sVYFo5xRz01gGjl1G2Kkp3jc79X/5Kalaj",
-	"V+BFQVeGkcwUpCqAqzxJ9C6BJIxYMg2MPeKmQpxcEz4WEh3ouSIeRSzFeok/MoYd8x22Ttnf7tqJV6Gk",
-	"8iyRonlPCXTHB5YK0GXIxcTwhudS++NMz7HTMX64/qYseHJlhp0TMJe5CfrAXVumKwHogl3ecu9hcTBS",
-	"pRMq2m1Cw+ZtbkP0Rl4MNJ7b3H/l3V93/fm3r5r2plcg/rrtxAP90Ff4v5aW4watWQ+GGv4NsfYVQ6wt",
-	"K/cAYUuTfnaXdzZ4WNg0JJMm7cvzJ/8Z4db88r4xtLXHwUzblEb++bDWSnvRkKDW5XErFm2Qx13AIQR1",
-	"N0hCVN9hM0mZ0j8yu7vuJ0dEMGs3UEgMJBDELgqAKMEm6gGLIqhcfij+uds/3LGTfvGidtJQvfrwWtJj",
-	"RRK2LQYbE2QeZWgq3bA74QmkjG+m40RUqTkX45PWlSH+l6eQ91YTsIDvXCc1qhR3eAE0wrTEJa9BvXkb",
-	"Ik2y29/58JcgVcZyyiOesBYLapJ0h1vtc+5UmV8b4pwsHbn/Jk+0WNjY7tIZraKFMrrXhs7TDdv2rvAO",
-	"9HZe4Jl9KP65+1eQKk9qpApqRb4EtfTun3prijIWOuA2hp95lM629d0mlqAXX55ekitEvb7IW2QidEDj",
-	"mNzTXsOg3H06pa6kx180UxtKJmC1s4Ys6ZUtLC+/ZKNWZ1/A2y+0uTm5IE8XwUSfhTb8w6eD7pPP3++U",
-	"5NSng+5Pn3/4S43Dqb3kWMATaSjV3G9M82QUJdeLTThW+5xL9xTLjLp/8FO78qmyKMwP302nNEp+WmGy",
-	"SxjV7KToq56DVfuqpYQaLFQYMkODZtclm8o79lom8aa0m6eINN911M/aEe5iGCh/Rbcyg/BGgVYORYmb",
-	"rVGw2UXLCs1F9IjiDeEpas/Nj3QGm4qP9ny5rPi5FzQ5OYwSfrlKyTxOueDJf9qW391ralbpdPYFKzNJ",
-	"XKc2TQRjMXZBS5ghFCEQuCAAQWV2Mfc3PsTUy241sfcIeo4xo4mQQxnPCbYYcsLCJdDa2zBJoFoiZmJe",
-	"OC7CUsNkakOdK5IizvMWcq/RLSBU2psGcovplI5rxgan4V3zjMOQzxF/3i3NJXwuHoXuvmHFAjFCo8kj",
-	"E4YFZY7+c4All7IMdbFFnZldnJJTrlkTw6o+lggNTN+w+Wbrad+ANtRPtXZi/lerWkxXG0u7ftNBCs0S",
-	"dr/s32XAwiiMwf5k//nznX1Ck3RCdw6gQuYvwIDsjqk5KUroHxXW6X75v6uSfL9SBKlqXnEQUu7xE4jX",
-	"dqrFfOBlb4JdJfnTbgs3mtiFQ80GF4SLml58DfvI5lnAd7nlc9984G6Fd4IMXlDXZokMayLFhdUdDhOz",
-	"fOwi22eh4e/qnA5M5ziozfbJW2g20b0AQ6xKKCt9Q4EgTn2F/2JbRVx53aGcLaDLvH6zc/DqeGd/Mck2",
-	"lP70wf13BwzCOpepHWSa0tYnT2HiIe/7uevOb6C0cgb/K1OzIzNDZjJLYsJEbJUeNtVkIpPYKj5kKhUU",
-	"uQuS8GlNK9mHRFbDTfAYDUsdIlPD4vMsoAVa81PbVWIWg32O2JU6zNWpdAnGgX6fG/akbiMmjTQ0qcm/",
-	"8CdIhvktSOSIlA2AFjt3bUdaHyH30s2hwi1iweX73C0ILF/FKqg4u+SvDKsPdJx/BZi+0i27XBUJ1xFB",
-	"TGjdtWoDwApbo0mxVCogQCA54BeP9dwlXOAS7M8hfpfMScIdPmqR+OPUc/9e6Cmc/7BW97x26nWgqBjq",
-	"GpxZZ0+VqjLEqyXg73RJaywiKwXbTMBf0y9/lAcBCh96H/NqAXqVDxMozsy/CE38yjcfCIHWAPSxBpjs",
-	"KZ2TWO4SH0vs2707RK0NsHywgtdABS/sq5FkbO3WxZJVj97iFznKIBux8uISel5w0owmLvG1RRXyazkj",
-	"zn7wiIFkLJneJWfGRRen9DaHfAa4FyENAODMdzvL1Z0suoWskeMxc2g1Vf6TGbrk3PwxXOkgdy4hw0mH",
-	"kJPhCyQXK/6FNM3AdhI6Lk1jee2JdAu3lKSNc8RPyYRqMqPcLDSEr519Xersr5O5Vfu1kWlaU6nvGleH",
-	"V5yJmKkyzECxw802wGqygfePKLfUckiM4ixG+iOMRhOH633kp3xIKImkgPYbADoOEnCE9d9A0z7ODLRO",
-	"7bVmqDJkwpK0RNHakWfXD432P+xKo6g9VBtgP+wSqVROuBumv5AovWJ0mrBNO0gzQYdJGPV/Ue10T4bn",
-	"4BKpl9EOpCIpk2myUYj/WW+95nzFTA76ek9fa5sC3oJNmha81uMUb6fdmscxXrToVriPrrDU/35Vf9gj",
-	"YD0B4XMrprEuLUVP1AZpKVcTnk43zjAoOs62CEGVYdHWN9m6zB+v6QhyVm19W+NZv3qsishuB3MFV5/V",
-	"VG9yVlbeVp32G7qky9mdRVI8zYwsq4L4Z8xGkDsqpAirf+i9vU+2QL9BukDbuA0PYNwcx7FiWvsovLvO",
-	"rKmZyLEmXMBtaNVT54RdKr59tlh6u7S4V3RndLhbV96wCRCz4lOq5q+g/0bZWVyBPHVZlqHz+WJIzmop",
-	"YLv69CpPb69Ld6iBYHVTgwLDMttpjgvz5SJyZTS1ZoWORXfC1QWOsY76aZJpq/oBYFdReM4EwHb6HhwL",
-	"VY/l9oejBDHmSmIEiQpBaSqmaxz37dvQcqJpioaGJlRArTcG+WgCNseiTYov9K8I0tsy+Fqz/Vrsmrh6",
-	"1/gQG6eWN2S572IY0khPtbWCEW4IHUXAxdZItUreRAosNeUFOp01Kkub4Yf3h+eSzj9sAQ87FL0KgKjX",
-	"ckveq/jLMcv92mUuFl9Wv26zFT6X+MvtRN5urPCnuPVgPZHuZ+lY0bjm0phQEdsVrFXhc73q8XffLzJ4",
-	"CplOmdBbjGV751rfBbXt5VdUuBUR6762Q9fcxs1j19ceTfXCg6k+enXDI7QaHWVJ8osPJS3EAezHOV6n",
-	"BAwu1xyU5M1BiZEyD6wigh54t+gMOsjxWLfpIJeWtnoh9MzHE0OiCVU0MkzpzhYreqAFahGbqoErlqpA",
-	"CMaL2rUFRI+dfccR4cIXS+DGUfS+2iu9qLZcUVOaXzIQ/t5+zc4SUW/GnFOuNRfj43uS+FJD9uBbg+vg",
-	"U/aKsySuaj6lys1AMacv0Q7KW/vGK0On6QZsLpVL0l+OvnvMmgV95tUJebL/fJ/ko14ynRIuyMvTyzK3",
-	"hKFYAtD4OIVVuDU5zNdyTsnx++Mi/l8BqDjWnO5dcTGmqVRsLUQF2JWFmf7XPTDU65oT2RklXLDFJByn",
-	"8KJZ26nearkV1HHqVd56IgfNrmBJVqTwMhZkudAyr0a0r5TW0HJQBaWQ/ZZAuxticl8rKjQFZ/BXhstd",
-	"mtm3h829MPnHVw0rRPkmaKgAJrLrYmitFFptA9pp4gZa7cjZUvtWD0YVeiPOVa9eXTCYUqrKr0ER5wlD",
-	"lGSmiRQLCag5oG8ONZ6wkSE0cfLNh0rsDFhcBU2gQ6t5izpfzkYOJOn6yF5ScRvImGpRF17yJbXH2PYd",
-	"MBu5ipa1FB+s3Q4GNvykRD0NEc/u5ZNa2Y8s5KYqQ1MvTDkkWX75ewXfHeV+qRmDkVk06XOkt4i5f3Ex",
-	"ZipVGGmkadpPwTdY6+/9pXTdtO2kvZgH7XzMWWpPq293p+8+mlKR0aSfUFPj7fky5dv3BxvOU8BHI+aB",
-	"UApQ7VX9Zkv3fAMSrDy8mbpeese/q+wbHGm5Uv1LHmr1nc0PeV3YKhN8g7BVaYBN65irniznBfDJMpbC",
-	"/L+HEpC1YjbkBrHZmzmK2/ipvGx6S4OtfvKGnSm0uyJyNCJDNpII7m+VgYLzl/t0aENFDIrC2T0nWbzp",
-	"PDNWvAbUvDODbUWHjKAIjktTjagA1DLALAtMdp2/Do4tSHG6PZr8BgWjDgg/2CC7KApdzqsHl17ulGqm",
-	"T2D7+2b92c9c/33voW/RjmjicLIXrZ2NikdbloJql0kT3tDtxOqWS0PdQZUas+fzyLevjsY2ArTa5LbZ",
-	"zuJXS2nNlE9EedCU3GETpPq3RY2Es7P0+mwOnPwreHijrF2XkYqu0oBZ9yvkwk/oHSNTTAY5ImbC5iSW",
-	"kMuIDtNyFvbacpXtnOxSKvDQlZfgztWd99J1/GThOtbVjJ/w7etZuApICxJdsyhT3Mz7cjTiEXyEmbYI",
-	"88fG1fKW6kuvfMLhg5Fi1VwKJt1L7Rr5RXD22vAkwU5YTZPtz1Mmqk6SEB1UtNjmAruizYbeu+17zZnY",
-	"J973trmlj9GC2qZjPjPANVJDQAiMaLt8+eXJlTh+wauiiW/A27D2jWrT3nb/J7v0nbOJPSBjuK5XW1M5",
-	"SmjrQag/QDCFe5CMrCBq0mm1BU1/jSpP+W4I3gTlroOPoMts0G5x2xCLrXuD3wM8jIn4+I7yhA4T1q6h",
-	"4HZxxFJs67/GWXC31IFy1WIX+lXWugsW+6Bfy3XaaPnNJxMW3X4VoKWbkPvjEdvymTdN4HyYU194a5kM",
-	"Gp/9OofRnRpt4DD6u+QRO6FJ0tpPlCQNVCl86sHganUqb5nwnbG3IEE3l27bhjoE592GeSGNRYs//K8s",
-	"5JzP69sLOFem3lJQO0D2NldjwYbB2ClGSn12q8txWH7Jxn3MLONdsT/CTXqKOpE2K6p0l9iiPopB3zYz",
-	"8SHUkJyw1vqMzuvsmzrTp3QD3uO8EAe4lTunFMpe2ZpibceJ2gfqUg2adYNesdoG4epcWm5TqwyI6YS+",
-	"41rXOPetcY4nQyCQingQLlG1NgDRpNUeTZIyDszUnmZdj4NMREwZylt5+9o2mp5Rbt4FTOFXSk6JOwxi",
-	"JG6Hy87aGivX+rPrOg4WtBES2L8iRNlJnqfVtizPZXU1qbHLn9zM9mt9TBNqKrE8Nk37Tley5piBfIWZ",
-	"VA10i9IyS4kUMEJ5LTU7fNc6NID+nvWrPffP5fgirUCSFlaZj1q8LLiiXKdogQrwa1HwQxU6zKnw6dTQ",
-	"+xuw+DBtadGEuyj14ws0o5FjQl2pHdfEd5Q7IikXIncUkihTOpxPNlJyWj+EU7ZHXGlDlJwVA6FaFCi/",
-	"X+zNt5KuTTnDd137WnwQ8m3XzhhcXE0mnLVxRi7QTDH7bvmgwnRjJrGis827SG8Axtm2PDxcNrEOT/Nz",
-	"EeG4sq/0GNg8CNJ8LMjxxRm5ZfMumdKYWQod0MxMEL6NoKueRIpRwwaQ4acngNYvIrbrWyTCbcqoKkfM",
-	"J8aknc+fPyOSSphdruxEGXkrx1yQq7k2bGrZhwp0h+5omSm4xmEyh4i1ZyYI55EXA+gbQYcAllTN18Ru",
-	"5c6zCs9rQ+d690bciL/8xV7mTOm//IVoJmIyOMaE7j9d3/2fYTnkJuv1nkRui+APNtglx/YvQNGAfhAy",
-	"YYc3YjBS0h5dPCDfO7ARLoDQv9MOXOSHLhlggpp7hqZp6csbMXDq7IB8f/XuiniVTtsf0izmRqpBlwy4",
-	"iAAC2f7bEiV1n0MqDqciYoPdGwFyjsL0AMzF6nUEEiQ0oQbxMPDXIKKocFvLEmj9aG0gTZ72nrgNO8f0",
-	"UA1EAMn/evcvfyE5boyV09odCYKZArSDIK+vry8IU0qqQ0JvxExJMXY996h9PuFWNKaZnpCK1u3RvvxU",
-	"Dno9+8BBbx+AdG7EAHULu3JsNDDwiDSEx3nBM5y/Q1fBwgTCzS65UHKYsOmN8O17Nfn+8tUJefH02Y92",
-	"t9M0cf6evRQf/evvWorBD7iFYCHgLriBbkSqpJGRTAgi5UxpYqUYi11vQSQwbf8uMEekmneJkZJMqZjj",
-	"g0LOdm/EwO7QwG4kAj0fkYHlLPiEAlnlwtQh18AK2cc0oVxou0Y8t/yAIqB4kjCqBBzdsSUPINNu+QGu",
-	"iZFJ7OCLDEGDrXsj7ORmk/khmU14NPFcZm9SOFMAxZwthsq4Jhhn6tp/jrCl0Y3Ak9i1J+fNkoFlB0ah",
-	"1UqOKWR/MCi37ByQ793pl+yGgWWQk9fHb9+evv/baf/0Py/OLk9fWsK4OHvfvzh/e3by3wviiJngFGDp",
-	"qbgRnszgtQDECGCIBMLVP+ySc88iltuxWlV3STnxR3dvBBRAIBn5YbC8Nw9Y4TF5VF8EtPNqH2yi94x2",
-	"b4QExoFmqZhWHUuESAFGgx1zp3sWs2kq7Y0xt0d6CmikF+dX1w5OKE2Z5XfBWKzJoPT0zhs2H3TJvjUP",
-	"Dp49uxF3HPCjyPHVydlZqeqrSzLB/8gAOcCTiJ2Skplhu8TKcW2nZkUiIO3cCM+xhbLicsu7VvBQMcfK",
-	"F7DOugUq1oTRmKkbUZkm4HrPWXxIjMrYAJIbYCyrBmvCRQlttDqbGwFv9nXW3hzKJdvBARnwYqT+LZv3",
-	"FbOiZ+A295LRmMxlBm1xyUxxw3Sxy/B3/jq4QHAaO173GHQdhUFnGygTspeHsq+ttBDhxi6k/Ip3XBSv",
-	"AbAmTbL0BnBTZ9JddDk/4SunMmZJTn8in9qz3pMbMUiV/B0z4vtDNuEiHuy6hcCPQ+uw6y9m4TblLdfG",
-	"XptUwS5rZnasNIrtylCxtdqudkBh+Fsvi0E/Nig/bkRBHqlvGGqn0iVaWsHEdamBI+aVlhCjFBCLW8KN",
-	"gKdZNJEOzQs9hIBOlWv5KFZAtyeufg0JER9267sAgAyakJgaak8bwiAOl0gjQBdcbVwQSn65fIvQUIoV",
-	"7VbR7Xsjvh/89adnB+T//I//mf8f2T948tSKK8vimgx+Y4pqFn8YYOWEJ+4FsA6qb0TMtFFybjfaSkvd",
-	"JR5vHI/cxRzLM/QTct0wnegpCZcb4TMhx/yOoVaHmombxNnP5I3VDeF6YEmiEZgpoiq2t7fxpY03wmfc",
-	"/4Bql9sJB6eQuyLsNEDP5AbpVILEVSxl1DhAMCQM4OIFeeUqTjQCm1HgG6vZYKB/yFA3zel0ylFF+VnG",
-	"lsmy1A73/Cl5w39GoUPJCahsZgdDOeT7aJKJW2uowU+8JCNP9/d/OCL7vZ5fCQieUQIFsoVc7OLEUmk3",
-	"CqhWZsKw+OhGDC6pYTClnQuARMTrqPh4QAwDKHhG/sikoV3y9OAFkjJ1d7m1uvB4oZbxyZMXdha/XJ/s",
-	"kv92df4eoAbplCUnVDOUkx7YBVUgLjSP2Y1wmqT+Lmf6W8bSkhx1Hbm0oLesH1HNdm8guYUbKFAs7IMS",
-	"wPBhZ3+3t9vDFBEmaMo7h50nu73dJ+C2NxOwQ/ZidrcXWYUAYKJYIKJ0KROmD4nXprsENeYu8Zpul7gF",
-	"HJGYTSXoCbtQMugu6rO4c9j5GzMnME4B7w8zOOj1HEC9PXjXHyhX9X53FlrR8351gpIdAIycMLgzFoC5",
-	"Stnwu/LJ7TmNFE24bDqlau5epfk0SyBR2RvCdKxdtUvnA2B76iY76XewvHHk2KsIEtT/I8tjM6rimn29",
-	"Ku8r8MLPMp432NK8wPVTR8hZ57Bz0Dt4vtN7stPbv+69ODzoHfZ6/8Cap5Z7X1jJVkX4/CUPnFCrjxJu",
-	"tnDy7+QdKnxrjv9zF9mKi6H8uGW2ItfWwOB4p9prEDzJDnSAYpfSiAore+2FHGTDM5jXA54KDACR08DJ",
-	"vEdkSdAztsSO+U2LxsRUEme2l3qeB09pwmhiJn/WnhG2xdolV3Se8yNB38bM+S8sp6L6Rrg5IpoxsgfQ",
-	"QX8G9/41jLjZ5pcY1sdHOvK2OYe6sQNncoaK3ebH4RxcncPfPpQPp5yn6ewuf8WVzmMKbZLgQHDn1p6H",
-	"d+2WKD238iqaN4K3klGmYB7uoCD+FEkx4uPMamOhg7KqNheY4f9VndUl4FJ97nae9Z60m4iHQoWECKkg",
-	"qTqfXCaoz0Dbxizfe9TeB6OpXPFzRADWfBwmq7v9vUAad/0lXYjlXTLw2NXg6RnkwbQB+Z7q29zgq3g6",
-	"wXUIjX3sUyL3nHFUU6WK2BHxoBw/dMkA4RqcExKMgok1MbzIMdKxDajJYKsMXKkuzqqA0BscYoItMbLk",
-	"BCls+sFi+S+4aoA5WTwg31fe60x18KRZ5vXvdp6ZH2AiMRPzwS75RSSWvcsbZGcGwI2DLjqZ8u9gJwDe",
-	"xTsMwLzQhqVod7GPNDLJHK64Str7jbDnjbtxRAZCCjYgVN9qlyLg0bLtFO2WVz3QiGpmbTfBHf43ejT9",
-	"EVmj2S7IGWzaCv7ZZI769oLitQyECZq1g8fRtYhvxSN7JXvqDZsD6NvGSlwJT9NXNC+gIYCGB/p/CQSh",
-	"E0PfCZ7C99ZA2N9/svuiXAJ+6HsjIc74EnLhYTmJMC/Oz/EdfXS2k2nV79H94UH0JH7Kno2ej3+c/MRf",
-	"/N673U8Ops3FzgoI0kb65/7WNJ3Fmo2QuHbQO/dXdfBVeJk6P+V34KWMeYTWu3P2o4ayJJVKsnFRGtaJ",
-	"yb1Pi+Li815OZy2E6K+O0QYLhdgDp8c6Tnc+OM/fwKpTRoXZJWeiQLZALzv0VgNM6im1G7gAcg+N1Ag3",
-	"miWjLrHSlMYA2+X9j+BEYizWu+RqImficMGvHeL5MyuzTkpoOe3YPYCD8qgiYqkM3n6ygiX7PzZnyurW",
-	"tOLH3nqO8D3AP3e3yr/FUYa0YsQfuz/jHuvbpSYMLZlRqiov2uP7vJdIvYYJg+4GaLfANQGMQGscEWrA",
-	"1XhEZhOJF9+EKjSobgSgslYeH4KPGnzXuTLuYquu/UfhCcero3sj4JLFCUBQGYMpGLrCcAgVBMKo3DhE",
-	"UrcludK0eyM8q569/Hv/8vQ/fvFxpeNfrl+fvr8+Ozm+Pr/svz+/7h+fXJ/9/TTIxpcwx7cOQnFTFnbQ",
-	"EI/KwcN5fhs3Z823smg9sC2GPI58leK9bzV7FstNShzAZYBJpGrDIykXOw4euuF11YVIQmU+lgiHbJyJ",
-	"nKydmkMK9OndG/FKZorEfMyNRr6IqILkJYg/YFoT3mzgc8+VcsFm5OLsPd5Z+kZwk99JzEeEMMS4RMon",
-	"MDZiIV9w8a3R8zKSWMd8FKuupGeIeto57Dz9cX+/ORNccIF71Z4TtnLVXCgpRw4MoMZhaanlO01getAs",
-	"CeL3c+g/c39G+xuHaPdLS540wVwfK2lPqIr/mmtFF2fvt8F1eD3c5fWCjW4oTC6QM9H3a/FpORXJ4Pnp",
-	"0DHTjSgZnT9gGEfqKLLW7JK1i+kaikVWY0R7xt1emMXg9FEu8Dh+OCouLZgdXFuD2nvrRoQvLgz4DRWP",
-	"xw4sFbzT4Oh31nSV5W9EPc9f+s1lxwsqxb8C71s+6hx2ymTSXApclujy6xQEx9haDTI3ukjoWxYEb6GX",
-	"dUn5qzYHwwvK9wjbgiTw/Zw30lSPXXoOhoe9n8GB1HOM6iZsZDC5BJ0580Ny9e6KGGglxo2rPijMvLfH",
-	"V9f9isI46N6IqkoZ5rs7eftt85zPeV3sdt2CgRbbc391GuWpiJfVSSu8x1LG2yBpncO6ryXpIpjnc0TB",
-	"+HJomLrUsg8Ar/A+ETJsBxUUXG/tLLspkc//Sag2BHDf3G+4BMf/1dHulZFpgHiVnDrBjOX560i48NHt",
-	"fSqV/3xeGY1edNiRwYzyUg7v4PSajgd56hjNc/cIF1Z8jnbeS8F23lETTdDj77/HPOU8oaoIA6DlpOGC",
-	"e9J7eiMwXO/SksTc59UtTCiRApKVixe5dHKeJDcCk/PKWU8eBLc8HGYr2aeKIa1OtlskL9svIQUI24YK",
-	"gMklRpKE+eStG8HFLoGkV8CWTZIhjW7JSCaJnJGBzlKmtP3Zz/PglfI3ZjZ3J1ZrTheP1DUktPO1O+Li",
-	"I84U7nbAhPojQ/BuQaFmwD7XKXNTTs29Uge8J711Pe+WGhdc03GAbvwsMM+0mEaFkirzKRX57/d6gQKU",
-	"tXv2jou8EgVl0kOlpqxyLV6XucCKjSe9p8HayZjHpXTLLeVLFGyDtVFCzo5Qw7IEYJVOoqUUjkUc0zRx",
-	"WNaJnb2IighLVBvFC5a9HPD77XHKve+u8Nb7RzjTe6fT1HiMoi9NYdvMgjp1t0Hp5ZD7op0Z7YobrHD8",
-	"ztq2enIvyvEitXmsCRL0EFZdKsjSd0aAYjFzn3JRks0arzif+z2Qo5G1//PtDShVTn945Sf3xemxRZgY",
-	"WzJ1hOwLaQpQp8ZalF/0P0OIp0Ir25CumQLXcSZy3QPqqLgwcoFjct/FfbgDsaOa88YpVQkHhSxmGpou",
-	"Y0o0F+OaKCjeC5XanhA72GlA2eAJVlH/Wzy3EM9H1aor0FaFxGRO3whxG7YFg5bZgs3w1SMsPJApE+Av",
-	"KXeBuRdJFvvZQmLzjy5ygnVgMCOJifxoSzBI7i+egdgkTVN8SqH3OMxjXZe2+7FURgWvmEmsorBqPKYi",
-	"qBibXQ/GisdnIuYR0wM0GIrqCuKLK3bJMdba5a5ojnWRnmvQkJghlAK6pq0CfIzQYwPolaUUi8wROPgQ",
-	"m9vXZDr3lqYcinkUbIAzqYws8iG+06SSWTWAOFI86N4ISJIQcijjOQF/op2B+9nApzdR4wwWFpcirMvl",
-	"e8EsqGw45eayEGbfzEWYC+DDzkHvxU/7Pz552sYNhj/+Qj7k1qpfYYxvI5+hyEVE6smzFq09Ft9LfEDT",
-	"qR3L9S0FCFRTex2ukHJHhLk7T4qlK+/G2oJYZYnNdAaY1KAHTm8cwHQGu+S9y8SUOTAPTSAnAorvh5m5",
-	"EQ0ZxlFMAS/3T35ZljiugLr7rcPuViUedT6U4eg6y1V7T589/7FTSl/2UHCNGbjY/2DSXv62baqiK8c8",
-	"RgrmUNVsr7gZnW+BV19TV7QCVz5ercs3vscLhCZbHm9qLQ9DCGGzBKRrwASwq42Z4ncsRh+nnehQyVtr",
-	"O94I5VupQwWqx3dGtAmXMezwMMyMR4xMmb3tMOXvMM+uuBH4JJ5gXsbh3Brk+4Ne7wdX9IwhcP8kugef",
-	"9l7ciAH7yLXRNQyN8zrxrfq+YAowVWrOxdijHR92Xr+BHhj48SmEFDqHnbOfd+AL7A/d4SLmdzzOILU3",
-	"3/TOYedk56D30/6Pba7F8l58qcsRBq+PsDpIshJeuJZ5w+/GLF/e9hw/vRMlK8Vat5UMbFF7t3rFl/lS",
-	"t5KwhS+zksKTvJcVrpXAgoTY++R36POep8Ud5ohxA+Fxjrn6OaIIvv07DToIVv1EExbdshjD2JV8xSX+",
-	"Pdaaj8VJlUdaX8oFNP4X5virv9VwPHxRgUlyFZ9Pd3ot8qiqG/XVBtLyYs2cOGgEep/GahoU9cyfdnMC",
-	"juWURzxhm1GuSOZwA6sxFVxjktCEWoXVvzfkXYmkil/6cb8V0iw2qgM5ZSHSe2ZJzwpFRPHHgpSX5yc7",
-	"+we95iTpt+YrznGFyg1XpRs4fqvvaWbtcIj0kpgahl0SmhMmNk3ZSB1blolx/Nr3YPk2qC1EXU+QuhC0",
-	"A2nrYufHHzuVvhGWOBtTWr4vXy2pHccxoQRpAa3V3yUXxku/TShqT7GpvKPJVijr0r6L/RMQ1/Ma4mqh",
-	"Kxc78RVLLjvJB6CoUt+WL6z/oXD25+Dn9S2TZv2tuv9ivTx8/aZFAXh1176RC7iemB2IWeNbWMZsJ6Iq",
-	"DmUJNk2AX3RkLrr5yxXVQw4ZPa5WAJ+HpsksLuoZAzXeXVe9klec+ALScJ3Jsj7g8s1PZMxOqIq/sQTC",
-	"5saNW9/xV54kDvA2PniFSeJkJNWWE8WPPb5BPlIONoZJcTOqoZKpxCF5jKzgEiw239ETqrgY671P7l9g",
-	"TZW6Sa5ikQJJtSHFvoRSaKyLusLxWhPtlZ/nYwv1saL2OUdkDZNbcbK+w+UXotvqhtdQritZ30ZNk90o",
-	"S/SA2UCruHaYBwpR4Zx6qjBAPGJ6kU71Hp9CBes6kiz0kUGqbyNIFx1SzZ4/RTa5uHpzQkY8YYhj+7z3",
-	"pPeDgxnVVkzfCKuoMBGpeWocGAVWBikqNBRF3rK5K+MHQFnIBcAG/PD0EaEwgAPWhLcSLkiUMAplUi4q",
-	"skuOk4Rkogic47ykAlT1w7z2HsA1hDQeVAfkCa+4Spf95F03jMN5nEg7oe8BzdPuS5+LO5pwewc97b0g",
-	"3pP+A5R2CG7Cflgo/R9APzrMzrplLPV2MmJb4hJGZCoVQ0ifpz8BlCDXBI8Q0EVuREqV0cFqfnjqpaOD",
-	"R3fct+EonOoXZWqcQoinsbaNRXQKBwJA1vZot+lsRurNg0RTKjKrjGUK0gxH6Bhby9qf8B/rMuErhRsO",
-	"ha2o4OhWbqNrjzkFfIJgH0FEKdzF1mTmNr/RHXThsFe+pjxot+yaq2BLZHJM0slc84iimOs6TR8iePYP",
-	"mSNrumJLkCkzB6gdLZaax9ysop29mAGQbosrAmDqpGBzogFW/ztNrPp9VAL5JNbShuIfeLDWD4xjPygd",
-	"bbXKc+r7oUWZUvaVncPOL1cvsfebVJ3Dg16vV7QziovOVE0JDDbka7c9Ef6bONKx0mLCkphI37zYLb6V",
-	"ENsbMbYNIqRkCO0S58S19gKWyCEP60jxFWP/fGQ4Ygx7u3cO7b93Yx3108R1THJlaIBN0TxhmrFvhDgV",
-	"yxtTkRHD5NNoQtW4NWEqZjIlGpNmgMDs7x/hytxqMFaK2PXd6UgE5I0Yv2Nx1W180MZHbLfhG6Ee0OZB",
-	"CXQ1EW0IRk94OnXb3FyaFT42DzCvMlFSE9GDNyK+4+JRXgmDOYsO2cjDKcSrPcVXE55+YyRZtJqsxsUO",
-	"CrhoWJpif6wCXnjRosjWHeS3RLQ+yT5PiVcYnaolYMTrnGJ4o/ijjds3gP2cu7ag2hYquo+vz87f90/O",
-	"X572/zJwzq6io4nvYA0ICLs1udmFL3Oj2ozT0uoeX6DGrHPY+fHNwbsX//Gfx51WftwvZCwX+/Xw7q9y",
-	"IrapikPXzdBTcIlgG1Fxk4LNEAUvRw6GVMRSlHblyxPgPROeH0lOAV4TFL7kKL5Zep8jlZatDNtALF2X",
-	"Svldhr2d2PnJ5THRLFLM5AU5rngSELihkjiWxIDTE8E93SQIJVM+Rjrpgt8EvPlSAdygL0rEehUh0eHo",
-	"5pGmuTPQgwcDGsx3GvylAG1dlLGUowRdorNoAm1eSm2ogqhqbppfFdk2l5vZXefQPtNPuWgjNBcX/cVF",
-	"qJtSDbbuzzIT2wZH+pn7u7WKigRqI9S4lBFZ7sGOTUo3V+kIVcLeuGjzq9MOvobSzdV3+BX4gLdKdaXS",
-	"zLZ3+J2vwVjlzV7jw37FE5NnzsjpkLveuFTER+XmXK4v1xIpveXanOJElggo0Agb4JunEq404KEQFgm2",
-	"yi3LrmYtaBdH/BmRlUpj1gyIrW7vP+CvgAzo4mwQOk9kdKsJLAguNBiJTBmtW3u5c24zii01AA7Ar2DH",
-	"1XnK9JFr7QWWjrYyBIo+2Mc0AV3bivaaOdl1l6eTd5JeyUl26Gv708+AIHOGPzroLfebDs666N1sZe8R",
-	"1MMaOcYWEBj1zKDRLrSmDh6rb8ndbCN9k/Da+XhwdejBw8X4kFDUP7oLgLHdoryq2p6y6xvWkN3d3Trq",
-	"L62qYWqqmK+ctzMSIEpl7wwvXUKj562NG4MquuL1RuO73pM1YxffNhvctcFtBP5zDnZ9gwehA1yTB+F2",
-	"/VZDc3AydX2azgXDruDbuN2oiialUFd9sA2vs71Prkzq8z0vtrx35MjKRsiemJOIpxOmDPtognFa2JX2",
-	"itBdYx0oJ4UHP9s6DwS72w6ihKUReJfVTq08iZuf7J4Dcr3H+S4WlMLDJKVmkpujMNp3miSMjlwezovn",
-	"B+R//38Hu/u7+z94A9IoxvyVLbBBGWQQp5K7jr83Au3X/FMPSYdKwv9lyQlxIgbHUcRSc0jsR3vQ/dmh",
-	"4dkPIDfoRpwcXF2Qwa5J5HgHNmIAOQy75LjSIH1GtWsZzGLye6ahGTXhGnKbMOfvRmAfzVIX2iNsN/us",
-	"94QMhDR9zWjC4sEuectvWWE4xK4cGMaz6+PYP72cyBCGrAPighTFe/FJ9cR/1w7yGrYJ0epKG+RzPEJ3",
-	"hlPUylcGE9nUUuHveJHZd5aa87cAjHs8bsUNtfxSUE71FYuzDzI38tU2kOKgN7QjR160dpbjLvIBBeAE",
-	"B7ublRHiEjlewfmKzu4p1wcxNdR1bJ0yQ92foOezG+HarA7nBjtSY1reERlYMQCJelevj3cOnj0n8o6p",
-	"G9H72Ot1SfbkgCTYd9a+WBvF6LRLsudPiWJ3kFXZJfvP/WvjxV/cCHs+XZLtPyd4Zl3C4cfITMfmHY+U",
-	"1N1i9JGPUtHyh4hC7tdFvnfIipoM+XiHiZhT8QM2ZRZzKbDhox1kmmaGYaP5Wq69pLNv/m67pLOV1xtu",
-	"+JbAEqETGSlT1Io77mODzNEydS8mkuV9j5DxsKqCDDMRJwB4+idPXaImFXMA9QFG1DkXghDHdNFDEstI",
-	"7/m37E5j3zcUxaW71gbgz5rvTsw0cRyFn/Rx2N10PrA8xA3wl0PgVhpwjMFt69rE4K77ts6lm1TzsWBx",
-	"9UI1ZCq1IfvdXq9n/79jhSkkbFIfzIVG3v5RfM4JIfbRKBqZI+J78EGSJxmyucQGj8bnoOKZ9F0q7OCH",
-	"klII3GVVQii+TFgczua7EUPvQ8hPKGH0jmlsHg/2dB6DyXvvTwF+HBAtYCPtmbFZt9QyHR7F+YE4we50",
-	"+bjESHnoQWqFz7lN504VwSlgo36Z+Z7QC35sxahhpzDEF0WmKLrC+RRtCEXv7z+1tzbHyqNyA+LeYQ8b",
-	"EOOdDdx2nprzzLyE3n0t0BFw+VvzZf/J06qoyt1EQy4oqCWN7mmkiq1EAT07+AtFuXKnvNrHqgTaARkD",
-	"PdllI+qljwrVCjXXS1fvjZlgikd7kNWSrs9+dD/cJb964GeXx44F71YscDH2ASTLxP7NXS9RkFSgJz5N",
-	"tITo05xQcmWoiKmKya9sOJESvGtjQU2m2I34fjDDT3cg6zz/y/Ap04ZO0/KH+e8GP6DafCPKP3ft7Klr",
-	"TgKB+YUm+INdcunmDU+jQLDcHhOqFL9j2E9ojmkFoOJnAlLbc0cQCnyp0gkVXXByWfmvlFRhxBl7vH7Q",
-	"dS7XY40qP6TEHpEVq+OmFpG5uuTGzplFERJAqV46yXxP4rrZFCvYfCL3Q47zDPDbp46bLhyMnupVWTQ/",
-	"2ZOMIP8wPjZLHdf3nx32Dv6BLU7spa3elV599W7/4IlPKUvtjydUxJqZMgpWzBJ+hzAvH1rkmOFqWgnI",
-	"g+0pc274FcVu9JZtsdPYrFqtkDcPRwzgJCnrd172FdKw7Mhdr+j5nu7VCs8a4KsUultb3cEp9zeiPBqY",
-	"YAaC3IcuVmTVDO7R7srP7pKnBwc3YoCv7N+yeV6GQzJs1GtHzH9/gZaHIqfxwbNn+y9c5RE1ZMQNVOKw",
-	"+XEyloqbyXQlCtZZaRZfVOOgado57PDhrepP5RB9BzRNi2a4P+3uH+zv9vJuuO9RuFzwjywhLzpdz2Cw",
-	"vIneefas0+2U96Fz2HHbZXfD8h8VsZIcu+DajbeLOOy8O5Gzn//jv798c/D32fH89PhvwxenJ79OT/8c",
-	"PX/1H0P18z9ezH5M9OQ/Jn/ImVHDty9fzZ6q/zz++I/stD3yVnn/v1D4vjyFh0bh2uaMHgglS1Q406to",
-	"ljwLOVOVKmFhs/ep/OcXKWG6H3NXZv+txkwqW1Cj2fPKM9vQ7ysUhKVLErEKwGNq/xV3ETiyXpFfTU0L",
-	"fZ1XdInxl5rPQi2/6DtNrF4LBoe1jhH9XGOLZ0omXJhDdG/RNMVWz4m9YK0dj4QosukQgQ+sFeUxkJ3Z",
-	"7/u+Y19azRTQLaSC5ddo0Ys2dE+95bpCxifFqh+eoMu/cN7er4i0L5iIuRjXBgRTJkiJSO5P2L9Wq7TB",
-	"d8WrIuZeArIeZbgp7IDPuRrEMsqmTGBTIJO7BSFU4akZ/VxdQsl/uzp/fyMkhPBJeeQuFndjgcFZXM0L",
-	"OIMkL5xY90ZMMW//PfBDF5GGuyS785lg13zKPh85ZHNnxAKrgUsbMEAw2rpnmXDvbv/mRgxyoG8ydAqe",
-	"XUIX/2K+4HxB8Szd0d+fXh08e35Ijq/e7+6Tl6eXR15lPCTPn6J/FEq7E2rYjZDKwaP7dS36t4quA8vo",
-	"yV7A3AgnE6wggF0B/FYE86MYs3KZ8CGORySIiwwakTw0hz82nnlDzs705AsDQ5SnsBrXZIvp8SkA4Zfw",
-	"IdKs0o5my1JFpkywuKFMqfHq2H06x/d8g9T6bWTWXzPf1S0X3ROQiZW+RvenE8WgiyNNtqdRAdJ98V6I",
-	"mWiW3DGfvJkk0BQRhOJwbv+zu14HKk30iyhBD9qHLV9cnWJTqCFbChkWfUKqR+WGQWWW6wUbMICc1JzA",
-	"9j45398cSz2ADNooOC4JhWsyuMl6vSdRJvhHMtXwB9vFzzCOnqmk5G6H7wcBrcNNwisexfzIAD5wA3jV",
-	"o0rzN+KWzY/I8x7RhHHM9qRzq1gUi7aTLRN8xI5c9AMicpho42MIrlM38pH9DsBwZmhNeXAIbhxgIGbo",
-	"ckPYx5QrpsM1IjB0QV+PwDsv8038irSLpY34UrjvnhZKR1LXHqX0xP3TGydyVukOVCZREfD2tOf0lDfm",
-	"ZLu8i7P3RLC7PE5dFEkdFVce9v7h0cRqXFYtuxHON2V/nsqER9CQCA6EufA0FpbccYlzG6BUExJ+g2W0",
-	"5kYMGXSZs7+Gbg44Pr7RRdEwVY0wYdScxHw0suaFtwZuRLlAq4vlWu/Ort4dX5+8Drqfj41h2lzwx3BL",
-	"bTUubo17uy+5X3q/ORixX/PXC0YMM/Qk9522VHJvtSrlYmeYyPUtIcscsRhIgRcwK/njbrnov0sg3lHt",
-	"qwyqVd4v/8g7s/KqRSbABRUOi6RS2TP6GQf8xsgTjPdTYRS35LPfa0ybfsVfLWlWbQAvvaB/lXNZGCmJ",
-	"HBl2fzeUtTp3jLxlrYQ4/MDS6i1LDZGZ0TxmpSR6FOWYnTmRCWg3745PULfZrQ3QWQPzGubybZGiZgqQ",
-	"Nw47o2hqjwT3sxPv/+ftjnvObXJzKvV78XWTKYKZlZ3mQwauDPCh3Zs8ATV77xMWSn3eAO3dU+056OkI",
-	"wl2EuUB6ZsLILJoUVzwZvD2+uu4f/3L9+vT99dnJ8fX55aAOLv4XzdQrJaePHH/ytWD/Qp4RestcZ/vv",
-	"NDn7mbxhcyJHo01887dsrjcIUZYDk2/YfMcBpMLd7FPGrCaa8DsuxjcC+prZsUoujyP3wYikTKYJ9v/k",
-	"yqWaYaoHWnYxyX9/I4ZzF33aJeejfDB4VSk/Y0KTEUQBZBLvkuuZtE+UpgmmK+oMlChpUOfIyzmENGTE",
-	"Bbfce4jfM7Q668JVb+xGPqDd9IbN61wj1xgT2JZjxG+l3RrFusQaTjIBn9ccN8yjMuafjKWE5LQSvcGE",
-	"KmS257e5DWjvLZv3i1MbkJmiqUuVgzgIhWpsEZOYaaOkIwKZxM43MbCU02epjCYDMgbceGyrDJFIYZcm",
-	"8rxdSOrBHpP4EKYoz+xWAPIQVKbZxR6RgaO8QSmF+Bb40GVVfzQEhu2i/XYj7A80eEAco5bi+OQS3CEs",
-	"Xkw8XsjpI9zcCEeYrimsJVfAjQ9qtkC5mAz45bJ8XAe74ihaZMz4BbS6/Pe3yXaXjmzrWK+U48WFlcq5",
-	"h9hBhoIRr+UW2PMiM+WkMoerktAor4uD0jCYRS0vQqH7I6elWNH1FsZdkwd7Xiokf+ha8TNhZVbECDUN",
-	"kAe4eGUfPjZbgTsYZ8InQzwqzIIdd/jwYAv/rtymes8S/CMUbiMHukQ2OSKJ47OaBKNEjveKKp+tlfYe",
-	"E6iWLd58SKTiYy669ub707V6l9J0famRCylApWJeBBHJPGgBquGMG8G0ZppALj6qf3JmL0wa24svkTPi",
-	"lgWqiByRCYXb0Q6ISen4b/ut1etKZbPXPGG5FQTlxZhnTw0Z+L0yPGF7nxJ2x5LP1iyL2cfPedYDuEY5",
-	"05AtNYeRl3/snsl/3CVDaSZEpyxJWEwo3Bt2924EVNIamNX3g4+93v5e7/mPgy4Z9Hq93XTv2eCHIzLK",
-	"kgT7ZKP3GHvk1pQTvpXjk+Kw1xL7vWpao/JAbuftj0+v6XiZwE5ca184elToAJMM6180oTFWqq+YxHZ4",
-	"p1oAN3El144068plq1ykt8ZGUK5eYQJLaZevTsiT/ef7xEpcAuUxGtqd58R8RDRjZHlmdVdxiSrW3snX",
-	"0IpCaZNX2B6RfTKbMEHoUNdfH/Z+C98eXJjnTxHUmU+zaedwP79FXBltm2vkQQPT+TY9giQ/BS4oDs9Z",
-	"Ycy1Felau8aSKhzGSsqUQtv7AAC0t4jdkMdlPUbDjUCQhoMjwqapmaNOA/K+B5Q7ZGbGmCDsj4wm8IXe",
-	"JU97Tx10ADzpOP4Gmpo4Npwz05DA6+VeaRMaULie0iSx2jr/k60m6Kr10YzAe2ECX55GQtXYzeKoXJ+7",
-	"nt3Aybgpsz0oDxUH4dETHh4TwclvS6zWJgJCc1mhQzbmArxG0ALI7bgUbBVLNXGUNealUxpN0DtA0CuA",
-	"veycpmTlK/BE3gbIyl6uSa+bf04hd1N5KBAM1v6RQSV6BVaFeAuWeTRlIWQmIhYTfm8We2inlx/i4Z1e",
-	"RVmXLt3+EHVEj0UNafjCtPtBZQQv6Xf+1euEl3xUkxnBC7CYscZa9V82G82t8wp/FRjUuX6KKrxHtJiL",
-	"sf9tNT+O1ezI4QsYztOC4Wps5ykzFJFydhzeQQ3XoyanZMJW4HBewyseGrDIjrIqcoAL2VJOpX0XdBdD",
-	"OMES0AmZKV6FZbGbubC1CGm4A873jfe2ADp80M0thlm1u7iUbdFqDgmpF4IwDqa0Zms9hrfe+5T/+z74",
-	"8T7miKgspS5eywdyAkO886O2DkO8K+b7Lwcrzxew5ItzbHK29wOSl0mMuYhEG5lql3xrdWYXdYDolDYs",
-	"3b0RjZHnyRLwPCikNyJHz69Bzs4h4d+d/e0S221cXJ6fv/Jphy4JEfE81iciehD1r4gu/2Vw4/OdWw0b",
-	"/xLAereK3/2WGW9RO9p2RFuKBW/KbjlOZkteK/VExI9Kae66KHOBrA5G4203n7lQ8u7b5IJvsetMsdGP",
-	"3nQGEmjy6uurd1ebEvrGHRFOqUo4gKNZ9cXeKlgdysV42+0SSiJmg24JX5vK8fCk97C9EhYaJISoTaZm",
-	"R2bmIbwoCEf3teUdbN2Jgsv8tw/l3z6Ughq+gAslZ+RaFwooXnrvE/y3cSbzYQmca7WB0CJh+WKCPv92",
-	"18MFTvyx9Z28rW2UcCZMX3kVpl3/h6+44aPhkIybTqqRGCSYlQSU98O9FxGFyATe/E3RiWAzP/JhJ52I",
-	"LTUMLW/FV0tD76RrxudS43PUQCPzHF8HjRy3p7NySzHdmtKqyqxTbi+Pr08dnPPF6/P3p/3359f/P3vX",
-	"u5zIrexfRcWXJHXAu95sTnLsT6ztZKnsGh//2dSpSwrkGQG6HqSpkYAlqa26z3If7T7JLXVLGg0e8IDH",
-	"xiR76nzIGhhppO5Wd6v79+t/7L7rfDgbNEscXptrm1Nu3GYyZklaknO70jTTsFOfiixoOxTgp/WBA/m3",
-	"+PXIxTXTa8S/8XuzMaHqjsXXsnHU+MdPP7wh//c//+v/T97+8M8fzapVVac3nn38BIPTcMvhM7+TjaOf",
-	"fgwgQS3udXV1LGxsyRF/LjHic5y54N1bonhbMBbXjd/30JzaOCXAGYPsxpwu6os0IimGPJssRxubafWr",
-	"P8N/IowMs9XSG2k7pGe2zMlAydGzqu+nwkvvKJPz+u1Pbw6/34s8TrhesFu7yOc8ibhXye6E4l4lqUOV",
-	"R+XGShbz5VWpm72X+5eQ7HnIEj91vqeaaAKiwis+SWmkH8k0g1fCADU5H0s4YlKAm5lqbO5gPWGzHYDp",
-	"bJ4RWxSZEH/fBPIxyaYJNNFAcwgAdoLs0khbEg3b14P93FCN/ptl9hhQ1R0O4Pv5eELOmw5RI6w9Q4hN",
-	"GG2O4PtUk4QzReiY0VW0TpfThHVw0SpUNRZeahWRoHlivLawcW1ogD9fUc9ol0FLu+yErsr5mKXbacrn",
-	"JWZygt1eccZgJ7fzLbTUNKkH9lMq5vI5CMkUaMdcTpOYmKMiUHBQ6HsKHopo7dndi/zhm54TbSNuFbb6",
-	"VyHnoq1fDK+Sf+V1ZSfBUtTUJAEt18pDhCpsdDSSgRoOt/nIlwF3+hBtbyIdr/40duDLQ75HaPY/0WTq",
-	"OkgoUXKaRUjjgW08NItJRKGq/JaRRErFoO8I6YfK4DeuWC5Rmzse7j8Bo/6ZnWg2HLJI8xn7OZMTT1rx",
-	"tvX60AeljaMGVmdkyhMyDZnxKoPCt5lZ0sbR4U/VUWTCRXuxqSEoqKG5XuT5IPPCtv6amIOmWASwQmyN",
-	"EXwsn3d3CHwzmARweEWwh9jdhefliho3GP/vYvLM266zdrgbNd1mmGd5728rC9esbMBgQDmHFkBN5jxJ",
-	"jKWCdmqjnWxm2bTHtlmBY58Mi4FXFDoAoISkcDaj3Cj/O09YlsoML+EAo4jRaNwTzp4fkLev/0UG7DNX",
-	"Wg1sdw48zmNiQIk8wNngNV6Zf3qB37lEZ3N3iAO3VHHVHZ5SbZzFOKND43VGkbHxvzSaK8zlv9Bc4oc4",
-	"Z/xvYO0Ri75MdV9OseUsYSOavDPjNI4aH9tXZr0BH9aNZt1qM2Lrzc/t1mFIAuS2DFhPFQxm9AdZAM1U",
-	"aZYtuBj1owgYUf8AjihOX11xMaKpzMyXZpvD0QUb9GJttZ2jFcCKxvjVn7jeX17RCROxUVi1iS9h0zUA",
-	"f26vqQExzsE6WdpdiN/UATmRUwBFBL+bTxj5A2sl6YJo9Jwtydu0rEy5baa4lZK4YKu5Q3WCGjoQ9rp1",
-	"iis1ZXFX+F//iL9eoWvEfilULDxB61GrN9VRHt2GvlilAmIIj0zjJB06ybbSMuN0xxmdP3xzH2rZuQQ+",
-	"1EKC5nZBuD62/WxWRBGZySVqct7UVQr1m53NHumUV5dc3A9fL/nrwDtsjhM4gN2Sb1D1G67LixXNM0gd",
-	"grNR3Q/PZAS4ELUB2fw2pho6rTXgOSG+GplgvRIV2EWqWdrMWy+QGguu7giQdkJNV6Y3QcW58C/ygirU",
-	"3FgA3FQ+lv2ooteBL/mr+U1pnpBqEkFKaSQBkKsKII9MmfiKxvO1Jm4zGdxBUVwaqPiKqjiLUgwoMQ6x",
-	"+Fk7tC7toJsfnn62X/uzSiqbV27s9u1ZbY+LfdE5t0EK12PCdQEkGw6hnnhMXxbJ27J6oqxibk1r1YsR",
-	"qL9NY5VbuGfvq3rHRewMDt6pUnNQoAM1K97lb6Mr+9xbtYdqsI+dVX6ZX3xj1Soh34e+qtzCbNFW9cIc",
-	"hScXu503VZl4wBzq6tWfJlj78upP/jAd8QNB8iVcTQQkrsaUsmTYJOxzxFINFwfIV+PqEoqsHgAGoUp5",
-	"i6/tfB8KhH9z8E48JiY08h1UKdXjewHqdjUtbi6rItaOVoTH5QPz7Ydti4ULyL/GbA7A5LmA9/C2DK67",
-	"xjQFdkeiJeR94KOV8HtLsVxAHltfduocUeBg6E3SS9fhZGrMMG0n36szTpeObnYX7Yl26K+ZmOfR6kAm",
-	"nykbEzBFQe0SXHtAeAIgwXKOKDrAHLVasaciLJ0O/vXIgH4wpiI2foTnrcbypQQgKoCSK2dyFOaLJKRw",
-	"dL92HI6oo5a/0UQ6RSoZ+wFSNrP50qdoWwrMWj6JBCluwtVxwPLeEy6zYEYKMwuu5hsIGtK0vOVuTQLh",
-	"RmxfA34jdtjP4PajcdT4eHZz0vn36WdPfeT3sXpU9d4+bkeRVbCUz55YgH4+x28z9cmqonY84AWvVdqY",
-	"Dc0+bayxp5QnC+P+cmG1Ayt4yvKrp2aMFybM+5FkvZiCwZHD4UN7rGx1ccVtLIIa8xibAjI+Y0FwA5yY",
-	"2TeqJzKzg8xXicC5YTwBAhgOMmMxsRQ1Bf4W24Qq54LcsQVCU6HRZDEREpLy5WyEeHVwo7YoQq01EQSd",
-	"5jCnKFnbSdlsJDKi5leNP8at97+Cg2gXrXHUuGm9/fEQL7ZdKcZRA78l4UdyLuBdzZJZHysaU3GgJ5t0",
-	"KOfLtitbqVi2mja/4y6McZ4sJkoSmhg/flG9F3PrVlfruhsfPlv31S/NWt720r9mLeAA9jaNuuDEmQPo",
-	"ylmyBJ4l76Ho675FeDAOG+DVy42JAAY9wVWu0lpiUoSaOE1OM6joPXZ+0MSyXi8FbeU9PlupfnUivGfz",
-	"9OE91vSt1JGPtX48OPVCzqvKxisaQZq0RaOIqa1Oj/s7l1Gh2/jcNj726TZxV5a+pG7p9fet14fVDUdh",
-	"hV5sVZJDC0TxinRIFIfr9Y0iVojUllL3KmMzad3COgTwks3kHfs7SuAPf0EJPBMOst/tZEUZK/BiP8Eh",
-	"+LMN7fOjrvRsI12RuHJoDJT0VLkWl4gKe3SWJy7bxZf4CxyGhTda186ytH/1pMBsNLLEmY7NHcwzYxnz",
-	"ETeJ0pkUo7JcN/NVDqvlL0qkmmasOssnZDNNqOftrZGOWLoWlmPHDwUBN/dFlyXFTIlU7Im9pydB9bLn",
-	"Qt+s3SZAMC8c1Qv2w+VajSc8krKQYR2tlyQZs1ZEs3gDBBZArxZQzWR+Sb4dSBVFg++IYCxWmDnNc8Gd",
-	"eNAk1NgsJnRPoIRZTz6VmabJsQUH4AIK1gUj3w7wgVyRCY0Zdu4hbSyWKfcETRI5V8CwAijwLEks2bCL",
-	"FiRQwuB1qYS6YxgC8r+T6uVWHaWm7ETG7IRm8Z4I/fIONI4a+vNaZKUfGk1HIms2c7OSFLMyO0oI+I0p",
-	"DZA95lOdKEzrhgRRhM8en5pFDnKofolQ9JxOayMpmfnaSrXOmHEqOE1aMUs4lsNUPS4sLhoVBDwTrheF",
-	"GjPfunlABmBd+jPJIzY4whsP+BO4KpCwlVN9QAZc9GmaDo6gCZPilYknxvdnktI8SciYqmNCeyJjimmS",
-	"UqXmMovtxY0AimmYwyB/SUR4u2OpbuaJwiaBW0TEADHjRDJJWKTRaKzDuOyJwfXZx4t+57zfvrjo35y3",
-	"P7U7H9rvPpyVYt2f4gqf+Onsn5WQmLii03WBQf/wTaMJaUPBEvPtfPMbzcZ8DNezRjb7UDtT3YT4hbMr",
-	"udiVMbk3kec0K5UG79YJ7Ib38nA7S4k3KiTXKyh1Htui5qW84MNGyHU+P7IiCmhv5rJFP3NFQC64FEe2",
-	"jZyKuCcQOIgLgnEr8MMCTFATL7SMh2SrTmLCBKaGA/rw20VPDO6wJX+wJmF46l7o6fR7XwEECsuz4mD0",
-	"8lAHdg7NmxUVUXRB6C3A6AiPqBOUIGwPonJPpGc8Yi3XQ7mZz3zROTeHG8bzMR8ZRbbQAXeusg8UTUCg",
-	"Zik7FRMaPWRjBzW0dpqVopnt20RUonHG1FgmcQCsIGKIOfEC7dieg3GcMaXKLtYq1w9Y63wKa7EnZx2u",
-	"3Y2KP3Ihs8bRmx9e4/+ajYmM4TiLVdRPE0CET6EmyV6pqTFPAb/0kLyn2a3ZvEtJ4yZ5L8WI/CrFqPpR",
-	"h2u2o+OtMPi6e6UnOd8qjt7N4pqutOBJAHddaFEIlB3/oB7SdjWmGRejytreBIQksVQTRW6xCdIqeYpW",
-	"uSdwkL4dJL8AR+p1MXKxMtBBYRI3x7rzN+jeU1cLpdnE2BjsoeCZ9eK9+x5TTe3fIprYAYUFPgG03iPw",
-	"MTI+GmtH4KMlGfh+jgEZZdRG0q6f3ExpTAU6/Vr2RHiEb2NYrnBB9jviPlwfcW/sgf/YaDbYDG/4L+Hl",
-	"OqcfW+ZRTgA+Uh2NvS3ZRDXtgu/UOLlNL6t+YoI/lVVaM2ygHQSUo44bVXWHgOl5o4u797JJZDPiBoYq",
-	"zBlXdknOIVt3307NwV/2cfecKg/pDnG5BwE1vgwlKcsm1Lz3Uk3jZKqMwz0LMnK2iRJJ13vi28HV9dlF",
-	"/+aif3n275vO5dnp4DvfVztixjvC9Mftglx9vDomg2Ei51DCOaBx3DcTGRApesK8BCQSqLb9D4UFdTUg",
-	"B6RNTo3fRRNyxaJpZgzmCc3if+S2j1AfYxgPUYqIHbmdCiwgYhTcM5O3XMQKPa2IZtVdKgCUz/sb/9Jp",
-	"xmI5LHCkq/XXkTYxyW/v2KK6r7W0pjuya8GmPp+vtX7QMph471JARr9GW/eOjVyqL9J8hiZGDn3RqVhu",
-	"YIKZQOxWrqobXpW5c7G1EblEfnPWTZkwhmjORSznxrPD5it4I0h1TiigCubhmyq7cQXE6EXHzmZfFHwE",
-	"ijN0yb4WZAAnTI8l1BHQJLml0V2firjvrKaqrqFuNUI07Y3UtD6NKZtKucLi1Xt92TesPxBWmDx5Cupi",
-	"koA7wHOxqXivFxTxbtHwmjdrYZ+WchDdntjTxjg9URrk5IjfzotYCnuIn58FUYAOdLA7aJzcBSGQiDr4",
-	"n9CCZE17IZgHeC6WgsdADUSTYI6lJIQ5IFBhiEDibjLgBrg+E4Rt8Cy9d4yFLL2bHe3bE4D+lU/2zY5y",
-	"v4a1n+RbV/wWuGhyfqHuZeeXznn7Q+MxBDRr+SSfyG9YO+Zat2EZB6J+D0KSSdCsEvBNLdNMrexfyK2j",
-	"THWLb0MxBbt7cX122u/eXJd08XdT/Y5Gd5190fPbRY3l6t1Ud8QLr/XzgPuBwMhUA6PiOmmRU71F1v/U",
-	"wiveLmDomGoLIaxcp9V/TzOuYo7tw9YXSNNkseKC2h+sgNdJADX0YFUeDTkq9+XEie6EnMOFnG95pqOM",
-	"AevgJ4cXamtRDxt+JBa/q1mGu9NdxYo4+OrceM04K5iFAogJrMjKaGx8vjSheiizifKwoJQoFkkRA0WL",
-	"zDbQHctJs9E9GTIhYBUihQstLjTLBCwpTYwvOTkmb9+86YkBPL/PxYwmPB7Yai9qSWHMxO3DpMCCWMVE",
-	"bIFctOyJb9mEZSMjwE2SZmzCpxOSUc2aRI3hgi2SSjeJopolCce/ywwJltR3B6TdE/lszYBTRW8T5hrd",
-	"MW3ofPoy77Adx9uRX+5GS/FlHZffPw/ffI8cftXrwu377kjDYOwHG8ggP7l541gtU2jH9USX7Th2VK9W",
-	"B9YwRS0pbY6gtEXweG2rrcxC2oDAM0FZZ9GqgBj1hL2umqajjNqKdsK7V2HH/oQuSJpJgANE6DBjAFjW",
-	"E2G88Y0id2zRxJt0m3G6Y4toTLloQne/6onKTf04Qnlfv2Dz4tAdM20jM3OufMneSCIr6roo9rgn7l1P",
-	"urDW/CKMY60/jWH3gkRU+Xu1nqgUg24NlLZPIWhEpwoYt5iXvScPTN3CvtC49PLspPvp7PI//fft89Or",
-	"s+tHRaXr8LieKChdNyQA/B6TAdiHeOBY3pyJMBYAdL/eQPQ2M26SjURvaXTn0mOo6BxPkQfRGO9ZXd+6",
-	"vUWffTsvfMrrooRx78QIbsASOUeXCjpQCjimJQFEJLP4MoD134san1V9k8t35qfdk9bh4U9L7fKd803U",
-	"QLkHvli2d8guO3INW2Gd8BlTqzHg13e9KUYnyWadvM4p6A6HZMKoC3EdlKkFC71dBFihVMTEvVwpf9iV",
-	"m8aeSKUwEUHcOBrSRLENOL/wLV+sgF3NuY7GJJ2qsfH3MjmjCYHM/BKeSJVbOnMgsRrqhIcyiV1qxZZS",
-	"KJ0xajxMCPhy3tCmy8oAuQzUV5ozVmGznmuxPDY2FMJQKBOECwIuZjKZGWf1N+TFQ2INX0FsiUyh3Szo",
-	"/3OPtNi9IWWqkXkFxDZY1rogY5ZAuipvSoAeKmt1jn2HBkNs0p5AED1XbGEsvSdQMCcWI+xzyiK9FhDh",
-	"CnbhEWq1ipzUrOIcD2d6q1bDvm1NUFqCX7my1huW9ZiYsSpMyW7qU2DRPVthNu7rioQSql5NJdkgbtmU",
-	"lRdfrwF+K5oD31vQSqlSkGypv3kJxJMrBXFosXaJK6KmKgW0OhvR3gd5d1NrustN1/s0H8ul/qd1zUYE",
-	"e41OuudXZyc3151P5U1G0IZ47dblwo69J2egXeb25uWOlc/Le0uzowzT/S16vkip0tjXgejW4memCY2Y",
-	"0XHc5KUyQKMbSk4YielCbdQ+FOLKbedyGt9y6d7Qg48VIe6aQaobyPMfUNnz7vX7zvkv/etu/+a88/N/",
-	"BmWodJpF+lGwdLvBCaGQQDG72JciWWxVsZevbqfst4d1gGOJ7WqGngS4cY2S23q24dZ4ZLVMposTqMPv",
-	"pwtbAldUIRVikWL/wWb5j6lIZHRXvTLP1y+XH/TYTJwf9+4Kv3P6Ka83buKV/ofuya9npyVKfANz2jnc",
-	"xX6gSSLLnFkwCEvWVatB03AroklSH4B3dcjuT2b0Exj8AcDua/l8lHBuLFfPUjYYfLbBaBf2+2UA+wKH",
-	"s7ngFQjg7sOKPcw0Sa7wJ6Uw4PbGficQ5G7srxjkzwPG5JVsB3xwYF5IZDX8XsxpfmtrykHnacqN4T36",
-	"r9/NitivryTFwKY7aCJWR7YjTzWxZ6+Z52gOcknCtOp9obwIbmc96REvMjodLCl/2XNCH8tXFplT2PNo",
-	"uj8glwiuTPDk0MErG+AdFzESnS9591raMD94WJjvu/+oD3LERfiyPvMbTmgJTr7kOR/lLL+EObpXD9h0",
-	"9zJh9yTiZ6+CuQ6GD7yV8rRWwoeY41heEGqBthS0AnExKn8pRB27Lw/2KngquDZHH/bCNomCwy5jepoJ",
-	"+DcUpwSPdg1i95954vBjVDOAePBplSI8P8A9FJoY7PPzaK18PcLKNvPE3OAEZK7U7LUYOebuCYllYdNt",
-	"730JWWqqgZ4/2LmwHAmHgP3mob642qQVCUJK1DRNZaaDPo5Yhvs1WiHDlyxiPNXKUk/OeGz0Vw7JhClF",
-	"R3YNlpVsRDWbmyC47IFYeYX9tMZ1sUX4QTrXqq7PIiNRSShdsT1VlgRgzKK7VALyFWxNJuVQuaSVVAzy",
-	"VZH5VjC+j4en4SskcrRCAO7YwlsezLQ2C6TS8LnZdMWSWWHXzSclD33PaAJ5vJjMZERvpwnNFqGKMk3L",
-	"RAWRwphAnmDXdNhqxWwij8nb12+JdKUaRf1pfPn9y/8HAAD//w==",
+	"7L39chu3tif6KijOVCXZm5Ip+SOxVLduKbJ9rIlt6UjKzsyOfEmwGyQRNYEOgBbN+LpqnmX+uY8w/8+j",
+	"zJPcwlpAf5BosrtFy/aeM3Vmx5K6G8DCwsL6/K2PvUjOUymYMLp39LGXUkXnzDAFP51MDFP2HzHTkeKp",
+	"4VL0jnqjlE7ZvmAfzIjICTEzRuxvyJhNpGLH8AtpZkyR4nNknmlDxgz+qOmc9fo9bj/2Z8bUstfvCfu7",
+	"ox6FIfs9Hc3YnNqx5/TDGyamZtY7ejIY9HspNYYp++r/8/vJ3j/p3l+DvefDvfcfD/pPBoNP/7nX75ll",
+	"ar+ljeJi2vv0qd870eeT9YVczxiZyzkThpgZNYRrQvUtiwkdy8wcEyEXZDFjgtCxZsLUTdl+uzzjiVRz",
+	"anpHvZgatmc4LDYwp8zMmDA8onY6Z7F9Fb6fUjMrfX71sX5PsT8zrljcOzIqY+Wh/7Nik95R7z89Krb1",
+	"Ef5VP1obb2USUjWZAzy1gynAd+wMTmc0SZiYstrRo9ITXUcujwKjJpwJUz+k/3Pn8fwH7GAvWMLvmFrW",
+	"DhcXD3QdsDQGDnnHI7ZhQPfn7sO5D9jBXgolk2S+iaCs/EjXQSvjwMB3G8e8u+dwd8VIr2US1w40wz92",
+	"Hcd92w5zFrN5Kg0T0fIXtlyXWL8K/mfGSMoUiSxDK0JFTJTMjJO7VrSSW7YkVOiFlbv2lxOutCEyM5EE",
+	"WcQ+0Hma2Jk/jQ4mh/THwV4ip1zsHXgRN2M0BjnsVlia156dWNelrqwPliy0oUmyWQjy6kOdh69+ZnX4",
+	"CyVl4JoY3WSDweMoE/wDmWv4ge3j78ZUs2dPMpUQzaeCmkwx/PuIyDumyMhKzoTFU6Ye2SkzbR7dHdzc",
+	"iBF5+/L69fkLMoIf7GrdP90wx+TZgGjCOFykC7qs25qTfIS98lr2cDGbKFW6WQ8PV27Wwd7z9x8PHn+6",
+	"udlfvWUPa2/ZX4RciBOzTsHf7O06ozFhwjDFYuBKnDQZL+1Poulte+vG6HDhvuFzHpjcpVxoq8dQ0GJq",
+	"hk3g3fKgMZvQLDG9owOrlczpBz7P5r2jp/ATF/jTQT4PLgybMgUTecunajO/z0tPdGX28ig4qriQmuOq",
+	"V4lQ4iL/ENJkobhhqB6ZGddEMRqjMqcZa8CTb7nIv1in14WZr39Yx2fnKg7ppS+4YpEbJ7SHUsUrumW+",
+	"h/AlKxmF3bXfexR+gl++D83gwiu27+DTwT0UqOV227zqADDkTIr6Cz11f+08nnsfRspUKjULHWM4q8AD",
+	"TJFEylt9TBSLLGVjsuBmlv+9Zg9S9+1aTsDT438+CBH/kkVyozqlige60qM0BgyZJfW0V/jHzkPh63aY",
+	"qxm1q6wdSed/7zpYMYId71fBJ9vsj6zyTNdxqyPB2JrVGxwZ/rHzaPi6HeYfTG1f4131oa7Droz1yY7v",
+	"bv2fZcwZGNUv56kBzS6Swth77uhjj6Zp4t579IdG+dxQR4WvwUjVs/pOmhkXU2Ik0XR5TKggzD5L5PgP",
+	"FqGtG0UsNfY2lnK/h5PVqRQaJ3oS+atiy0xzdfKjV7m1laHszgwH9GB8GD2On7Cnk2fTH2c/8ed/DG4P",
+	"ksO5lavaUJNpd2CtCOl9amxJwuQumbbiO7B80DjGLLLqsJwQbo5yOdUnmYhmVExZTKQiik0yjUNfKDlO",
+	"2HzDklN84u+BpUcyBlaiCY/h4eGE8oRZbmJKSWVpkj9ViDw7cUN5YlUEbXeCJFJMe/1eKq3KoHpHvUfw",
+	"0qf3OTNZPu49nhxEg/jpIf1x/PwJG4ALwtET/CSGG1Dxr0Egw3t20+c0seoSzMuJVr8q/Wh98o03xNMu",
+	"sBcnBG7Z3FekpJGRTPrk8tUpef7k6Y89EOqTTNPkc7KbYlRLcYo7cPX2anh6fv7mxflv7+DAa1QEFpQb",
+	"DhugmFFLcIFd9Y6ePamwa84yTW8TXFyAOJf4LasG23ukjwZdfh7yIdyRjGQmzEkUMa0vcVOBTHEMChZN",
+	"LpRMmTIgayY00azfS0u/+lh4Nho7MPo9NplYxeqOnYutfgFqWM/LPZSgv5e9KeVPFZoVyiQ7VOVct1tZ",
+	"wQyNzHrd+1RliW1bmD/5aYU3SgYIF+bZk17JABisGwAFI33M9c18w/u9XDgBCyKjBXXQMoXdF/sFEWqI",
+	"K1VLqt5yEZdninvZ6/foFP+rl9qweQ/eu+OoYfN5KhU6ci0pE05FxAKrgBXar29eHcwBnw0uK45fyyRm",
+	"qtuJaM3d/V7KlLZcOmlw8JlidvF4u/IYfth29uwhV8s1OhTDlj/W4FDFMej33egjsvk4ZG6d2etJUPwK",
+	"sUegT8ZsyoWwegcYA3/v9av+++3KfXm9buTgkuZMxFZz7ramMdVcn09gP7dpzMzeRriDUbRqr1QM1+9/",
+	"P9n75/uPh5/+35ubv/0QsF1LW/VKyXlTdstfupbtXoG1csPmuokR8hLesW/P6YczfOsQt8z9VOwYVYou",
+	"7aNc64zFzY9OwqY0+dmSvw3hC4m5bRFX+OSnfs8w3ZIA15aRKst/umX15q9t373mc/ZPKWAVd0zpoPfF",
+	"6miCfTDEPlhyJh0M4P+V7pPDoEOpfGj8IMCtMMN+6XpwbFHZh1Wu9KQLnjshpIEz/8vqxSBV4X6JuU4z",
+	"g/6hyMopE5T+xde6HWN/OW20FKoz/tTvCYmnvup3aCmb3J0E3woTyvknSqM8XfFz0b2/3n98/Gn4+2Dv",
+	"Od27e//x8Nmn74e/H+w9f48+sEH/4KdPP/zfQUlykqZhRkqoNsQsJKEKw62g7yuiDRUxTaRghKapLnm7",
+	"+PhWDedyzBPYsfEtWw6Lp+FXQ7PQ4S00llkueMcdTLm4kAmPlv8ozsYG9j8IqVN3XKLPO+yxEpJcnL0j",
+	"C6qJZqa07Iuzd8OL8zdnp/+t14cf3p5dvT25Pn29Xd9am3aQBSoB15aEoYHocLvobr8InDaOjvbAPom4",
+	"34r8cOcP9Hs0SeQCyKhkkqDiFzHQV2MmlkEu6aKbsw8pV0yH4wlMAGtnmimfWjDlgtAptf9rXFKC1gup",
+	"7MSaRAj6PQnfb35nVGl+jrP7tH5LdLcyvBm0+R10gtzbKolkul0bgofs00xrnuvA1e05R0PfPYJxAwgw",
+	"EpkyweJjIkWyRBUR10g8U63tyYLyO9Q+N03rN3xq9ZjmrJzTcpuFFDh19QLcfBAV2b0musOCO8Q1nYWD",
+	"z9polXbRb3Rz+vtyDkkxqHuuG3BU3Jb+UKeVrGeQeKPOvr9lK1obrfenT1zKn2iWB+EFIotRYjUTORUh",
+	"1+yVSZYkvwrDk+DBo8Qwa31TtQQBGMmYHcFxZCJGV6gm9hMEz3tT2cjXwvRtAu07ZDi5VSyfX4GNXsTL",
+	"GgW+6lkZhIdRPDIsLv19LGXCKAh8PaMK/7aujmWCo7ddYE6cvbK+0wWJy59Z8wtR0MqtBp/plAn0ECHP",
+	"xMGLtngupAsdEcXAMxMPE6lNn6RcDMeJjG5Z3AfGGVp+GaJRR6QilmJKzrlmQ/g00GDTuG042Sg+nYZc",
+	"C+C95wZ0trHMREzGyyOgXJ/QzMihnus+yYPkfeIjfu7PB0+GMV3qPnEBM7uS/Fj0til3m2VVyZoqsUXl",
+	"9G8VZ9suFpqZ+10sUr3hrXXxXOdpq/xIta71rNAUP7mVMJdy8UVF/bp8fiCZzpU2v+p241QugoZS3Jri",
+	"3CzXo6INBP7aI21kurVK2y4QDAutz4KSlRonGrg5dilDLn2IKEbBEUFiHtd8V9aprdQQN2wv6K5G8flG",
+	"atNmJdsuEMXu5G2N0A5/D55vMwVdzi2oDvLzkixmPJpZkevzBkE5r95ZcJUFP93u3iqWG77BILrlD3PL",
+	"G+5z3E1rf8vy1IUmSQj9Xna3PcaxfunkORDu9ul07ZzSJNl220Q06XDb2C9f5Ru/rvdMMmVmEHQ2ZCrL",
+	"fhcf1crj2eg74DqlJpr5IBhThnJruaUJjeCXeTwdebSGf06pUksupi9B0HUMkrpv+EBM03hNP38TR1+h",
+	"+7M1H2OwmOF98U+yP9x7/7fNkYSuQdnqTPtri94eVzot+5fa3NlR7mcJ6H0RFWTMSCwFIwKcArk+UnCQ",
+	"TqWLCWoG/7iTHGJhE5okYxrdwoJExJIgk6x6aOw2zFMMF2z2kvgn37CJafD0Drx4AQ2HJsn5BPJJWuk6",
+	"7/vrN56lcl78MpaZIUZa8sPd2reHl33g2mgClTmY3senM39R9Pq9D3tTueeWHlCvIsWoaSd7fTlE05qH",
+	"nXgYm01tqnh8JmIesQD7nsqYkYiqGA1uDF9qn/diFpJELEm0pTDVt2QiVTkZ//eDH/uHg8fvS/y+zlCl",
+	"yFw5NHUYCMzFrWpi2mtzJ3gSAjEgDPu4f4eO39wK+nc1ceWLTM/KBIQUtplcHBceX/tBbXmTCyPh1zRN",
+	"K4UNT356/PzwILSD8wZu2LfOASsnk4QLVpFzK1vu/+TydjB/Dqcf8yk3unb6ZsbmlQWAvU1V3HAhXk3d",
+	"nphlH7syLP0PX/T9fNHNotA5SxShaJ3BndlKeEP8cF1k/zZz0Q2Uv1ZsT6Tqo+mDniYh3ROVy+SIUG/Z",
+	"9C2nUUEqN8uqJMfx7dxTpjSLWfzzsqVEyV/VLV9sp2CvuhpARVyvmsz16Vr/DoiGqqKNMYPiDitfGiW1",
+	"YUUv6Ocqzka1aatiPuukmK/w39qRcKs5Is7N97/+JymUb8cmkMlFjJS3GErL9MwyzdXbK/s4Hp2jG+El",
+	"lxVwIJD/1/8kmXD3Nx0nThLmH3SqP9jsqLoRqW6EVdqI1drs+1hBoA3Erydc0GT/RpTMBzf9VZMB5wS2",
+	"Q2l8uxWpHd7HJzn8Y04/DEubV1imqDPCPwvGD9sZM6raa75zq1xvv34Egzt8wlhReVDrfvGEiVkqNTfD",
+	"GUtwsfijYgmj3t4CY2rOhBlOWF1GHtWhUDrEFiasxr2B6YvNNalwNoUjT+WD4RPEoltIkG5r2FVeXE1T",
+	"Pj28uoBCPhaT4smiriWSeZWfJlCIRsZLZ6OEXDR5GH3t9guEGKSsEm+8NGE/DsyvleeH/8UazkIbOk+b",
+	"+4Cv+dxKmXlaVU2hIm6jOzgnjpudW39pdf3yXuUT28wMn93nXeK7aprY+oL7PcE+mLBrxK/eqoZTSaQg",
+	"EyXnVS+mmTHFQAQKSeZSVSJ1dRvY2OmO2d0naMI9QAJ5a+NsQwb5pvh9uay/dK8+XrlXk2p4JXyNwqdW",
+	"s9y4iPkdjzOa9Pq9PxxzSjWlgmvqkt+MyjToAPEd11KFb49ERrdtE3ExONJBvNo3g+SSMTu1FsdDx1zA",
+	"Dg5YUyxJyAHWq1t7STFGohlVNAIMEUajWW/dPC7blSURFDiSXZwEq7eshrRKaf9Tf322t6/WfeionXWq",
+	"AnDX6eaj4vb+JDL87h45mPd3cX3aMLsvNaeW+x5SZ+qI3tEl7TiqLNUO26WswifCs0oSFplTxSA8SJOO",
+	"uZw+rLZzYIFK6iWMsmEZLC4W0pbIlRdr/ZJN0oIKNJZuYmcxoxXXWp6c4ZzeZpinN25lxwq8DHx4q2yY",
+	"pwkzrABc6cYRGPjaaMP/Y2222V3NnITmGqBDcpyOFlOZuHqLBkow1AaXVcKtOnnp3jn8KVAlIBuNvEKH",
+	"icvFlz03pTBVstZGkGImU6ISiq6bQ/5o7dgqgFJzdnVOHh88e7Z3QGiSzujeYcWl+fqX3lrk6/3Hwxo1",
+	"LD+SL0pRgRarfchDuyFlGRI1ctUenCaQtxyh0CIQWe+aitfMpbialLfmWzwTZDGTGmcH6Vcc3CNlv+B6",
+	"Zt/uNB63VZ+j9HGdje6tWXyGYByEidbSN4+JXy+ZuEQ2fxNsi73NqBAsqWRmTJkwQx8t5WJI0zSoyFbv",
+	"wpARq5nJc+wLB/RUMoh5OC4/JlN+Z/8irCGL6SQR1axaGXj49NkWXcbdes7H34zmperLOmpXV7FC6ZV7",
+	"tkruSmnnLm9rd0H7vdvMzZ/d5fEb1sOXVKruqX6+3HL9tvjp2eCAWKFXuSgOB4fP9gaP9wYHq7Kxyj0H",
+	"IR3zyac9/Mdh8Y/1G6a6pwWzvXCVA6+oq6Jsld4QMa35OGGnlZSKVfpvzUoIpKGsH9OKm2JdZZVzHnFE",
+	"S1j748xVTbtK4pazq5Qzb2bptYH6G4kU5J1ut3+U5z9t9FXhU1WJWZMjB4FptmBwd8eMLLAMPjcT57qU",
+	"jZJmelYTAd+Q4j5nWtNpg+T1q7l2kbYAosB6ahUyfDm3ygGt5SlWeWZVnm21VVx5iuWT2LR72yJecXLX",
+	"IeL1AiMdHW/0diGZPJoSyONcTekrohnunTBp7njUJYPqrm1aDc09PS8ylzW2IokdLJD7NhkvCTeaJRPw",
+	"T2Ps3I5ApOiTweBoMCC/Xp8GhyrrIjocTEoSyIbQfWKlgzbo9uv7cIvVQ32eaL9DSvqlXISk1piLmItp",
+	"YE4nGmpj5EIQbRSjc2IwW2fG5tU5Np3Pa6nNzzheULxDBDFEnQ5juXBkaBgp4hrUv3NB0MILZ2G1L4Eq",
+	"IrLIXwG5J7IJjUymanJr5zJmYe+LjBS9yrgJ32WKTbkGcMl2edk5oFJIxwXEQA9+6Cqr9YynABldkpWB",
+	"76Ld3G4u+E4N5TRTdX4pO6W03WBFhsWaCMBCaQGJgHbFve3upRxMGHdvZZvzuZf3cGXH1kRG6aQWJ6Ve",
+	"fm4L+cTsbnvIx30KwGs+q1KNQ7DYyf57aNSlGXd02urbaJ0NENfWZy5OEBhg1Q1Wzmx+2hpAAQauX1NH",
+	"LJ8/M26Wv+r4LRcykFv46xWJAOs+EEzNYQeeDwY/Hjx/fvj0yY9PBs+fH2xLVstFVu7H0NEwTbIwYELK",
+	"RVs/Pp5wVBYrulNLkvvTmYLut0KrfJCte9IpbPyw6Fwlqb796rrMH9+qSdd7pfo9M1NMW0unuYPCaZVr",
+	"zgl79+D2uIYEk7X8PPdqJ2fY6rI3quSK/dlJJbdDOLTRhw8vdwK+eEgWrVRjNQRsLTNnlV9SBlflESnQ",
+	"1tC7HLOIgxNqDcjDcrN7rdfvTRUVppoiV+DQNXfBlvFpG3CgW9uXi/F+Rm8uqI8L4Wq9t/hp2R06Rtoi",
+	"yvlyzrdW5w6rsP4Rgjh9ZAI1kyb/i68CtYYddb+LQFfbZt2uZdGu7Uhw551Dqtuml91ZDSuyOsD7dduO",
+	"Va3YT3V7HVUOCbyREivWqvBIvtZelpkhcwblJr3QAHkct+0ha17tVGLyPX3L0z1E06HJXo5kC0N0F88r",
+	"XUaadwp5sOqgHXv1vhZ0UsCEcK7CygUCf/Aw0v5nxf7wMBE7DuIVu+oSFL4Ecs5Ds6E1mbcinpxentyP",
+	"YWrKzyvr1+gBlIIRl0jezTOHtFh1U62znS9t7sZI1YZDDflqmzLMhOqgDL9UVGeKdbOb8N0GvJY/2JHR",
+	"ZnmLoybNiu4lnSgXLK7BMMqx3RQzlmWkIEzEunF2RP7a9ln5B2vMvqJKvVxvr2hLRsz3ZRsX4oM5NmqV",
+	"LK6EbOisUVdXA4DAaCMeFwQbsoSmmsVHRMixjJck5jECi2NWOdSIEdw/YiS5ZSzFikVqaDmWVR2zVyKu",
+	"HyJoCbuVnFouBv2StVRu8iI3zaiKZpj2MMPGVqjAYjWygwiK7QbJJS7YuDDXCuDv0oQ87VfwfRY3Sa7v",
+	"9yJcUNtiZje5dngwyZbpBtxQzMxkDWaG3UAXqQ2mQQBjEo4HL5HTDsUG+RhVOlUJkM/SL7HvdmbDgdgq",
+	"k5XuLpM75E9ETeKFmJf3qd/SMexmVRO7gv5UWxsHoba84CLGeoGN2R34VNjh7AbMv9V3S9+wV/dA425I",
+	"GhSPn0rYIdvLUuuNNBx504LaA1IlWq6fs1eAhqKIzqKZCy/qjaUMa3HLLjSKqhK4watlmf3J33a1EKy5",
+	"/I14zJrjrHbTaQr9pDoTq5EUMTqFrTaIoPNwaO6WLUNfOVmrvRLsDjrvaULtxdPbWuxRk2CGrT/qg4+d",
+	"Ipae7TcgTbWMPW7SyU40xj7bbvR9dbEGvLFWZB+4NTGaj6mtVoXgJZVhc3C0Q/l5Wd/LS85zbXDsENfL",
+	"e79B/NSVcBe7fJTXVFslSchFH9N2j0lRv3xEKEmogfprbATkAnvQLdQpke4tPPFHfqv7WPhaSAVLPG14",
+	"kljF0fcT3RApWVGfS0XVuS5dUhjC6uRdB8eVb3WypYkUQhcCVkk5oXrFj6qo0A5STiqPomCl35glUkw1",
+	"gST9ddXPqtOhw6SNVFZjR9LThEw4S2IN5Z4RT2dMGfbBrHnyqn7kP7QU+5d08Rb9Ss0wX/KetqCJ0S0z",
+	"bD8DGUWZapmE4RvTbnNyuMesIlTqY9lKKKMlip0t/U0Bib5/5K0LdlDc3rr4u+giFfhbSXdvVMFthd0G",
+	"laIBf1zbB4OwGu7r/UoBd6H4p0WjTxgsX1mFiu5glDgwKAHvGlTysrsGlbwvS86QlWyXOEdnAgtIox6B",
+	"c8U+9nnT5Gb6e+l4balFhUe/NvMDJO03ZnnYOXepCOuCBRHUZsNFUNczRrAvrve8kBnVM5ZznGtz1ydU",
+	"k0eKLgi+P3bQUIGEm7q2CttboLiaJi5i9qFWVU0YnRw5twseaZLYew57gDSQPfYDAfXr9cne4dNn2BB7",
+	"8GEwyOnBHM7g1nX6irwVmwqTUnHiJEsXVMUVo6pF3d6zJ1tysIpm8khEt1q//X3fUbTEK7Xceu0EcVHp",
+	"UEAC+aLvksz7aRACinz/8aD/02CDxLOjnImJbIsy4Doar2+CU1Zega7Srlag1PloixvJdU0uuhitDLuR",
+	"qJ+9GqZK2O55ey8/dM/Y85WsK4cBevznNxcCOiZS3kK3dSWz6ezYJfOpwgBI5HSl53p9sDDYeyfd0Cv6",
+	"2GrI0EdIe9fiOBNxglh53Hv5YcZyUu4c3aojdL+nedC3eekbU/ve5XMJibtSoTXU2Iz1/ppA/nQCHbE1",
+	"8z6dY8hrX2lj7zmrXLJ0uH1ZGwF1fFVxdUJvaDMmwB5R7gHNaMLi+/EBQBpuJBCCHsqJ07SaEuqne9Mp",
+	"C/s0NnAHoyrhLfijLR70gpvZpbU3gyDW3MzICD85OiI00VhL6RjMnxQHyV2uBdZwrjAbW29P4PFHNySf",
+	"XjkU3VOa4eH2Jr6QQyGLrCHsgJb/qIdyMoHfDSHlQ0C/rVRKNUw49E7IhE5ZVG/r+4G74ja76W7ah+ra",
+	"1mGRszqaMPYgFUYV0LcWzUU9bJvfqkRqRM6SCYOefHROMW1DSDMMVPbXIZMXZUwwRHmGITq9piK2ul43",
+	"Ys3c21uTZDwS23qxof9CcHKMJqhLtrlxKU9cGmsz7KFAdgOj/hObe17iY8GItMQDRO8oTwDbsGkQOkgI",
+	"mcR5qDlnGW741B9sxaZZ4pBBubhjOv9b6OC+zr3z9ZG6WRJ3iNS9rhaPPliT365Jmd9Yc+BykdpD51IB",
+	"yHirsiXR/pX7OPM3YMb6iYRoehazeSoBq+YXttoF4PDp001tAG5uPhwe7N3cfPjx5fu/Bw/EWaCJywNU",
+	"Y3TIh2zcbmbN1xh8rwq+uzGZJkSjjrf3FOCP2p3mIhdjpf3DavvX3x0AlhWAT583gL/Kp5MPElz+PKWR",
+	"sfdRa7SciGt+twl2duIhETZX1pTxE7C35nnWwFd17p+rBgYCOjLYi1nCrCU5kSr6jKc/n3wxJ0+Heupf",
+	"S9MagKxyC1TXDEniaDBlAsBn69arGwE7FTcEvlOzkHKdYltW6tBCsYNc2lpSXGKjIlLpa097/R4SM9iL",
+	"qK7mdkMFbF3la843m+WWGMsPn92NBaOUonYdvViVz7QtLGh+i5QwOQI3TNj/6LB31/8gm9w+JfgdB8Dm",
+	"4rG05r4vWeFtCYFtvDcqTingK9M0/ceaG/VzQS4Qqcjcoab/K2IvWCNRM9O4913LZqdseZJMpeJmNt/a",
+	"UqX8bJv+plz8jJ07w+lZPMHu7xdn7wjXxHX5bOzTSrk4xfq/Vh37Au3cV3Ya+sWzeAVaoOJSHic8+sWn",
+	"aa2PkelZl6llenbFlL/IdgYgYbjakCHnO+jRNMVuCpbNoXaiTRKVHeIyd/C0bJm3Kt2q3ApyBYBtexUR",
+	"Uz4iKwxd3aIWQA7bROeDFZbf93yvsGgIOyFTiXfV5gHQiU9i36rlr21SleJbVIjVxdXnT3Cht+dPQEwy",
+	"j1DuDDexla8ghBH9y4qU9crdy6vDp896/d7L+PDp04PnQc3uF7Z8wwXrmnuxORhS257SVbbcsiVxFQ0Q",
+	"iEHGmFdrGZpn06YyVPwL/To0nwoupo7nWsZ0eH2aLBeEkoT73nFAF21HCXZNXYXSvmXLIRORWqbG94CA",
+	"afoKQlxRkdFp1ehIsXAvsfxkbCfBEXEs0SePDwkUHtiV4IHtNQ8shjbS6SjlrZzTmOVNHXwJC4Zfb9ly",
+	"r6DA6vZsCUYGURRvWWqOCDfQm0fbWd2B64NpsrBbhF38SsmaXAwzgOG0b5bLNBrCm/uZbMrNgVP2mW0Z",
+	"f5K7mzG/sOWlNJ3caJ/r6HVqVFCrMTXp7IcUEFPf4S9V7I7LTP+yMV1+jat7D3xCFVsomqYhcfsLW7p8",
+	"vgVTjLjnCBVssbUGWllq3L+f0a3XkPLPbbm719qNjJGmOaJQv9yHoO/QJgu02ZCAfMOmNMlDPW3ubH0+",
+	"aWGlczxCNe2AoQWYhij1mM24ywBTGRaBNc8kauCgnCMCHT7RMlEp4CtKmZpzM5SpGcrMoDfQ/muIiQUA",
+	"mbIs/ZmLyMHnu1Aru6NJBsH+4P21ai81aRaVJewfjVOqCtfTCmVWB+/jlocYE5jotQc3auXegOZrPy+D",
+	"BxTPZ6lD2xp5GtU9FcFMQM3VPmYXRLxtU+OMVe7tDELA+rzsVttTfXcz0fRtHfYgoo2GbNK8yolX/eYP",
+	"EEpzpC8VxfiNKqpicnJvZMEHMxPbcUvdejcK/HxRX1kmeHHev61s8Hzen7EStU7adCtBXT0FwVU5U9Vf",
+	"SXM5dpCM/ANz3c9TSA6pj2W8kdHt18ZkMrr99kqd/axbyh8Rb3QTEgjsEniMcNPPHQQsnjJFhDTMp3Qa",
+	"MqMx8QAMjd0EIm/hmwOs5J+AwYNsM6E8yVS427nQLMoMv2PoAGAx8U/jTBM7ZYmtTdaVGLAZXuELu0kq",
+	"qEFsXyNuuKnKK7gLQ/sDHlxuSCKjW1208a40/syzLLE5eod1lZ35TbNh6hFUOCxXFxjeD3PL55d7vpoS",
+	"C63t+Sqt/JKK7QgfwKkzJlvJMSjmUUEzFIp9St1dH90d9PMU+dzLpelSQwB+oxeugfo+UXJ+1bwp6wb7",
+	"ec1ablJN4xxDG0jh6p6s0Nlq6npnXb6o8oSrg/Uru1C/tbqLG6bNtQP806BGTyo+5WJ7TMU91/czCS9N",
+	"645KSUVoY8OPDTJ7FeIiTGkXtv/KNAI3q29PKShNvH1fxyv2Z7j2N2+I1QpwKMfgb4U4BO0+2r6RqXAw",
+	"dUoNW9AwQkVCITHyrW4i/lqgSiYyojWNbirQi7WOTJpDKbjng87MmRQNkpou3GPgScXm9+FgtvujL1ev",
+	"feBteQkBF2tehtUWpKTRqhWLGE9Nzfc7uTo2Q1SG6uCnc4Bur6mSFzFTZ3XwV8K0apjeCIDE7cgaAEmI",
+	"y8q6ap8ANqEvNirAUEOY4mye2vNSs7DdqGqepQs2KgGWbAMqqVIh6PqdAPaRNtgdzlQAQwqQkPV2RR6G",
+	"erVbkd3roWtPZB8otw0s/h0yZt7yqeqUpPU1weDuti/luS9Gj5k3OQX7YIg2LG1sMuwY93but2n7O29L",
+	"j6K0RByAajuudLbUPKLJEBM1d9q4+8HAdnMf+WdG2c1J+iVBdrvkAXfmmv9zIXZ9pKobG5Up3pSpttWI",
+	"zfm0Q43YW7cfecwu07Py+RkqplMp8Gqba9+ac6q4T2TgUX0EFUszW+r1mVJWzQ33u3xyePBjtc79caAl",
+	"8uPwYufh3jZngsBfSCa40X2EGqR65w1vVpvKuO4x+YJD2w+npx0BXcrP9vS6mqwD7VuFFSgbdhZ7B0ev",
+	"z68v9q5enxw+fbb309G/vxs827s+eLvV0aFd36q1XKTSMq8qwXvMqRSxkjysj5ynTFT7UnyBJhj5IWnQ",
+	"J7P0aEeE/AaC860TmVbztV/damv556qGUFEHjb6Zov1hWXQ5aCpoLWolAUuHWdrz3e+GrqMJNk0aYkeU",
+	"BiXTq2Quq9b5ssoEDHJTysQFYs09ROlNl/K+FshD98y4LeiwkRXwsSKJyamDAROPpQ0rQfzQ7qXwTpkz",
+	"cR/nXgfzrcavh/VznULkjYKfpWyiPBunijuw1kvofTga1YrVOnVO6FBy2LmfUyTTitQxisZcTIf+tOvt",
+	"UiMnZqXg0OdGbFSvzktLrdetZGo66Fbu20V8rF3Us9U2O95phR7ZZZfrksdW/frFNhQzq6f/V+ZMx0l9",
+	"e750N+9udQbRrZALCJoHWzT3e3SqGJszYUoJdC1QGhqDjteI7fIXApPpV1ewgTztgck7kWY9z9Nj7AQ9",
+	"yXcyBwYKdEIASOF2zROK+2Xdsej/CplsWZJYa8fjjLaHrm2QWZpjaYQ8aVdcRCwHEMfUVjKRakxjhkkH",
+	"LRI1Wt2NRWbHhnt2FS7ug4e+YgRkW/P5fbCKbHwVak8RSRFr7BaOtCJGkpiZHF13h/GeJhkbC8rvEE+T",
+	"aJgcmQAydG3uRvk2aRAoqu+e3Smtt6J8PBhefB3iQA65A/S7YyrmkSHaSBmTGqjkzXnJTSMrKOGKwMpu",
+	"whyNQxqV4deoIlPD4iEXRy6daLzMM4KOSZRIQE/HPy08TAX+EZll6HjniFBBZGr2uMAHXesae2IYVA+E",
+	"YNUDjTqLJvl+avZ2hYn0fFfx4abGtefrOe9cTGQvLyz1zkEAMvBh39CXLtoDAcyofisrUeTSaRSujH9d",
+	"9EeZ0lLBaRxBL6DRVv+NHym05RdU0TkzrU2mSIpJcXzq74tXDrOz/onrAJrjyw9RktkrKVhUJ+RCXG0o",
+	"UIMMMCjLLSUSVurRpGBknPHEEC4MogymSk4VnTe+DDxa7GY10hH3HUX4di0zVUOxTPBwlPmOJlmzhKka",
+	"QFl43w2wujP5lPrlHd3IKB10/Xb1NO10/YKBA7o+sEqrWvnNNfzXUFRFNYEPW74RHRpGATmKya0Xo9RX",
+	"7FU5quLj1XO9H0mZxHIhhnqlS/0GAKb99x8PaxCY+r0LbJR8Wg7YfjNe2kgx2lJp6OALFNl8zBQ0InZI",
+	"cutCG7JmoS+1fR1jzfBaCY6YC5JWklBK18E35BC+p9JS3u1+yJ1cJG8U3uTCxVxseRUybWWTgkcLWf2z",
+	"l+2uHanu9bsXZYTwMLaMcBC60t6GMTX0mIxQ5O/zdEQ4mgg0jhXT2iVEzOdUxCSicwYGDZDSSxkkZFW6",
+	"PKmRLla0HPQf14mWmewGQ6CWLZpgJ66AZKNn11VRYzJHVar+/aenh+R///f/kf8fefL02Y+7yY9bj0pn",
+	"wmUNx0UCsdNluWoSoS4ymua+TM7TzNGivwkbFSbXyYXefme6OLa77eY3v1VbfOAXxXLqXeDpTHRwgV84",
+	"rKVuPsmFkmL6UhjFQ2U0Z4JQosAdkQfkMRt9E0TAChUrQwSJ4+Gc7g3f0lmDSTGTvpzzcLgF271BWJWH",
+	"UW0vSqpCHpJZaLCMORNmmEplwJ5dsLFRNAZpzse3aojFdUOM3pd/symSf6HkOGmNthkFk3KvDKA7l++b",
+	"O5rwGFZdJD4GnKWGhuuBKPrhJKFjmZmaCiimlAOOa3aB44oBY7RSSnEYKKSA8G+dlZzQgL740vdjwqYQ",
+	"ZC5jlmCHNMQPaNaSxvlOavy5K7l7YW8mthrGUjJrJasloVNMSN3k4Ar0SOCmJj/dd+ZabUJkNWHUjaFN",
+	"g7pjCkuR2Ic0oVzoPHdzq/fD9ePCOZREqnu5oFPwNJX2ehccfu2hW423JMdK3oIVWfB8ISg28nrAeHWO",
+	"4tVR/8vV+Tvi/lp4PMYyXubVlqk3LL/TxDkONpN1JWesQrI8E2Gtp/0c0ztrbI5MlPsrOLuj6MG9ZohA",
+	"PmhEVeygQKSiajlMqdZucyPFoGYSEmAhP3pZJ8TsnL+yMKab1bcXxyxN/N75swEHDFgmclIjzcspQDsI",
+	"MXVNDqpvsut6B/tIChQ2a6INVeZeUOKhXKNOiEgruUQyZWJjrCmigkwlkaI+uLTuaI+xuVpRCBHZazLB",
+	"Gx6pHlY45EIw9WvuY1idldQM8kDBtJVkzIiVF2G9oWQHhMqPajKoMB29XSiqSSESduR0ZHAFMzL3EAm2",
+	"YNDiyD2Jhv2ChlNAwcI/aXSacjoB6m3fXkjZdGbImEa32CI0T8cO1Quplh42n3/WpFrm3v2Gsrsal7ri",
+	"NNT98FUiF30CgX77H/u/oH71iT03divsbWOpsnCkK5fgbL4wc8dVDiIHdSYFCd1J2yBQrxztNkrUIAIV",
+	"tO2lRclVqX9vH5onLaDzNxybXgOpTJPkfNI7+r1lZv77frgIpzJCSTeSmYj7RDGdzRGZGd2O8UpOQ6AC",
+	"oEWGpheJ1ZlVTS6IWVZnCWJAO4wBwIWsPMHhhPqFsGkmXAS9yKpsoxpt1H0Uq3h0S/7ZVRdqGOzdsZWf",
+	"D11QbiCFD2RgqQAn/4tidxzQ5JwYz2OyLvy61fvBV09CDdvLSTd31INVmHXOm6yJsheVT0cIeJICrCVo",
+	"DsXx5ZpQoAuLieLTWbW2ME8EqpRR7bha6iIbJ1zPLrOE3QNy6HzywqF6bu4OJYzPRIuiNk7G1Th0o/5H",
+	"1dB081eaq/aWai/hnXUXwpwLj80Q8CdAm9TmvZySCgZiUxqrZm3Y8KnG2S32+SK3xTDdkmDXlscq5Hq6",
+	"hVrmr23fveZz9k+JHuO7cth3QrPEwEcL52Qrz6SjITAszKTsznXsUtmf9dg8kih8+PTMd5rpJCA/c2Fv",
+	"+4qaBxS9Vp9IzPZ34KnG3J0vyLP4xshmKScLhtkqbIv97iZtYxlloGIEdW/2gUaGGPbBFEoLYuGshvqe",
+	"P6u4rg+D4NG+Q2F9DVug1+16p+fB3vPh3vuPB/3DwaBBh6h8ieUp1FGz1BEh13tSAeWCkT170L0g7CzK",
+	"9Oxa3rKOG6GLgTca4aU5QvuWW7YaRVjbjJYN1VavfTeaHyxEuUu6wFb5LZmPGtqoL/l2td0JgO1d17kg",
+	"M/aBxizic4h3BOrzDW08s1RqbupSw73KdWLe8khJ3Tjt9Y63yJJFEtTBgGDj+qafgl4zG13yjbqBg5Gd",
+	"8bhhRRk8mo9eIkBpASVS973z3q08QOg+8lZpMx1fBLm3ZCftLhzY2hZ2gcE1Y/jSkQtTFBcir90GC90B",
+	"X9fYvfVAEOUPFfjZDTG08Gs1tKz1aV0xRh7dHTyye/IIb+k9a6/qSpjj6u3V8PT8/M2L89/ebU5XO9n7",
+	"J7YKfNx/VtP4v5hOh87/UWsVYs6ocNleDcIkxfObKfnZc49WqNQ98wg/1O0MFQ2bV6N+llh9IqQhlGhv",
+	"jvR33knSTSC8rhzuqc31lqHL5irs3hWFrR7RJNmISPDTsyeVDIggdsoGVC+rzHHMe3ZPgS43o5CXL++Y",
+	"gpz7KlUPBoP7NWaVEYAgtGtLVUIH25xMhmpgeORVGLENvLJ9GUHIsVU6tftkCT8styl7gpmFVLcln41r",
+	"OdXr538Ld2UskMByjjkcbOupUYYIqyjdNTr3f/o7qVmN3gB2BQ19JjJTkKoArvIk0fsEkjBiyTQc7Ak3",
+	"FebkmvCpkOhAzxXxKGIpFnv8mbEM/uGAgcr+dsXoOg5WniVS9H0rIQb5wFKBGO2x1wGwAk+pfTnTS2zn",
+	"j7/cflMWZ3Jjhp0TMJe5CfqZkdznG9Hzgg1Cc+9hsTFSpTMq2hGhYd9PRxDdyYuBxnOb+69M/W3Xn//6",
+	"pml3vQLx7bYTX4Nu3ej/WluOG7RmPRhq+A98uK8YH25duQf8XZoMs7u8Kc7nxXxDNmngHC6e/FfEivPL",
+	"+8ag4h4G8K0rj/zrAcWVaNGQobblcSsWdcjjLrAcgrobJCGq77APsUzpn5mlrnvlmAhm7QYKiYEEgthF",
+	"9RIlKVShBCyKoHL5vvjn/vBoz076+fPaSUPp7efXkh4qkrBrMdiYIfMoQ1Ppho1tTyFlvJuOE1GlllxM",
+	"T1tXhvg3X0LeW03AAv7mmnBSpbgDO6ARpiWueQ3qzdsQa5L94d77vwW5MpZzHvGEtVhQk6Q7JLXPuVPl",
+	"89qtvU7xiTzRYoWw/bU92sQLZWiyjs7Tjh3fN3gHBnvPcc/eF//c/ztIlbq6M9SKfP1s6ds/DbYUZaw0",
+	"T2+MnfMgTdHrW2Ws4Ua+eHlJrhCy+yLvroy4B41jck8GDYNy92myvZEff9VMdZRMcNTOGh5Jr2xhbXy7",
+	"jldlbP6VHj2nF+TJKhLq0xDB33887D/+9P1eSU59POz/9OmHv9U4nNpLjhUwlIZSzb1jmiejKLldbMK2",
+	"2udcuqdYP6gHhz+1K58qi8J88910SqPkuxVmO2gueDqjQrCkgrTtq5YSarBQYcwMDZpdl2wu79hrmcRd",
+	"eTdPEWlOddTP7tWqrfhEvzKDMKFAK4eixG5rFGxx0bJCcxX6ovhCeIran+YH2oOu4qP9uVxX/NwHmuwc",
+	"Rgm/XKVkHqdc8eQ/aXve3WdqVul09hUrM0lcmzlNBGMxtnBLmCEU8Ru4IICfZfYx9zc+wtTLfjWx9xga",
+	"pjGjiZBjGS8J9kdywsIl0NrbMEmgWiJmYlk4LsJSw1hCNXAxBLzyUkyZNsQwNQdzLUnIH5niOuaATKa9",
+	"UoBH/DtNEj5hayngmHS5Ur9rdOVTx2T0txHQwpqLS7v2YPccl4lZ/dg7X94QSRWXe+s3drWpLHTP5oAp",
+	"UMqQV97dMpb6Gks7ovaECn15ySiWh7YAB4fZuNw/fN+tPMySJlMdlepIijhPTMndgreAn2pVCUgep3M6",
+	"rWEu8ArfNU8pDTmV8fV+aS7hVd6xB7HmJ5wlcRvfup0XixFFI+AUUvDA5+hEk3+5hGviZr/VQrdvXuah",
+	"9Lysius0gwwmLiJQz8ALNc0SagCt3vXqGVIPcAYZqDVyB8foZv3r1pddy32rop+0S6MuchC2c4Yj8v33",
+	"mqKbzJOmfls9L7ZUm5ogkq3SLEcXW8NmiBJG1VbzrgIyVrMih4x632yRAsVIoydLJgzrhJ1ak4P+uUoU",
+	"gDsoyoctOZScc82a+MvqU0SkoYb9wpbd1tPEFwRDcDFFb9DK1OADtRPzb5XodcuWQyYitUxdUh2ERnz3",
+	"Ss2nK5lJJQHgrtTuRR3rILpRuC/I44Nnz/YOCE3SGd07hMLHvxW6BCmQUR4UavB+ZR2baje+UlTDarlI",
+	"UMd6+LqQmhTV1TKPdeXXrpL8ZcnCjSZ24VCKxwXhoqY/bB2Ca11xx13u0LpvmUe/cnaCB7zgrm75aVsS",
+	"gApnajj7h+VjF0mc1noZytQMZWa2puphlt5hbRJn3ta5iUkNV06VUTa6/AOx+XrgltVWv7jyuk05WwEN",
+	"e/3L3uGrk72DzTBpmNX63v13D/x8dZEwO8g8pa13nsLEQ0FVTG+YEwMV8wv4X5maPZkZspBZEhMmYmvL",
+	"srkmM5nE1p4lc6nAghIk4fOa9uafE+0TieChd9a6FqeGxedZwLi3Opm2q8TkNPscsSt1OOBz6epGAj2o",
+	"u8BZtxSTRhqa1KTV+R0k4/wWtCZ72a/TgnLXdqTtiU9eujmk0lV80pzO/YLB8lVsgi+1S/7K8GNBx/k/",
+	"ATq2dMuuF7vDdUSwT4HuW7UBoO4J10SxVCpgQGA5OC++/0CfcIFLsK9DWkayJAl3mN1FPqdTz/13wTzN",
+	"X6zVPa+deh3AioByNeets7tKVRl23DLwd7qkNRYB8+LYzMANPyz/Ko/tFqHRIZZLgLXMxwnU3Od/CE38",
+	"yjfECWGRARy/htYNc7oksdwnPkVkaGl3hFobQLQhMIMBYAagq5Fkysw6EoEH5fKLnGSQZF75cAnRNThp",
+	"RhNXz9DCwfhaLoizHzyKLZlKpvfJmXFJI3N6m7chABQvIQ3gmi33152MMxbdQjLgyZQ5ELLq+ZMZRlrc",
+	"/B0YKSKpXaIjL4Tmjx4+YBcr/oU0zTDUEjotTWN97Yl0C7ecpI1zpc7JjGqyoBwPQYPZ11VE/DZbWrVf",
+	"G5mmNQAs/C9Wv+JMxEyV0WMKCjcjgNVkA9+fUG655YgYxVmM/EcYjWau18Sxn/IRoSSSAlpCgY8YJOAE",
+	"YT2Ap336EPA6tdeaocqQGUvSEkdrx559PzTa/0CVRslYUERmaVVhlcoO98P8FxKlV4zOE6Y7Jv8yQcdJ",
+	"uBPNqtrpngzPwdXHrIPYSEVSJtOkU+bW08F2zfmKmdyvfs8QWhtchmZOuzKOQT12/m5agHps/VWLboP7",
+	"6AoRXO5XzI19a7YzED63YRrbsg31THXINrya8XTeOXGs6ILeIrOgjHa5vfHjZf54TZeqs2o79pqA6dVD",
+	"Fbr3e5gCvnmv5rrLXll5W43FdvT4l5P2i1onmhlZVgXxx5hNoCRASBFW/9B7e58ksGGDLLC2EQoegC47",
+	"cdjplTgqmJqJnGrCxbGHX3dO2DVMhaeriApri3tF9yZH+3VVa12aAyg+p2r5CnpClZ3FFSRrlzwf2p8v",
+	"1l1AreXhbN69ytM7a6kUbGpbJWpQYNjD9jKH+/pyiRZlkMxm9etFx9zNdeuxjoZpkmmr+gEOY4EnwgSg",
+	"Mfu+UCvF7OWWvJMEoUNLYgSZCrHGKqZrHA/t19ByommKhoYmVACEB+Zu0ARsjlWbFD/oPxHkt3VMzWb0",
+	"Wu3ku5lqfIzNvMsEWe8FHEaq03NtrWBEkUNHEZxia6RaJW8mBSII8AJ01BqVJWL44f3muVqi9ztocxCK",
+	"XgUae9Selrx//pc7LPdr4bxaU1/9cxtS+BKRL0eJvAVm4U9x68EyUT3M0qmicc2lMaMitivYqsLnetXD",
+	"U98vMrgLmU6Z0DuMZXvn2tAFte3lVxQuFxHrobZD19zGzWPX1x4k+8JjZD940doDtL+eZEnyqw8lrcQB",
+	"7K9zGGYJ0IquYTXJG1YTI2UeWEVgVPBu0QV0NeWxbtPVNC2ReiX0zKczQ6IZVTQyDFLEdlaoCW25i9hU",
+	"DQq9VAXwO17UrlUteuzsN44JF74GDglH0ftqr/SiiH4DVEB+yUD4e/elmGtM3e1wzrnWXExP7sniqxXx",
+	"4a8G18HnrNTJyWs+pYL8QI2+R94Iylv7xStD52mHYy6Vq71aj757KLIVfebVKXl88OyA5KNeMp0SLsiL",
+	"l5fl0xJG2Ap0PMEpbIIjy9Eb13NKTt6dFPH/Cu7Qieb00RUXU5pKxbYiD4FdWZjpf38Ehnpdwzw7o4QL",
+	"tpqE4xReNGt71Vstt4J6Tr3KOwrlvRAqEMEVKbwO8Vuun8+LzO0npTW0HAJNKWS/o14MDVstXCsqNAVn",
+	"8FfWbqE0s2+v5cLK5B9eNaww5S9BQwWg7l1nXWul0Gpr6l4TN9BmR86OWop7jMHQF3GuevPqgsGUEthK",
+	"TXMInjAEv2eaSLFSV5DjtOcdJBI2MYQmTr75UImdAYurWDh0bDVvUefL6eRAkq63+SUVt4GMqRZwHyVf",
+	"UvvWCb4rcyNX0bqW4oO1u2ltAK+UuKchkOW9fFIbe2SG3FTljgMrUw5Jll//UckvR7lf6rFjZBbNhhz5",
+	"LWLuX1xMmUoVRhppmg5T8A3W+nt/LV03LYVXtFr94HzMWWp3a2ipM3S/mlOR0WSYUFPj7fkyqBz3x5DP",
+	"Cz8mE+bxrYpeCZt6oJfu+QYsWHm4m7pe+sZ/gKc02NIyAMmX3NTqN5tv8rawVSZ4h7BVaYDuBSqVHono",
+	"BfDJMpbD/L/HEgATYzbmBltuNHMUt/FTedn0hgY7uOVNpFPoYkjkZELGbCKxZ4tVBoqTv95+SRsqYlAU",
+	"zu45yeJL55mx4jUO1QViq+sxIyiC49JUIyoAjBKgKAOT3eavg20Lcpxu3ySkAw6A628SCL2Xa/3X8+rB",
+	"pZc7pZrpEzI1Lpl1o8SBp87EK6kwSAkmZIsyqplrf7BeI9UBE6Blhb92mTRhgu4mVrde8e82Kt/N0jxy",
+	"8tXxWCecwi63zW4Wv1lKa6Z8IspnTckdN2lA8qaokXB2lt6ezYGTfwUPd8radRmp6CoNmHW/QS78jN4x",
+	"MsdkkGNiZmxJYgm5jOgwLWdhby1X2c3OrqUCj115CVKubr/XruPHK9exrmb8hG9ff4SrOOMg0TWLMsXN",
+	"cignEx7BrzDTFtFb2bRa3lL96JVPOPxsrFg1l4JJ91KzvAI9iYk2PEmwwWHTZPvzlImqkyTEBxUttrnA",
+	"rmizoe/u+l5jiurQRe+LSUlMDQUlJGbaKLmsUUOcqX7qfXjdPQYYdajtSekzDFyfTcQLwsi4y7tfn1xJ",
+	"cqx4ZzTx/dkb1tBRbdr7AKBC7LVM4nCn9Anc7g3Z743/Vog7/sW0FOcdY5/xJLvuizvTkewh4eGqrOqR",
+	"4prglhC6oEsC5XFWiZ7TpdWuN5+2YpiaWGi5J63LxbaCuoSN4fppNG1yWjQzCSLpAkA46CNkYi+EJo3M",
+	"W8iEr1H1LN/RwRu53NT3AXTKDt2Md41g3DJ96F7YnEzEJ3eUJ3ScsHb9encL05kyEWOUbJPT5m6twfOm",
+	"xa60g65123iCl3Zyi1VQ/vLpjEW3XwUmeBd2fzhmW9/zpom0n2fXV75aZoPGe7/NcXenJh0cd/+QPGKn",
+	"NEla++uSpIFKi099NjR4ncpbJogLfexAgnaXbrtGEgYnasf8nMaixW/+Vxb6z+f17QX+K1NvKahdv5M2",
+	"V2NxDIPKJEasfZaxyzVZ/0jnNqH24F2xP8M98Ip6nTYrqjRv2qE+isH3NjPxoeyQnJhSwxZ0WWe21Vl0",
+	"pRvwHvuFMPut3GqllIKNnZ+2NnSqfaAu5WNrxsC21TZIG8il5S61yoCYTuhbrnVNkGVBNcGdIRDQRlwO",
+	"lzBcGwhq0smWJkkZj2dud7OuhVAmIqYM5a28ru2sqz6gZr4NWPivlJwTtxnESCSHy5Lb2VGujSvUNfQt",
+	"eCMksH9DBNDTPF+ubXmky65rUuuYP9nN9mu9TTNqKjFVNk+HTley5piBvJGFVA10i9IySwktMEJ5LTUU",
+	"vmsdokE31vbVnvvncpyXVmBVK6vMRy0+FlxRrlO0QGf4rSi8ogoDF1T4tPaxzLAiSGD62KoJd1FqdxtC",
+	"lZ0S6koeuSa+YesxSbkQuaOVRJnS4by+iZLz+iGcsj3hShui5KIYCNWiAAzCauvbjXxtypnW27rDF7Cg",
+	"cuuMwcXVZMJZGx/rCs8Us++XNyrMN2YWK7q4zJKHw7puW6Zfh5O5Ga76UxFpurKf9C0meLAHwokgJxdn",
+	"5JYt+2ROY2Y5dEQzM0MYPYIhExIpRg0bQaalnkEzHBGxfd+BGG5TRlU5c2FmTNr79OkTItqEj8uVnSgj",
+	"b+SUC3K11IbN7fGhAt2he1pmCq5xmMwRYh6aGcKq5EUZ+kbQMYBWVfNm7Sn2n8LntaFLvX8jbsTf/mYv",
+	"c6b03/5GNBMxGZ1gYv1foPMekZ9hOeQmGwweR45E8AMb7ZMT+xOgmUC7JZmwoxsxmihpty4eke8d6AsX",
+	"wOjfaQfy8kOfjDBR0D1D07T0xxsxcursiHx/9faKeJVO2xdpFnMj1ahPRh7C1v7bMiV1v4eUKE5FxEb7",
+	"NwLkHIXpgWfc6nUEElU0oQZxSfBtEFFUONKyBDorWxtIkyeDx45g55imq4EJoAhD7//tbyTH77FyWrst",
+	"QaxwgNgQ5PX19QVhSkl1ROiNWCgppq6lLbXPJ9yKxjTTM1LRuj3qmp/K4WBgHzgcHACg0Y0YoW5hV459",
+	"fEYeGYjwOC88h/13KDcORpubfXKh5Dhh8xvhu+Nr8v3lq1Py/MnTHy210zRx/p5HKT769z+0FKMfkIRg",
+	"ISAV3EA3IlXSyEgmBBGL5jSxUozFrnUvMpi2PxfYL1It+8RISeZULPFBIRf7N2JkKTSyhMQ+CsdkZE8W",
+	"/IYCW+XC1CEIwQrZhzShXGi7Rty3fIMi4HiSMKoEbN2JZQ9g0375Aa6JkYkDG+eGoMHWvxF2covZ8ogs",
+	"Zjya+VNmb1LYUwAnXayGGvNYTd/+c4IdA28E7sS+3TlvlozscWAUOpnl2E72hVG5I/aIfO92v2Q3jOwB",
+	"OX198ubNy3f/9nL48r9enF2+fGEZ4+Ls3fDi/M3Z6X8rmCNmglPo+kLFjfBsBp8FQEwIORJIG/hhn5z7",
+	"I2JPO1YN6z4pJ2Dp/o2AQhRkIz8MllnncTjcJg+aj8CCXu0DInrPaP9GSDg40Isc09tjiVA1iMxuKeZ2",
+	"9yxm81TaG2Npt/QloMJenF9dO1inNGX2vAvGYk1Gpaf3fmHLUZ8cWPPg8OnTG3HHAceLnFydnp2Vqu/6",
+	"JBP8zwwQHDyL2CkpmRm2T6wc13ZqViQC4tGN8Ce2UFZcjn/fCh4qlliBBNZZv0AnmzEaM3UjKtOEthlL",
+	"Fh8RozI2giQTGMuqwZpwUUJ9rc7mRsCXfb27N4dyyXZ4SEa8GGl4y5ZDxazoGTniXjIak6XMoOs8WShu",
+	"mC6oDD/nn4MLBKex53WPUd9xGDSOg3Ite3ko+9lKhy5u7ELKn3jLRfEZAM3SJEtvAL92Id1Fl58n/ORc",
+	"xizJ+U/kU3s6eHwjRqmSf2BlwnDMZlzEo323EHg5tA67/mIWjihvuDb22qQKqKyZ2bPSKLYrQ8XWarva",
+	"Abbhu14Wg35sUH7ciII9Ut+P206lT7S0gonrUn9kzO8tIXcpYBa3hBsBT7NoJh2qGnoIASUs1/JRrIBu",
+	"T1wdITIiPuzWVwk1292GMIjDh9IIlAZXGxeEkl8v3yBEl2JFN3N0+96I70d//+npIfnf//1/5P9HDg4f",
+	"P7Hiimoy+r2IRb8fYcC50nIiEOx2wsG+jOkn5RftsViBWyknn+yTd3RuhRdFaBbQnERs6cvKC/PrOCYj",
+	"kCSP7g4e4S366KNzY396hBD9I18rPLNXqfea0QK4LKKaoQjzDSXsjWI3fZ9Yoa/7xHclQc51odPQfFzP",
+	"bCdBSzLyRvjE2im/Y6icooLlKHL2M/nFqrhwy7Ek0YjzFVEVWyXE+ErZG+ELOH5A7dFtqEPnyD0qdhqg",
+	"LnODx03CxaFYyqhx+HLI3yCMVsSuK2DC3hr2vy51AdMwxgxV7Py4zTlqWj/L2MqKLLXDPXtCfuE/o+yk",
+	"5BQ0T7OHESnyfTTLhOWYMbziBTJ5cnDwwzE5GAz8SkB+ThKoty7Eex8nlkpLKDh8MhOGxcc3YnRJDYMp",
+	"7V0AwibeqsWvR8QwaBjDyJ+ZNLRPnhw+xxNJnUpijUfcXiiNffz4uZ3Fr9en++S/XJ2/A+RKOmfJKdUM",
+	"xb3HCUJNjgvNY3YjnEKsv8tl1y1jaek6cH07taC3bGgZcf8Gcpy4gXrXwswp4VUf9Q72B/sDTOBhgqa8",
+	"d9R7vD/YfwzRBzMDc+pRzO4eRfZYAuoYCwTGLmXC9BHxRkGfoOLfJ15h7xO3gGMSs7kEdWcfKlCdvnEW",
+	"9456/8bMKYxTNAGCGRwOBq7Lid1410Uw11j/cIYmGpXb893sAGCrhbHCsZ7QFV6Hv5VP7pFTrNESzeZz",
+	"qpbuU5rPswTy3r09T6faFU/13gNUrG5CSU/BMuHIidd0JFgxx/aMLaiKa+h6VaYrnIWfZbxsQNK8Xvpj",
+	"T8hF76h3ODh8tjd4vDc4uB48PzocHA0G/8QSupa0L4x9q+l8+pIbTqhVqwk3O9j5t/IO9dYt2/+pj8eK",
+	"i7H8sONjRa6tncRRNbC3OTjEHYYFxV7mERVW9lq9IngMz2Ben3FXYAAIAAd2xvWBgptzR8cxv2nRJppL",
+	"4rwPoDXMqMBUtPVdmjGamNlftXuEzTP3yRVd5ueRoItm4dww9qSiFkq4OSaaMfIIkKj+CtL+NYzYjfil",
+	"A+vDPD152/yEurEDe3KG+mn37XB+ut7R7+/Lm1NO13Xmo7/iSvsxh2aKsCFIua374T3UJU7PjdWKAYFY",
+	"wGSSKZiH2ygIo0VSTPg0s9pYaKOsxcAFFox8VXt1CTBnn/q9p4PH7SbikXUhr0MqyNHPJ5cJ6hPpdjHL",
+	"dx4E+rPxVK74OSYAp0QcZqu7g0eBqoD6S7oQy/tk5KHQwWE1ymOCI/I91be53Vpx2IIHFNr/2adE7gDk",
+	"qKZKFbFj4jFefuiTEaJ/OF8qGAUzqsFPhT5i6Y4NqMngnhq5ym+cVYHIODrC9GdiZMmXU7gmRqvV5OBx",
+	"gsPJ4hH5vvJd53EAh6A9vP7bzsH0A0wkZmI52ie/isQe7zKB7MwAB3TUR19Z/jegBKAFeb8HmBfasBSN",
+	"QPaBRiZZwhVXqaK4EXa/kRrHZCSkYCNC9a12mQ4efN1O0ZK86khHkLwbETPBHZw8Omb9Flnb3y7IGWza",
+	"Cv7FbIn69oritY6rCpq1Q1vStQCCxSOPSvbUL2wJGIKdlbgSPKsvkF8B1wAND/T/EqZGL4Y2JjyFv1sD",
+	"4eDg8f7zMqLAkW+1hbD1a0CYR+VcyBzrIYcL9UHmXqbVcEAPxofR4/gJezp5Nv1x9hN//sfg9iA5nDcX",
+	"OxsQbRvpnwc703RWS4BC4tohOd1f1bn0rTMLd+t34GyNeYTWu4tZoIayJpVKsnFVGtaJyUcfV8XFp0c5",
+	"n7UQor+5gzZaqesfOT3WnXTnSvTnG47qnFFh9smZKIBSMFgAHVgB4nxOLQFXeiZAu1XCjWbJpE+sNKUx",
+	"oMB5Nyr4whiL9T65msmFOFpxz4fO/JmVWacl8KV2xz0Aq/OgImINVcH+ZsORHP7Y/FBWSdPqPA62n4hL",
+	"Nsk0NrbZ5fkttjKkFSOc3f0P7om+Xevp0fIwSlU9i3b7Pj1KpN5yCIPuBujewTUByElrHBFqwNV4TBYz",
+	"iRffjCo0qG4EgPxWHh+Dqx1c8Lky7kLErptM4dDHq6N/I+CSxQlAbBxjQhiBw6gOFQSiwdw4gFtHklxp",
+	"2r8R/qievfjH8PLlv//qw2Mnv16/fvnu+uz05Pr8cvju/Hp4cnp99o+XwWN8CXN84xA5ux5hhzTyoCd4",
+	"vMxv4+ZH840sOlns6kCeRL7o9d63mt2L9Z43Di81cEikanNGUi72HNp4w+uqDwGRynwsE47ZNBM5Wzs1",
+	"hxRg5vs34pXMFIn5lBuN5yKiCnKwIIyC2Vl4s4HPPVfKBVuQi7N3eGfpG8FNficxH9jCSOkaK5/C2Ait",
+	"fcHFt8bP68B0PfNBbLqSniKIbu+o9+THg4Pmh+CCC6RV+5Owk6vmQkk5cdgSNQ5Lyy3faQLTg95bkIaw",
+	"hHZG9z9o/8YhaP/CsidNMGXJStpTquK/51rRxdm7XZw6vB7u8rLHRjcU5kjIhRj6tfjsoopk8OfpyB2m",
+	"G1EyOn/AMI7UUWSt2TVrF7NOFIusxoj2jLu9MBnD6aNc4Hb8cFxcWjA7uLZGtffWjQhfXBjwGyseTx32",
+	"LninwdHvrOnqkb8R9Wf+0hOXnayoFP8nnH17jnpHvTKbNJcClyW+/DoFwQl26oMElD4y+o4FwRsGGYaF",
+	"8lftNYcXlG85twNJ4NuDd9JUT1yWEYaHvZ/B9TzgGNVN2MRgjgw6c5ZH5OrtFTHQmY4bV0RRmHlvTq6u",
+	"hxWFcdS/EVWVMnzu7uTtt33mfOruavP0Fgdotdv7V6dRvhTxujpphfdUyngXLK3zLgFbWboI5vlUVzC+",
+	"HLiqLnWABPw0vE+EDNtBBQfXWzvrbko85/8iXBvql9Dcb7jW3eGr490rI9MA8yo5d4IZUQa2sXDho3v0",
+	"sVTF9GljNHrVYUdGC8pLqcijl9d0Osoz4Giegki4sOJzsvdOCrb3lppohh5//3dMt86zu4owAFpOGi64",
+	"x4MnNwLD9S4tSSx9euDKhBIpIOe6+JDLiudJciMwx7Cc9eQxlcvDYbaSfaoY0upk+0UOtv0jpABhF1oB",
+	"qMvESJIwn7x1I7jYJ5C7C1DFSTKm0S2ZyCSRCzLSWcqUtq/9vAxeKf/GTHd3YrV0dnVLXX9LO19LERcf",
+	"caZwvwcm1J8ZYsELCqUP9rle+TTl3DwoNVR8PNjWQnGtD8Y1nQb4xs8C02WLaVQ4qTKfElbBwWAQqKPZ",
+	"SrO3XOQFNSiTPldqyibX4nX5FFix8XjwJFgCGvO4lDW6o3yJ4thgiZeQi2PUsCwDQEanllK4I+IOTROH",
+	"ZZ3YeRRREWGlbaN4wbqXA97f3Um5990VJr1/hDP96OU8NR4N6ktz2C6zoF6626D0cch90c6MdjUaVjh+",
+	"Z21bPbsX53iR2jzWBAl6iNIvFRQbOCNAsZi533JRks0arzifwj6Sk4m1/3PyBpQqpz+88pP74vzYIkyM",
+	"Hb56Qg6FNAU2VWMtyi/6XyHEU+GVXUjXTIHrOBO57gHlYFwYuXJict/FfU4HQmA1PxsvqUo4KGQx09DD",
+	"G1OiuZjWREHxXqiUKIWOg50GVD+eYjH4f4jnFuL5uFo8BtqqkJjM6ftq7sK2YFDIINgCPz3BwgOZMgH+",
+	"knJToXuxZEHPFhKbf3CREyxngxlJTORHW4JBcn/xDMQmaZriUwq9x+Ez1ndpux9K1WDwiYXEKgqrxmMq",
+	"goqxd/poqnh8JmIeMT1Cg6GoriC+uGKfnGDJYO6K5lje6U8NGhILRIRA17RVgE8QQW0ErdeUYpE5Bgcf",
+	"Qr370lLn3tKUQ02SAgI4k8rIIh/iO00qmVUjiCPFo/6NgCQJIccyXhLwJ9oZuNdGPr2JGmewsLgUYV2v",
+	"QgxmQWXjOTeXhTD7Zi7CXAAf9Q4Hz386+PHxkzZuMHz5C/mQW6t+hTG+i3yGIhcRuSfPWrT2WHwv8QE9",
+	"zPbsqW8pQKAo3OtwhZQ7JszdeVKsXXk31hbEYlHszTTCpAY9cnrjCKYz2ifvXCamzPGFaAI5EYAhMM7M",
+	"jWh4YBzHFCh5/+KXZenEFYh9v/fY3abEo977Mqpeb7348MnTZz/2SunLHtGu8QEu6B9M2su/tktVdOOY",
+	"J8jBHIqz7RW3oMsdnNXX1BWtwJWPV+v6je9hD6Fnm4fN2nqGIYTQLQHpGqAN7Gpjpvgdi9HHaSc6VvLW",
+	"2o43QvnO/FBI62G+ETTDZQw7WA+z4BEjc2ZvO0z5O8qzK24EPok7mJdxOLcG+f5wMPjB1W5jCNw/ie7B",
+	"J4PnN2LEPnBtdM2Bxnmd+s6PXzAFmCq15GLqsaiPeq9/gZYq+OuXEFLoHfXOft6DP2C78R4XMb/jcQap",
+	"vTnRe0e9073DwU8HP7a5Fsu0+FKXIwxeH2F1yGol2Hgt8/7xjY98mew5HH8vSjaKtX4rGdii9m7zii/z",
+	"pe4kYQs/ZiWFZ3kvK1xnihUJ8eijp9CnR54X95hjxg7C4xxz9XNgFPz6dxp0EKz6iWYMK82nlItKvuLa",
+	"+T3Rmk/FafWMtL6Ui04LX/jEX/1bzYmHP1TQnlzF55O9QYs8qiqhvtpAWl6smTMHjUDv01hNg6Ke+d1u",
+	"zsCxnPOIJ6wb5wIKvyBSTangGpOEZtQqrP67Ie9KJFX8wo/7rbBmQage5JSFWO+pZT0rFLHHAhakvDg/",
+	"3Ts4HDRnSU+arzjHFSo3XJVuYPutvqeZtcMh0ktiahj2sGjOmNiDp5M6ti4T4/i1b+nzbXBbiLseI3ch",
+	"ggjy1sXejz/2Kl09LHM25rScLl8tq53EsWvzgX4sSv6QXBgv/bpw1CPF5vKOJjvhrEv7LfYvwFzPapir",
+	"ha5cUOIrllx2kp+Bo0pddb6w/ofC2e+Dn9e3zJr1t+rB8+3y8PUvLQrAq1T7Ri7gemZ2WGyNb2EZs72I",
+	"qjiUJdg0AX7Vkbnq5i9XVI85ZPS4WgF8Hnpws7ioZwzUePdd9UpeceILSMN1Juv6gMs3P5UxO6Uq/sYS",
+	"CJsbN259J195kjjA2/jgFSaJk4lUO04UP/H4BvlIOdgYJsUtqIZKptIJyWNkxSnBYvM9PaOKi6l+9NH9",
+	"C6ypUnPSTUekAIRtyLEvoBQa66KucLzWTHvl5/nQQn2qqH3OMVnD5FacrG+Y+oX4tkrwGs51Jeu7qGmy",
+	"hLJMD5gNtIprh3mgEBXOuacKA8Qjplf5VD/ic6hg3caShT4ySvVtBOmiY6rZsyd4TC6ufjklE54whON9",
+	"Nng8+MGhpWorpm+EVVSYiNQyNQ6MAiuDFBUaiiJv2dKV8QMuLuQCGKr808eEwgAOHxS+SrggUcIolEm5",
+	"qMg+OUkSkokicI7zkgrA4Y/y2nsA1xDSeFAdkCe84ipd95P33TAOrnIm7YS+B1BSS5chF3c04fYOejJ4",
+	"Trwn/Qco7RDchP2wUPo/grZ6mJ2FPQvRTkaITlzChMylYgjp8+QngBLkmuAWArrIjUipMjpYzQ9PvXB8",
+	"8OCO+zYnCqf6RQ81TiF0prG2jUV0DhsCeNx2a3fpbEbuzYNEcyoyq4xlCtIMJ+gY23q0P+I/tmXCVwo3",
+	"HApbUcHRr9xG1x5zCs4Jgn0EEaWQiq3ZzBG/0R104bBXvqY8aLfsmqtgR2xyQtLZUvOIopjrO00fInj2",
+	"B5kja7piS5ApC4cLHq2WmsfcbOKdRzEDPOAWVwTA1EnBlkRDd4DvNLHq93EJ5JNYSxuKf+DBWj8wjv1Z",
+	"+WinVZ5z39YtypSyn+wd9X69eoEt7KTqHR0OBoOiK1NcNNhqymBAkK/d9kQUc+JYx0qLGUtiIn0Pa7f4",
+	"VkLs0YSxXTAhJWPo+rgkrkMZHIkc8rCOFV8x9q/HhhPGLqFRT+/I/ns/1tEwTVzjJ1eGBtgUzROmGftG",
+	"mFOxvL8WmTBMPo1mVE1bM6ZiJlOiMWsGGMy+/wBX5k6DsVLErn1QTyIgb8T4HYurbuPDNj5iS4ZvhHtA",
+	"mwcl0NVEtGEYPePp3JG5uTQrfGweJ19loqQmogdvQnzjyOO8EgZzFh2ykYdTiDd7iq9mPP3GWLLomFmN",
+	"ix0WcNGwNMX+3AS88LxFka3byG+JaX2SfZ4SrzA6VcvAiNc5d50E8h/auH0D2M+5awuqbaGi++T67Pzd",
+	"8PT8xcvh30bO2VU0ZvGNuAEBYb8mN7vwZXaqzXhZWt3DC9SY9Y56P/5y+Pb5v//Xk14rP+4XMpYLen1+",
+	"91c5EdtUxaFryug5uMSwjbi4ScFmiIPXIwdjKmIpSlT58gx4z4TnB5JTgNcEhS85im+W3mdLpT1WhnUQ",
+	"S9elUn6XYW8ndn56eUI0ixQzeUGOK54EBG6oJI4lMeD0RHBPNwlCyZxPkU/64DcBb75UADfoixKxXkVI",
+	"dDi6eaRp7gz04MGABvOdBn8pQFsXZSzlKEGf6CyaQc+ZUjetIKqam+ZXxbbN5WZ21zuyzwxTLtoIzdVF",
+	"f3ER6qZUg637s8zErsGRfub+bq2iIoHaCDUuZUSWexzHJqWbm3SEKmN3Ltr86rSDr6F0c/MdfgU+4J1y",
+	"Xak0s+0drqjOFJJgJ/5s30kNA2l5jdeNKBz83By5VgtYB5X3G1RZgoWX1u7qu2ewMRhIc7ghfMiXGOk7",
+	"euUKbcSUK0mv86wHhPUbrs1LT4Y1Bg608eWYKVQDgpK3om7GK7459jrqyZlwXS194/DQaPkfG3ImrtM3",
+	"b18f9NI3J/dGMNdkLkF7AHEVnAPHyGgxhWZNi+vHHiOcVWn0OmJDm+QuQ28RNNDDq4lEAvn4rQZXHDvU",
+	"9do5FwwbVO8GN8ZHaq0MyNtvGEnGUEs+lcaw8o2YKn5Ho1IiCLY92yaptsinVzwxeZafnI+5a0dORXxc",
+	"7ofoWiGGpQVOZIusePXgB+jnz39sViO3PJr5nABI80lkdKsJLAikMoxE5ozWrb3crLwZ05Z6rgegorDJ",
+	"9TJl+ti1IQSvjLb6DhSosQ9pAn4Bq4bWzMmuuzydvHn/xsNkh762r34CtKszfOlwsN7iPzjrol2+vUKO",
+	"oXbfyCm2q8EMjQx6m8Pt8lmvHjcf3wgC+oVxMT0iFG2l/gq4db8oBa12BO775lpkf3+/jvtLq2qYRi+W",
+	"G+ftHBpw70MLTqcJhUbPu8k3BoB1QBuNxnftfmvGLv7abHDXebzRBXYOPsj/uOnKh/MB7rkraLJbCsvX",
+	"JwasdpK958WWt+udWNkIauOSRDydMWXYBxPMKQGqtDfa7hrbazkrfPa9rfOWsrvdoN9YHoFvWUvaypO4",
+	"+c4+gqy4Jp3D9FHN7v7m82W9JYOIkndMuUp0zAW5EYrNqbr1rQWdg8tesgkXbJ+cYVgecF40owmLScJv",
+	"fZtk1+zZ3tzYKAsS+e7guZDpdILrYp+dj3bp3XJV6zHXaWas8LX08LgnmTZy7jt3ISrojOUwikXHNqth",
+	"4c2236L8K2eDr7lgx7IPtK1GfsdsVGfwbtHNSyzvcNbvIdJW8R7gYZJSM8u9xTDad5okjE5cmuzzZ4fk",
+	"f/1/h/sH+wc/5OyvGPNaqsD+oVDgk0puhwRuR/dy/luPGIt68f9lJSjCOI1Oooil5ojYXz1KE8qFA6u1",
+	"vwBi3YjTw6sLMto3iZzuASFGkGK4T048UfP8d5o6GPU/Mm2IkAt7MheUG0zJvxHY5rrU6/4Ym9o/HTwm",
+	"IyHNEI/xaJ+8sQeZFZ3sEa0DxrPrA2gQts0b4m8FqCC415Gu7vgf2nWkADIhmGyJQD4FM6QmOdukfMqY",
+	"yOaWD/9A3c1+s/e+i53/cBcUEtSel4Jzqp9YnX3wPsNztQuDnJrijPP8qkjktI/ngAKukUPFz8oAromc",
+	"bjj5ii7uqcqM7CXkGqrPmaHuRzBt2Y1wXdDHS8Ng2pg1f0xGVgxAHv3V65O9w6fPiLxj6kYMPgwGfZI9",
+	"PiQJtoW3H9ZGMTrvk+zZE3vFgUuxTw6e+c/Gq2/cCLs/fZIdPCO4Z33C4WU8TCfmLY+U1P1i9IlPIqHl",
+	"X2KTEL8u8r0DPtZkzKd7TMScih8AsYaKpRTYj9kOMrfXFYHe8bWn9pIuvnl17pIuNmp0SPAd+aSgUSgp",
+	"c1QLtQ5Vo44a3UVF47L6BNZhgbMCFDMufC8XLJjwXUuL3GSAYsKLAtLvwNilEAuANv8k14BvxMgP+IIa",
+	"eumUOjgtcabgrPtoKDz3nSZyIXLN0blkkXddLDdh9I65HgTUO1syETu8OIBNKilue78wrMvIVViKvXRo",
+	"ucMjWi+jvrvI0opV44+Uu/dvhKcd0gHToWkcK+zyCB6+OYLzzhl6tLkmIy0zFbF9no7wYM/t1TtmRSFc",
+	"6aLGS7Ts0/BVkuhtGR1hUc6NyEmlZ3KhXfTCknn/RtyI3wAgrkJfP/lEYq3xgi6xl6XrQw25OiPFplli",
+	"tSA32VHCpjQZIQod+f6JVQMcIiMX06EPmLB49EMpXc2qGi5agg2EbkTeJJM8ORiQkaf00E5ryBTVVqkI",
+	"tzFhNClz07ei+dszgXXLpydXL/cgm+3gx16/h0xnj7zI5mOmeu9L2breUGjT44TR5AsFv3Hw2twhmmRM",
+	"e9+i5flblu6m0IbGXm45B4ScgL7J7qoYT+umw4cG9XJlpWG1fKZgZNBnsJacjDMRJ9Dm4S+euvI0KpYA",
+	"ZQr6jc6VGwyzQZHcEYllpB/5r+zPwdCGkjfQQp21MIIo/nJ/ZuaJU1TwN0Mcdj9djqw85QbUFtd3SGno",
+	"3gLJKtqb61YWauK0/MJA0XxqJXvFTjFkLrUhB/3BYGD/vxOHcyhToz6FFcSxfxSfc5KdfTCKRuY4t2Oh",
+	"tI2M2VJiW3vjK+9wT4auAHD0w+p1pY21j3G/w5HWG5EH8VYuDMCixcsizzyDu+KWLckcmi4Bjh8Q0u4Z",
+	"W/RXrxWcH2hp2JO78IsYKY98aw7hKw3TpbPwcArwoZnMNAtm7yhGDXsJQ3xRPL6iF7aPp6PIOnhijSGO",
+	"eAsFVs31YHAE//dPF7uB83aemvPMvICO5S0w4XD5OxNif/G0KsPygNOYCwrWXiPzB7liJ7mP/jh4pUI5",
+	"kIcc48BaWs4JhPxkl41Y/z4XrlZXnFLDFnSpH02ZYIpHjyCXP91e8+Ve3Ce/+XY3rnoXYb6sWOBi6tPm",
+	"7CH2X+57iYKsAkoNTbSEnLsloeTKUBFTFZPf2HgmJcTppoKazOp1348W+Ns9qLXNf7JajTZ0npZ/mb9n",
+	"dQwzY+JGlF8nc7pED2Te73S0ogiO9smlmzc8jQLBnvaYUKX4HcMuqktMpgaFLBNQ0JuHlFDgS5XOqOij",
+	"f04QppRUYbXFbq8fdFvw9kSjAgqFgMdkw+q4qe1DU11y4zDPqggJ9OZZ28mcJnHdbIoVdJ/I/fCy/QH4",
+	"/WPPTRc2Rs/1ptqBn+xORlB1FZ+YFYH3/Ojg6dHg8J/Y2NFe2upt6dNXbw8OH/tCmtS+PKMi1syUsX9j",
+	"lvA7BLd830LHw9W0EpCHO9TycPgNEB/0lu2wv/KiWqPt9k+7zidJUjabvewrpGHZfNqu6GGmYn8F16YG",
+	"7jfNxgmPrO7gfCY3omKscaz6v2XLI5chdwtmqPuh/Ow+eXJ4eCNG+MnhLVvm4AMkE4m3KfP3L9Cho8jL",
+	"+PDp04PnDm+BGjLhBvAH2PIkmUrFzWy+Efv3rDSLL6px0DTtHfX4+FYN53KMLlmapv9gClFWej/tHxwe",
+	"7A96fVfU8g6FywX/wBLyvNf3BwyWN9N7T5/2+r0yHXpHPUcuSw17/qiIlQSphIS3izjqvT2Vi5///b+9",
+	"+OXwH4uT5cuTfxs/f3n62/zlX5Nnr/59rH7+5/PFj4me/fvsT7kwavzmxavFE/VfTz78M3vZHm+4TP8v",
+	"ZLeVp/C5sYd3OaPPhA284nJxKpplz0LOVKVKWNg8+lj+8YsAN9zvcFdm/61mX1RIUKPZ88ozu9DvKxyE",
+	"gA0SEdogEGX/FfcRLr9ekd/MTaVGFFt6Y/pLzacqlz/kfK1gcFjrGHs+aXQGUjLjwhw5z2uaQjyAJvaC",
+	"tXY8MiK6rcCFsEzzxsbO7Pd+YzAPoAbB8i0UwOTXKDZfS+mU1aVIl/fwtFj152fo8hsuiPYVsfYFEzEX",
+	"09rUopQJUmKS+zP2b1VsKvBd8aqIuZeArO+t0hRszVeajGIZZXMmsBWqyaMtEAH23Ix+rj6h5L9cnb+7",
+	"ERKSAUl55D5CWmFZtf2xOmNIyMH43Y2YY7XyOzgPfeyv0ifZna9/ueZz9unY9XNyRiwcNYgUAvIh5m09",
+	"sofw0d3BzY0Y5e2NyNgpeHYJffyJeZitFcWzdEd///Lq8OmzI3Jy9W7/gLx4eXnsVcYj8uwJhp0A0Cqh",
+	"ht0IqVxTqLzUYcW/VfRaW+8Z4wXMjXAywQoCoAp0rUAIc4qpAK7+N3TiEf/uIoP2i5/7hD90F6eGJzvT",
+	"sy8Mh1eewmY0xx0WBafQ/quEipdmlSacO5YqGLprKFNqvDqWTuf4nW+QW7+NeuJr5ntZ56J7BjKx0s31",
+	"/nyiGPSup8nuNCrI7Cu+CzETzZI75stAkgRawYNQHC/tf/a360CliX4RJeizdp/OF1en2BRqyI4yMYru",
+	"iNWtcsOgMsv1ig0YwIttzmCPPjrf3xIL3IEN2ig4LrePazK6yQaDx1Em+Acy1/AD28ffYXpSppKSux3+",
+	"PgpoHW4SXvEo5kdG8As3gFc9qjx/I27Z8pg8GxBNGMe6Ebq0ikWxaDvZMsNH7NhFPyAih/mLPoaAmQ4U",
+	"zxGWbuLBAje9g8TjxsGkY60PN4R9SLliOlwZD0MX/PUAZ+dFTsSvSLtYI8SX6nbleaG0JXVNIUtP3L9Q",
+	"YiYXlZ6oZRYVAW9P+5Oe8sYn2S7v4uydy6gvBYmh3Om4uPKw4ymPZlbjsmrZjXC+Kft6KhMeQRtW2BDm",
+	"wtNYTn/HJc5thFJNSHgHwYNcgXSmIbMLetjh+PhFF0XDDGDChFFLEvPJxJoX3hq4EWVYij6CVLw9u3p7",
+	"cn36Ouh+PjGGaXPBH8IttdO4uDXuLV1yv/RB8xx8v+avtwULzNCz3Hfacsm91aqUi71xIrc3wi+fiNVA",
+	"ythnqom4X4Y665P/n71rXU4kx9KvouBPd8fgW3X1ZexflE11Oco2HhtX78QyASJTQI4TKSclTNEVFbHP",
+	"so+2T7KhcySlEhKc4LQx3bWxEVNtIKWUzpHO9fsg35GDvEDTSk4klref2GCWw2ph0J+iitMiiUj1Hr3D",
+	"AXdMPMF5b3KVRlp8jg5Ly6Z941crmnkfwJ5ewNprQhZKCCIG+UbuDSV2Ikd7StyztQ5x+IGW1XuWKCIm",
+	"SkYh89rxTrL6UaDx0NbNZeMUbZv9pQk67WC2YS67JYqSpYA3eFwbBGO9JbietfDov+73zPfMIpeXUrsW",
+	"r1tMEcLZD5r3GYQyIIb2ZPEErqCDL1gE/HUDjisrtS2w05F6KEtzwek54UpMglF2xZPeReO23W3ctT80",
+	"r9rnp41266a3jCTrTrL0fSrGL5x/sl3lf6HICL1npkXuO0nO35GPbEbEYLBJbP6ezTbB4vETkx/ZbM/Q",
+	"QsDdbEvGtCUaRw8RH3Y4sDnrsbyQx4n5w4AkTCQxAvBEqSk1w1IP9OxC4n7f4f2ZyT7tk9bADQaP8uoz",
+	"RjQeQBZAxOE+aU+F/oY3TXBd0WagJDVdklmXHBeKDCIeae09xs8Zep3L0lUf9UI+o9/0kc2WhUbamBOo",
+	"KjBil1IvTcrqRDtOIoaY1wwXzGLRu78MhYDiNE/eYEI5MTtIy/Uk56hK7tmsm+1aj0xTmphSOciDUMCg",
+	"4qFtNkAhEHFoYhM9LTldlohg1CNDYMvSfzGYu1y/Gnd1u1DUg8z6+CUsUZ7qpQC8Vehx1y97QnpG8npe",
+	"CfE96KGpqv6sCAxbR/+tw/UPJERAjKJ6eXxyA+EQFj7az6I63AimxE3Q4gpsWYWWLUguFgNur8rHdEBn",
+	"W7FGxYx9gbUu/6Mq1e7GiO0y1fNqvCKuT2UXITZECeDES1GBel5PlF9UZvqnYhq4dmPouIVZLNVF6OfZ",
+	"A2P0hYtT9AF2oUf/AIO/IuyzFrZBOdxPUHl9CXhEB0UTiPh7kc5hKZm68r4QMaO8aLRrvWPbQDwzA3+D",
+	"O3uZWg0n61sAPAMtR5dzVTMU4Gdt4xiAcV8X+uFAqzKhqoRiGL1vqEpQ1IYTvoXDAMf9dha80Fkggvtt",
+	"HANGz5ZUG8ZieJC1/FUGn9IggEiSPfmYiDQaRryuzeA/0EJKhVB123do8ouABuE6ogLhMpjgJ04jxZmU",
+	"TBJozEFfUEy19UxDbQXHYkrMa4FfIgZkRMFU1gNihwr+m7r73UGTtKOYuZAIQLhg0w1VpGfXSkUxO/gS",
+	"swcWfz34EvGQff7qSqAgTxIxCaWTMxh58cfmO+7HddIXakRkwuIYW9QjDqvX4YBWomBW3/c+Hx4eHRz+",
+	"/EuvTnqHh4f7ycFPvR9OyGASx9roy4MzLYFsuBDD02yzHxX2J+GGBP5AZuX1j5ttOlwUsFOYtkGyQ+8O",
+	"WtuxGU4SGiIA1opJVKM7+W7YkYG1MaK5DJIkr0WyMjUCSKCcEmhJu3l/Sn48+vkIsBII9MrJfXLlCfMJ",
+	"kYyRxZktu4o9qXj0Tm4DG2cqlUMxOSFHZDpinNC+XH596Put+PaIuPr5LfJaRePJuHZ85G4RA1WyzjXy",
+	"rFUqbple4CRHYOts80xIhhlm1ToRcahFFTZjpWQKLvV9ABxiFeJjuSINi4PV4QiE9eaEsHGiZmjTwHl/",
+	"CJLbZ2rKGCfsPxMawwdyn7w9fGvwROCbRuM7wOtq1HDGVEkBX37ueYtQQsLlmMaxdt2jP9hqgc6HIsoJ",
+	"+GGxgC9OI6bp0MzixG/Wf1zdIOOwqbI9qw5lG2ERqp4fd8qc3xYiAgTNlIj32TDiEEIG3Dmz4oKzVSpV",
+	"JmpeWpeaNBhhqJBgiBDp/I2lpM9X0AnHhKzP3kiSw7r7O4VC7tTCrWHlxn8mAEuRg64jNpzFLKEU52LC",
+	"AxaS6Mkq9twRcDvE80fAsx5P6d3+UIKA4cslomG7VJ8GR1Z4SV/aRz92eIndJgww7/mNMOCb1+yJwxYc",
+	"53GmcEt85zFTFDHa9gz4yRKtNxQlImYr4P3b8IjnBoXUo6xKI+KLVFRgrZ8FBOuIUu6hHpFpGuWh7/Ri",
+	"zi0tAmLtQSZu47XN8NOfdXGzYVatLr5KVbLqkOblXEbWsB8sWVpLYyYPvrh/P4VCzxYgIESTR2S+uCGn",
+	"MMSlHXXtnORlNt+/HLNeNEenl+1jmb19GpeeiEMsTCZSiUSaSnxtM5sUJKSqpWLJfoeXJt8jC9x7YJB2",
+	"uCMQXEIe5ljxLs9/u0HG0eubVuu9rUE2FckI7vN4VbLlkXtFcvmXoc5zK7eaOe8MOEAqpTC7YMp61Ea2",
+	"jdB6hSGbqpvDIl9T1xokGc1kFNDY/MnreZFZzxuUeAGKabX8u9epeNhNLdhF4t1soV+cdxeq6RwUw+3l",
+	"7aaCvjEpZJOmcQRIidp80bcKtopHfFg1Y6R3xGxAGPnaTI7nF73npYuc44gskjaRqD0xUc8RRUFsyj89",
+	"6yK+5rcYyrcYSiYNWwihOEVeGkIBw0sefIH/Ld3WcOwh9a12ENboXrgeYcx/vevhGif+0vaOwwoP4ohx",
+	"1U2tCbMerdwrZgVSEVTmJ6N8JgYFZqUAQTns2KzjxkJUJCbw5J2SE86mduTjWjLiq3BP/76O9GRL8Wpl",
+	"6FI8YDuW6ZNxEKJKuIJ/g5Meri9nPqu6XFvS8sasMW5vGu2mwXa//tC6anavWu3uZevd+UWzVy8weE2s",
+	"bUojbTaTEYuTgpjbraKpgp36lCeC36IAP68N7Mm/YU5BOvIHtUL8a/+q15AQpS1qx7W//frTG/J///O/",
+	"7v/J259+/kWvWll1elOzlA6n6Jz6Ww6fuZ2sHf/6i4cPbEDwy6tjbmMLrvgrgR4fdv4b615rACB0IZtf",
+	"1WCej82pgVMC0EGIbkzprDpPIxB8EKXjeW9jPa0++OL/J2JKMVMtvZa2Q3hmw5gMlBy9qPp+yr30liI5",
+	"h29/fXP0407Ecfz1gt3aRjznWcS9THTHF/cyQR0qHUQ/VrLoLy8L3ey83L+GYM9jJ/Fzx3vKiSbAqxxE",
+	"44QG6olsfpgSBtzZ6UggWxdgT00UNnewDjfRDgB4188IDaSUT8ahHfmQpBNkKoPmEEDvBdmlgTKMOqbJ",
+	"D8EdoBrdcYtR2Rr04PvZeFxM6xZex689Q7xdGG2KTBxUkThiktARo8uoM28mMTvHRStR1Zh7qWX85PqJ",
+	"4crCxpWuAf58ST2jWQYlzLITuizmo5duqyGf1xjJ8XZ7yR2DsA7WtlBC0bgaDGAhmY3nID6bpx1TMYlD",
+	"oq8KT8FBoRcU3BfRyqO719nD170nGlrcSmz1Ry6mvKFeDXele+VVZSfeUlTUJAH4C9LhBUvsetaSgRoO",
+	"2Xwkz4GcPnjb60jHwRd9Dnx9zPbwj/1PQDWHJzglSLkInD7YxkPTkATAi076jMRCSGCyNFxkRVg8tyyT",
+	"qPUND/tPIKx4YSOaDQYsUNEDe5+KsWOwebt3eFTzeAaxOiOVjp1twLRV6RW+AXtf7fjo1/KQUv6ivdrQ",
+	"EBTU0EwvsniQfmFTf030RZMvAlgitvoQfOJ5RloDIJ/CIIAFL4M9xO4uvC+X1LjB+H+VI0+/7arTDnej",
+	"omyGfpaz/jY64eqlDzAYUEyhBVCRaRTH+qSCdmqtneyBpScubAP4YdAnw0LgbocOACghyd3NKDfS/c6x",
+	"FyYixSQcAJYxGow63J7n++Tt4d9Jj32OpJI9y/Y7iVkGkAMl8oBthWm8Ivv0Gr9zg8bm9uBH+lRGsjU4",
+	"o0obi2FKB9rqDAJ9xv9Wqy85Lv+OxyV+iHPGfwOFF591RaK6YoItZ9Bt/06PUzuuXTZu9XoDWLQdzZjV",
+	"esS9N+8be0c+I5jdMmCWlzCY1h+kBNVTpWk6i/iwGwTAOv8HEMZF9OA24kOaiFR/6WF9bEpvg17tWW3m",
+	"aASw5GF88AXX++sBHTMeaoWV69gSJlwDXAgmTQ3wkRbjLTI4Vtp/k/vkVEwAIRXs7mjMyB9YK0ktpohl",
+	"fJwUlSk39BQ3UhLrbNW3qE5QQwfCXrVORVJOWNji7te/4K+X6BoxX/IVC2/QatTqTXnIV7uhr1apgCXG",
+	"wVRZSYdOso20TBvdYUqnj2fufS27EkCOnAvQ9GckUiemn82IKMK02UBNRqK8TKF+N7PZIZ1y6pKJ+9Hh",
+	"nL2uXxiuE7iA7ZKvUfXrr8urFc0mkvtrY6O8HY509Kw6IJvfR1RBp7UCcDcEWyRjrFeiHLtIFUvqWesF",
+	"8uRB6o4Agy/UdKVqHVSca/cirwkby4wFKG7FY5mPSlod+JIf9W8K44RUkQBCSkMB6HxlAHlEwvg3NJ5v",
+	"NXHryeAWiuIST8WXVMUZyHJAibHw5S/aoXVjBl3/8nSz/dafVVDZvHRjN2/PajiQ/OvzK+OkRGpEIpVD",
+	"zIdLqMOf0pdFsrasDi+qmFvRWvVqBOov01hlF+7F+6reRTy0Bw7mVKm+KNCAesjn8jfRlV3urdpBNdjF",
+	"ziq3zK++sWqZkO9CX1V2wmzQVvXKDIVnF7utN1Vpf0Bf6vLgi3bWvh58iR7nJn/ESb6B1ITH6KyPUhYP",
+	"6oR9DliiIHGA5FW2LiFP8QNgELKQxLxt5vuYI/y7hXeKQqJdI9dBlVA1WnBQN6tpsXNZ5rGeK0misHjg",
+	"aPNhG3xmHfJvPpsFMHkp4D3MlkG6a0QToHolSkDcBz5aCr8358t5TNLVRaeuEAUOhl4nvNT2J1NhhGkz",
+	"+V4ecbqx3NPbaE80Q3+LxLyMVnsy+ULRGI82DmqXIO0B7gmABIspougAjdxyxZ5wv3Ta+68nOvS9EeWh",
+	"tiMciT2WL8UAUQH8fBmtK9dfJD6fq/21JXRFHTVkrtrTyfNKmQ+Qv51N5z7FsyVHs+eCSBDiJpE0XJVg",
+	"CHe4jSzokfzIgq35BraWJCluuVsRQLjjm9eA3/Et9jPY/agd1y6bd6fn/zj77HjQ3D6W96o+mMdtybPy",
+	"lvLFAwvQz2fJriYuWJXXjkes4JVKG7KB3qe1NfaMRvFMm78RN9qBFTxF8dUzPcYrE+bdCLJeT+DAEYPB",
+	"Y3ssTXVxyW3MgxpHITYFpNED85wbIMhNv5MdnuodZK5KBO4NbQkQwHAQKQuJ4avKkTmZJlQx5eSezRCa",
+	"Cg9NFhIuIChfTE2KqYM7uUERaqWBIOg0hzkF8cpOynotFgHVv6r9Mdr78BEMRLNotePa3d7bX44wsW1L",
+	"MY5r+C0BPxJTDu+ql8zYWMGI8n01XqdDOVu2bZ2VkqUYHyo6IM9twhjnyUIiBaGxtuNn5XsxN251Naa7",
+	"tuHTVV/9Wq/kbW/ca1YCDmCyadQ6J/Y4gK6cuZPAUWY+5n0tngiP+mE9TL3caQ+g1+GRzFRaCQyKUO2n",
+	"iUkKFb0n1g4aGwr8OaetuMdnI9Uvz4r5YpY+vMeKvpUq4rHGjgejnotpWdk4oAGESfdoEDC50e2xuHMp",
+	"5aqBz23gY59vE7d10hfULR3+uHd4VP7gyK3Qq61KsmiBKF6B8lkjcb2+k8QIkdxQ6g5S9iCMWViFAN6w",
+	"B3HP/ooS+NOfUAKb3EL2250sKWM5kvxnuATfG9c+u+oK7zbiUSyio6Qm0ra4BJSbq7M4cNnIv8Sf4DLM",
+	"vdGqdpa5/asmBGa8kfyzF5gv9fER1olUqeDDolg3c1UOy+UviIWcpKw85S9EM7Wr585bLR2hsC0sJ5Yf",
+	"ChzuyBVdFhQzxUKyZ7aengXVy9wLXb126wDBvHJUL9gPG2vVlvBQiFyEdbhakkTI9gKahmsgsAB6NYdq",
+	"Jv1L8n1PyCDo/UA4Y6HEyGkWCz4Pe3VC9ZnFuOpwlDBjySciVTQ+MeAAEYeCdc7I9z18YCTJmIYMO/eQ",
+	"QxrLlDucxrGYSmBYARR4FseGedx6CwIoYTBdKqDuGIaA+O+4fLnVuZQTdipCdkrTcEeEfn4Hasc19Xkl",
+	"stJPtbpllNabuV5Jil6ZLQUE3MYUOsgO86lKFKZVQ4IowmdPD83SewaoS6F5ZKbTSktKqr+2VK1Tpo2K",
+	"iMZ7IYsjLIcpe10YXDTKCVgmkZrlasxc6+Y+6cHp0n0QUcB6x5jxgD+BqQIBWzFR+6QX8S5Nkt4xNGFS",
+	"TJlgjiNJsjtJqiiOyYjKE0I7PGWSKZJQKaciDU3ihgPfPMyhl70kIrzds0TVs0BhnUAWETFA9DiBiGMW",
+	"KDw0VmFcdniv3by87p5fdRvX1927q8anxvlF491FsxDr/gxX+NRNZ/dOCYGBKzpZ5Rh0j97U6hA25CzW",
+	"3842v1avTUeQntWy2YXamfJHiFs4s5KzbR0mCxN5yWOl1OCtKoHdMC8P2VlK3KFCMr2CUueRKWqeiws+",
+	"fgjZzucnVkQB7c1U7NHPkSQgF5Hgx6aNnPKwwxE4KOIE/VbghwWYoDomtBwD/YiGhHEMDYN7hTBD/VmH",
+	"9+6xJb+3ImB4Zl/o+fR7VwEEcsuz5GJ08lAFdg7NmhUlkXRGaB9gdLhD1PFKEDYHUVkQ6YcoYHu2h3I9",
+	"m/n6/EpfbujPh9FQK7KBDri3lX2gaBwcNUPZKRlXaCHrc1BBa6deKZqavk1EJRqlTI5EHHrACjwEnxMT",
+	"aCfmHgzDlElZlFgrXT9gTuczWIsduetw7e5keBlxkdaO3/x0iP9Xr41FCNdZKINuEgMifAI1SSalJkdR",
+	"AvilR+QDTft6824EDevkg+BD8lHwYfmrDtdsS9dbbvBVeaVnud9Kjt5Kw4pSWvAkgLvOtSh4yo5/kI9p",
+	"uxzRNOLD0tpeB4QkPlcTRfrYBGmUPMFTucNxkK4ZJEuAI/U6H1pfGeigMIibYd25DLqz1OVMKjbWZwz2",
+	"UESpseKd+R5SRc3fAhqbAbkBPgG03mOwMdJoOFKWwEcJ0nP9HD0yTKnxpG0/uZ7SiHI0+pXocP8K3+Rg",
+	"ucUF2W2P+2i1x722Bf5LrV5jD5jhv4GXOz+73NOPsgJwSVUwcmfJOqppFnyrh5Pd9KLqJ8aj5zqVVgzr",
+	"aQcB5agioyrvETA9a3SxeS8TRNYjrnFQ+THj0ibJFUTrFs+pKdjLzu+eUukg3cEvdyCg2pahJGHpmOr3",
+	"nqtpHE+kNrgfvIicaaJE0vUO/753225ed++uuzfNf9yd3zTPej+4vtoh09YRhj/6M3J7eXtCeoNYTKGE",
+	"s0fDsKsn0iOCd7h+CQgkUGX6H3ILamtA9kmDnGm7i8bklgWTVB+YpzQN/5adfYQ6H0NbiIIH7NjulHcC",
+	"IkbBwjHZj3go0dIKaFrepAJA+ay/8U8dZsyXwwJHulydjjSByah/z2blba25Nd3SueZt6svZWqsHLYKJ",
+	"dyYFRPQrPOvesaEN9QUqesAjRgxc0Smfb2CCmYDvVqyqa6bKWErlJC3rsuUaRvLYJVHMTEp2Sqae9ROI",
+	"NJQm9ihSfUAClhJgF5MkFYoZVONx3avqhkMsZVKlUaBYiMFTY5pJgiVQHU5hZ3wrC4Kn9vABVxCKww0Q",
+	"syRS6BXNoOmgklfbh26nM76Mm2a7eQX9tzd3V7c98r3rU6QRtxVYrhdXe9o/1Du8d9H8rXHR/dC6OLM/",
+	"0R/r1/2hTnqN09PW3VW727puAglH4+Km2Tj7Z7d507htnvVWmH1N3KkdOfv6BitLTvr/ZkHGFuQeycJ3",
+	"kBk+P/3YbGN5ZumjyyzFto4sHP1RDxF8GSD19DKPVZ9kj83lDBGsMEJyz2ZYaSxVKmYsRCguivQVLDVO",
+	"ECMDAdnDqkw5qCDRhpAU/DuJWtxn2TT8+FIaPdAVASZrxu+txYWTJfpbCePabppGPBRT7YhiryicPJCZ",
+	"GVMAQc2iTbKoQAQA7mfnZja7Yo8M4Z4f2NzEHiQsxkyNBJQ90Tju0+C+S3nYtUaeLK+VdjV88P+1VLQ6",
+	"tSiaSrGmYqVQdckCFHZuhMlxPaHpEMfgvUSZ2JQsQ4Arcw/g/tcBu8NbmeJdG3mgsvb68w+DOjRYIQAZ",
+	"3Kh6G6Bjms6kdg0kCwQ0q8Wh0w6MulDJDKePu1kL0ChiGrAL/SIfRBzu2DUWRyoa2u4Z/b6oRqeN2+Ye",
+	"Iuf9Ul5R3CJs6QJz4z/aKuAEBjtTq769ykzEzKCKbh40NheuImi46TOtD5tcSZ5uHnzR/4NgGjGjkpVX",
+	"1no+zqFvagD9A2wkbvJz6IEb3etwM8hJpon6ZxZi5u3hj6SHOtvFF+5aEVtiZsLTXkJDP8Aq/ZU6yRpJ",
+	"klpuQMZDdOAyR6gicSudeMsFn8WYASYqiyXDsBQ1sy1iKDBnFh5fKOTfBKVCQTG8CE8XFK9PcQNMnwyP",
+	"AqEopGUh4myKzJUmjdPhhXmcjNTIBkrnMjvEzc/gxAHIFoRWMP5iayD1WMQinPpBkrRuah6zHJZNF8Fj",
+	"oMy7TjCNXJCl2SfgwiNXkp0MRDptKz2evrGh6iT3jCX2WcvAjZZGLzP+82/Byw16/fJrWLnhtHFTY45u",
+	"M6NQbd2c/3Z+1bioPYVjcyVl/jOFRleOuTIyOg91V32QVJCx14/vUerOM+kubdHOTkeRqL1oExZd2N3r",
+	"dvOs27prFwCVtRL1jgb357ui5/1ZhR25rUSd81fezuQ4xTyBEYkC0vhV0iImaoPCJhN/I/2ZjWAblhRp",
+	"wST+PUkjGUaIkGTs/CSJZ0tqcN3FikYBOKhLrTSk4d+VGye452IKNYcO1YkOUwbE6p8sJYJptztaiCRX",
+	"KMOtybbSYTj4cne4YihJTLQDih42naQ01DZfElM1EOlYOuYDasM/Axooka6hO4Z2c61SQCR7w0YrCjV7",
+	"EVcs5bCkNNa25PiEvH3zpsN78PxuxB9oHIU909BCDe+lnrh5mODY8ye1WY1YlUp0+PdszNKhFuA6SVI2",
+	"jiZjklLF6kSOoIYwEFLViaSKxXGEfxcpcsjKH/ZJo8Oz2eoBJ5L2YxsxMVkoGwcssg4bYbgZv/92tBRf",
+	"1tKV/3z05kekKS/f+mred0saBmM/GviCEoz1sTEqmUIjrCYi3QhDcI204JtdW06GO6e0GUjsBs5j2zSU",
+	"YAQRHAJHdmuMRaMCfNjhpiJvkgxTapp2SdS69UHJxnRGbEQCM8H6AGBph/v+xneS3LNZHYuFTVL9ns2C",
+	"EY14HQDMZIeXxi3DEYqhyzib5oc+19PWMjONpOtKGgo4YlZ6sScdvlCBad1a/QvfjzX2NLrdM4i6Wxuh",
+	"w0v5oBtjQe+SCxrQiQRSYeZk79kdU7uwr9QvvWmetj41b/7Z/dC4Ortttp/kla6CHH4mp3TVkMBhckJ6",
+	"cD6EPUtkbY8ICIlr3a/WEe2n2kwynmifBvc2PIaKHuEt8ijg/MKp69CpNoASa2S9HVnrB9fmHR9CkV8s",
+	"pmhSQZN9jqqhwIEIRBreeMxlO9HGsAwaZr4s+Kx1und09OscItj51TpqIO0DX6m7azLSlj/QNJHG0QOT",
+	"y2muVgN7SEbH8XpgRdYoaA0GZMyodXEtW4NJVvVnHh0C5SGxL1dIkXxrp7EjUsm1RxDWjgc0lmwNWmN8",
+	"y1crYLfTSAUjkkzkyKSMaEwgMj8HmVimEFFfSKyCVsiBiEMbWjHV4lKljGoLExw+CPebZjcTlQH+TMi4",
+	"6DtWIh6JRZE50WcouKHQCQUJgog/iPhBG6u/I/U3cge6JkmCLZeAqOFBnNhHGnoSSOIakGkt8xK4O7Fz",
+	"b0ZGLIZwVdZ3DTAR5tQ5cU3oDOkXOhzTxH4FpeOI0zcWI+xzwgK1EvPtFnbhCWq1GK7AFzyBSji4nGlf",
+	"Lke2prI1qABS+/eV7aywrCdEj1ViSmZTnwNu+8V6T3FflwSUUPUq6joFcUsnrLi/dAW2df44cO3TewmV",
+	"EoIt1eMzgHhGUoIfmm/PiCSRE5kAILfxaBd5rOzU6llNBtZ9TUdiDuJhFZ4CQTiF09bVbfP0rn3+qRhH",
+	"AZBW2nZdrs3YO3IHmmVurN/RVfq+XFiaLUWYFrfo5TylUmO3PdGtxM5MYhowreO4yXOdTlo3pBgzEtKZ",
+	"XAshwYfO3szk1LblXN7Q4SvnUbzrXqhbL8xjKnvVan84v/qt2251767O3/+zVwS8rVignoS8vR0oRKhc",
+	"g/BLV/B4tlFTUra650W/PaoC/5dvVmf8LNj0K5TctOwMNoZcrmQyLZxAFXY/nZmy+bwKSZ9uAVus14t/",
+	"THgsgvvy1fyuRbP4oke8pOy6tyn887NPWUtlHVP6F63Tj82zAiW+gzltHdFvN6rXkEhbLxi4Jasq3AEX",
+	"aS+gcVwdR1F5VqJPevRTGPwRTqK2eDnWazuWrWcpGgw+W2O0a/P9Ig4xjsOZWPASkiP7YUmYJhrHt/iT",
+	"QqYjk7HfCsuSHfsbzdLL4M06JdsC5TUcLyQwGr7gc+rfmrZZ0HmaRPrgPf7vf+kVMV9fyvuHuCKAkySP",
+	"DeiIrCMsST2L0exnkoRh1UWhvPays47XNcqT1u7PKX/Rc3wby1UW6VtYP3Jq563/gHSJuDLek30Dr2iA",
+	"dxGHypA8HoKAmlrqmuTMw/x43+KjLsQw4v7LusivP6E5xqyC51yKhywJc7xQD1i3eRkfIAYpgpYx+XjD",
+	"e9ZKcVgrjgYY45hfEGqwhCWgHZhWqMWXQmDlRXkwqeAJj5S++hDup04kXHYpU5OUw39DcYr3aIuBsfjM",
+	"UwuRKeseip0Lq+QZyADRLtf4aJ6feWvF6+FXtuknZgdOPRNCatrEzPKPSShym27gxRZHaCVK77W/c345",
+	"Eg4B+x35+mJrk5YECCmRkyQRqfJ6P0Ph79dwiQzfsIBFiZKGXf8hCrX+igEZMynp0KzBvJINqWJT7QQX",
+	"PRArr7KmeVOE74Vzjeq6KDJyMfrSFZpbZU4ARiy4TwSA+8LWpEIMpA1aCckgXhXob3njO3944r9CLIYF",
+	"I7wX6ZAp2CLbXVW3zf36jzb5Vnft8qHAswO/TGNoxfIlwXQ3FAvbPZu5Uw6jupn7ruznWsAkix9yEqY/",
+	"KXjoB0ZjiBmG5EEEtD+JaTrzjwOmaJFYIvAyA2z5VFkMl729kI3FCXl7+JYIWxaS19Xa1399/f8AAAD/",
+	"/w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

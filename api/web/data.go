@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore/journal"
 	"github.com/authledger/authledger/projections"
 )
 
@@ -30,6 +31,32 @@ type Data interface {
 	// Timeline lists a user's events, newest first, from the place a page before
 	// gave as Next; "" is the beginning. It returns ErrCursor for another place.
 	Timeline(ctx context.Context, userID, place string, limit int) (Timeline, error)
+	// Sealed returns an event and the names of its fields that hold sealed
+	// personal data, or ErrNotFound.
+	Sealed(ctx context.Context, eventID string) (Item, error)
+	// Reveal records that personal data is read, and why, before it returns it.
+	// A *domain.Error says why not.
+	Reveal(ctx context.Context, r Reveal) ([]journal.Revealed, error)
+	// Erasures lists the requests to be forgotten, newest first, from the place
+	// a page before gave as Next, and the legal holds in force. It returns
+	// ErrCursor for another place.
+	Erasures(ctx context.Context, place string, limit int) (Register, error)
+}
+
+// Reveal is a look at personal data.
+type Reveal struct {
+	Reader          domain.Actor
+	UserID, EventID string
+	Fields          []string
+	Reason, CaseRef string
+}
+
+// Register is one page of requests to be forgotten.
+type Register struct {
+	Erasures []projections.Erasure
+	Holds    []projections.LegalHold // in force, newest first
+	MoreHold bool                    // there are more of them
+	Next     string                  // place of the next page of requests; empty after the last one
 }
 
 // User is the head of a user's page.
@@ -39,6 +66,10 @@ type User struct {
 	Role           domain.Role
 	Residence      string // ISO 3166-1 alpha-2; empty when unknown
 	Closed         bool
+	Restricted     bool          // personal data is locked away until it may be destroyed
+	Until          time.Time     // end of the retention then; zero when only a hold keeps it
+	Erased         bool          // personal data was destroyed
+	Holds          []domain.Hold // in force, oldest first
 	Seamless       bool
 	LockedUntil    time.Time // zero when not locked
 	Failures       int       // consecutive, counted
@@ -51,7 +82,7 @@ type User struct {
 // Authenticator that was not revoked.
 type Authenticator struct {
 	domain.AuthenticatorSnapshot
-	Device string // the phone's own name, as its owner typed it; may be empty
+	NamedBy string // event that holds the phone's own name, sealed; empty when it has none
 }
 
 // Phone of a user.
@@ -77,7 +108,7 @@ type Item struct {
 	Type       string
 	Event      domain.Event
 	Data       json.RawMessage // as stored; personal fields are sealed
-	Personal   []string        // names of the sealed fields
+	Personal   []string        // names of the fields that hold sealed data; source.ip is one of the metadata
 	Outcome    projections.Outcome
 	Reason     string // code, when the event has one
 	Actor      domain.Actor

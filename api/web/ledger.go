@@ -25,6 +25,7 @@ import (
 // Journal is what Ledger needs of *journal.Journal.
 type Journal interface {
 	Execute(ctx context.Context, r journal.Request) (journal.Outcome, error)
+	Reveal(ctx context.Context, r journal.Request) (journal.Outcome, []journal.Revealed, error)
 	User(ctx context.Context, userID string, read func(u *domain.User, now time.Time) error) error
 	PhoneNumber(ctx context.Context, userID, phoneID string) (string, error)
 	Policy() *domain.Policy
@@ -35,6 +36,8 @@ type Journal interface {
 type Views interface {
 	Events(ctx context.Context, f projections.EventFilter) (projections.Page[projections.EventRow], error)
 	Installation(ctx context.Context, id string) (projections.Installation, error)
+	Erasures(ctx context.Context, f projections.ErasureFilter) (projections.Page[projections.Erasure], error)
+	LegalHolds(ctx context.Context, f projections.HoldFilter) (projections.Page[projections.LegalHold], error)
 }
 
 // Log finds a record by its id; every eventstore.Reader does.
@@ -46,20 +49,15 @@ type Log interface {
 // outcomes from the views, and events from the log, so that what is shown is
 // what is stored.
 type Ledger struct {
-	journal  Journal
-	views    Views
-	log      Log
-	codec    *codec.Codec
-	personal map[string][]string // sealed fields by type
+	journal Journal
+	views   Views
+	log     Log
+	codec   *codec.Codec
 }
 
 // NewLedger returns the console's data. It closes nothing.
 func NewLedger(j Journal, v Views, log Log, c *codec.Codec) *Ledger {
-	l := &Ledger{journal: j, views: v, log: log, codec: c, personal: map[string][]string{}}
-	for _, t := range codec.Types() {
-		l.personal[t.Name] = t.PersonalFields
-	}
-	return l
+	return &Ledger{journal: j, views: v, log: log, codec: c}
 }
 
 // Find implements Data.
@@ -131,9 +129,16 @@ func housekeeping(typeName string) bool {
 
 // item reads an event from the log.
 func (l *Ledger) item(ctx context.Context, row projections.EventRow) (Item, error) {
-	record, err := l.log.ByID(ctx, row.ID)
+	i, err := l.stored(ctx, row.ID)
+	i.Outcome, i.Reason, i.Sequence = row.Outcome, row.Reason, uint64(row.Sequence)
+	return i, err
+}
+
+// stored is what the log alone says of an event.
+func (l *Ledger) stored(ctx context.Context, id eventstore.EventID) (Item, error) {
+	record, err := l.log.ByID(ctx, id)
 	if err != nil {
-		return Item{}, fmt.Errorf("read event %s: %w", codec.EventIDText(row.ID), err)
+		return Item{}, fmt.Errorf("read event %s: %w", codec.EventIDText(id), err)
 	}
 	d, err := l.codec.Decode(record)
 	if err != nil {
@@ -142,8 +147,7 @@ func (l *Ledger) item(ctx context.Context, row projections.EventRow) (Item, erro
 	key, _ := strings.CutPrefix(record.Stream, userStreams)
 	return Item{
 		ID: codec.EventIDText(record.ID), UserID: domain.UserID(key), Type: record.Type, Event: d.Event, Data: record.Data,
-		Personal: l.personal[record.Type],
-		Outcome:  row.Outcome, Reason: row.Reason, Actor: d.Meta.Actor, Sequence: uint64(row.Sequence), Revision: uint64(record.Revision),
+		Personal: l.codec.SealedFields(d), Actor: d.Meta.Actor, Revision: uint64(record.Revision),
 		OccurredAt: d.Meta.OccurredAt, RecordedAt: record.RecordedAt,
 	}, nil
 }
@@ -187,8 +191,10 @@ func (l *Ledger) User(ctx context.Context, userID string) (User, error) {
 	err := l.journal.User(ctx, userID, func(u *domain.User, now time.Time) error {
 		out = User{
 			ID: u.ID, ClientID: u.ClientID, Role: u.Role, Residence: u.ResidenceAt(now, l.journal.Policy()), Closed: u.Closed(), Seamless: u.Seamless(),
+			Erased: u.Erased(), Holds: u.Holds(),
 			LockedUntil: u.LockedUntil(now), Failures: u.FailureCount(now), OptOut: u.OptedOut(now),
 		}
+		out.Until, out.Restricted = u.Restricted()
 		phones, snap = u.Phones(), u.Snapshot(now, l.journal.Policy())
 		return nil
 	})
@@ -207,11 +213,11 @@ func (l *Ledger) User(ctx context.Context, userID string) (User, error) {
 	}
 	out.Processes = snap.Processes
 	for _, a := range snap.Authenticators {
-		device, err := l.device(ctx, a.InstallationID)
+		event, err := l.naming(ctx, a.InstallationID)
 		if err != nil {
 			return User{}, err
 		}
-		out.Authenticators = append(out.Authenticators, Authenticator{AuthenticatorSnapshot: a, Device: device})
+		out.Authenticators = append(out.Authenticators, Authenticator{AuthenticatorSnapshot: a, NamedBy: event})
 	}
 	return out, nil
 }
@@ -246,9 +252,10 @@ func Mask(e164 string) string {
 	return "+" + strconv.Itoa(int(n.GetCountryCode())) + " •••• " + e164[len(e164)-4:]
 }
 
-// device is the name of an installation's phone; empty while the views have
-// not seen the installation.
-func (l *Ledger) device(ctx context.Context, installationID string) (string, error) {
+// naming is the event that holds the name of an installation's phone, as its
+// owner typed it; empty without a name, and while the views have not seen the
+// installation. The name itself stays sealed.
+func (l *Ledger) naming(ctx context.Context, installationID string) (string, error) {
 	if installationID == "" {
 		return "", nil
 	}
@@ -264,17 +271,10 @@ func (l *Ledger) device(ctx context.Context, installationID string) (string, err
 		return "", fmt.Errorf("read installation %s: %w", installationID, err)
 	}
 	d, err := l.codec.Decode(record)
-	if err != nil || !slices.Contains(l.personal[record.Type], "device_name") {
+	if err != nil || !slices.Contains(l.codec.SealedFields(d), "device_name") {
 		return "", err
 	}
-	name, err := l.codec.Reveal(ctx, d, "device_name")
-	if errors.Is(err, keyring.ErrKeyDestroyed) {
-		return erased, nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("read device of %s: %w", installationID, err)
-	}
-	return name, nil
+	return codec.EventIDText(record.ID), nil
 }
 
 // RecordRead is the Config.Record of the product: it appends the read to the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,12 +187,16 @@ func TestLedgerShowsDevicesAndErasedSubjects(t *testing.T) {
 		DeviceName: domain.Clear(hostile), KeyAlgorithm: domain.ES256, PublicKey: "AA", PublicKeyID: "AA",
 	})
 	phone := w.do(domain.AddPhone{UserID: w.user, CC: "DE", Number: domain.Clear("+4915112345678"), Line: domain.LineMobile}).Events[0].Event.(domain.PhoneNumberAdded).PhoneID
-	if device, err := w.ledger.device(t.Context(), installation); err != nil || device != "" {
-		t.Errorf("before the views know it: %q, %v", device, err)
+	if event, err := w.ledger.naming(t.Context(), installation); err != nil || event != "" {
+		t.Errorf("before the views know it: %q, %v", event, err)
 	}
 	w.see()
-	if device, err := w.ledger.device(t.Context(), installation); err != nil || device != hostile {
-		t.Errorf("device %q, %v", device, err)
+	event, err := w.ledger.naming(t.Context(), installation)
+	if err != nil || event == "" {
+		t.Fatalf("event with the name: %q, %v", event, err)
+	}
+	if i, err := w.ledger.Sealed(t.Context(), event); err != nil || !slices.Equal(i.Personal, []string{"device_name"}) {
+		t.Errorf("sealed %+v, %v", i, err)
 	}
 	for _, subject := range []string{domain.UserStream(w.user), domain.InstallationStream(installation)} {
 		if err := w.keys.Destroy(t.Context(), subject); err != nil {
@@ -200,9 +205,6 @@ func TestLedgerShowsDevicesAndErasedSubjects(t *testing.T) {
 	}
 	if masked, err := w.ledger.masked(t.Context(), w.user, phone); err != nil || masked != erased {
 		t.Errorf("phone %q, %v", masked, err)
-	}
-	if device, err := w.ledger.device(t.Context(), installation); err != nil || device != erased {
-		t.Errorf("device %q, %v", device, err)
 	}
 }
 

@@ -64,6 +64,7 @@ type userView struct {
 	Empty bool
 	Place string // of this page; empty for the newest
 	Next  template.URL
+	Opens bool // whether the reader may reveal personal data
 	Cards []Card
 	Inbox bool
 	Live  string
@@ -211,7 +212,8 @@ func (w *console) showUser(rw http.ResponseWriter, r *http.Request, v visitor, p
 		return
 	}
 	view := userView{
-		frame: w.frame(v, "User"), User: user, Now: w.c.Clock(), Days: w.days(timeline.Items), Empty: len(timeline.Items) == 0, Place: place,
+		frame: w.frame(v, "User"), User: user, Now: w.c.Clock(), Days: w.days(id, timeline.Items), Empty: len(timeline.Items) == 0, Place: place,
+		Opens: v.mayReveal() && !user.Erased,
 	}
 	path := "/console/users/" + url.PathEscape(id)
 	if timeline.Next != "" {
@@ -221,5 +223,8 @@ func (w *console) showUser(rw http.ResponseWriter, r *http.Request, v visitor, p
 		view.Live = path + "/live"
 	}
 	view.Inbox, view.Cards = w.inbox(id)
+	if user.Restricted || user.Erased {
+		view.Cards = nil // they name the phone, in part
+	}
 	w.render(rw, r, http.StatusOK, "user", part, view)
 }

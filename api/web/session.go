@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/api/access"
+	"github.com/authledger/authledger/domain"
 )
 
 const (
@@ -30,6 +31,7 @@ const (
 type visitor struct {
 	reader  string
 	name    string // empty in a demonstration
+	role    access.Role
 	session *session
 }
 
@@ -72,7 +74,7 @@ type sessions struct {
 }
 
 func newSessions(now func() time.Time) *sessions {
-	return &sessions{now: now, open: map[string]*session{}, demo: &session{read: map[string]time.Time{}}}
+	return &sessions{now: now, open: map[string]*session{}, demo: &session{csrf: random(), read: map[string]time.Time{}}}
 }
 
 // random is 256 bits in base64url.
@@ -154,7 +156,21 @@ func expired(name string) *http.Cookie {
 
 // mayRead lists the roles that read the record with the console.
 func mayRead(r access.Role) bool {
-	return r == access.Auditor || r == access.Incident || r == access.Operator
+	return r == access.Auditor || r == access.Incident || r == access.Operator || r == access.Compliance
+}
+
+// mayReveal reports whether the visitor may open personal data. In a
+// demonstration nobody's is real.
+func (v visitor) mayReveal() bool {
+	return v.role == access.Incident || v.role == access.Compliance
+}
+
+// actor is who reads, as the record names it.
+func (v visitor) actor() domain.Actor {
+	if v.role == access.Compliance {
+		return domain.Actor{Kind: domain.ActorCompliance, Ref: v.reader}
+	}
+	return domain.Actor{Kind: domain.ActorAgent, Ref: v.reader}
 }
 
 // pageFunc is a handler that knows who asks.
@@ -181,7 +197,7 @@ func (w *console) guarded(next pageFunc) http.HandlerFunc {
 // visitor finds out who asks, or returns access.ErrUnauthenticated.
 func (w *console) visitor(r *http.Request) (visitor, error) {
 	if w.c.Demo && fromHere(r) {
-		return visitor{reader: DemoReader, session: w.sessions.demo}, nil
+		return visitor{reader: DemoReader, role: access.Incident, session: w.sessions.demo}, nil
 	}
 	c, err := r.Cookie(sessionCookie)
 	if err != nil {
@@ -201,7 +217,7 @@ func (w *console) visitor(r *http.Request) (visitor, error) {
 	if !mayRead(client.Role) {
 		return visitor{}, access.ErrUnauthenticated
 	}
-	return visitor{reader: client.ID, name: client.Name, session: s}, nil
+	return visitor{reader: client.ID, name: client.Name, role: client.Role, session: s}, nil
 }
 
 // loginPage gives the form a token of its own, which the cookie repeats.
@@ -232,7 +248,7 @@ func (w *console) login(rw http.ResponseWriter, r *http.Request) {
 		w.unavailable(rw, r, visitor{}, err)
 		return
 	case !mayRead(client.Role):
-		w.showLogin(rw, r, http.StatusForbidden, "The console needs a key of role auditor, incident or operator.")
+		w.showLogin(rw, r, http.StatusForbidden, "The console needs a key of role auditor, incident, compliance or operator.")
 		return
 	}
 	if old, err := r.Cookie(sessionCookie); err == nil {

@@ -66,7 +66,7 @@ func TestConsoleNeedsALogin(t *testing.T) {
 
 func TestLoginOpensASession(t *testing.T) {
 	t.Parallel()
-	for _, role := range []string{"auditor", "incident", "operator"} {
+	for _, role := range []string{"auditor", "incident", "compliance", "operator"} {
 		b := newBench(t, false)
 		b.story()
 		j, res := b.logIn("key-" + role)
@@ -91,7 +91,7 @@ func TestLoginIsRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, false)
 	for key, want := range map[string]int{
-		"key-frontend": 403, "key-device": 403, "key-gateway": 403, "key-compliance": 403, "wrong": 401, "": 401, strings.Repeat("x", 5000): 403,
+		"key-frontend": 403, "key-device": 403, "key-gateway": 403, "wrong": 401, "": 401, strings.Repeat("x", 5000): 403,
 	} {
 		j, res := b.logIn(key)
 		if res.StatusCode != want || j[sessionCookie] != "" {

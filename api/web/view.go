@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore/codec"
+	"github.com/authledger/authledger/projections"
 	"github.com/authledger/authledger/replay"
 )
 
@@ -25,6 +27,7 @@ type row struct {
 	Line
 	Decision *decision
 	Fields   []field
+	Reveal   string // address of the form that opens the sealed fields; empty without any
 }
 
 // field is one member of an event's data.
@@ -37,7 +40,7 @@ type decision struct {
 	Facts []field
 }
 
-func (w *console) days(items []Item) []day {
+func (w *console) days(userID string, items []Item) []day {
 	var out []day
 	for _, i := range items {
 		date := i.OccurredAt.UTC().Truncate(24 * time.Hour)
@@ -45,6 +48,12 @@ func (w *console) days(items []Item) []day {
 			out = append(out, day{Date: date})
 		}
 		r := row{Item: i, Line: lineOf(i), Fields: fields(i.Data, i.Personal)}
+		if len(i.Personal) > 0 {
+			r.Reveal = revealPath(userID, i.ID)
+		}
+		if slices.Contains(i.Personal, codec.FieldIP) {
+			r.Fields = append(r.Fields, field{codec.FieldIP, sealedText})
+		}
 		if d, ok := decided(i.Event); ok {
 			r.Decision = w.explain(d)
 		}
@@ -147,15 +156,18 @@ func plainValue(v json.RawMessage) string {
 // functions are what templates may call.
 func (w *console) functions() template.FuncMap {
 	return template.FuncMap{
-		"asset": func(name string) string { return "/console/assets/" + name + "?v=" + w.assets[name].version },
-		"time":  func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
-		"date":  func(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006") },
-		"stamp": clock,
-		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"short": short,
-		"words": func(v any) string { return replay.Name(fmt.Sprint(v)) },
-		"count": count,
-		"join":  func(list []string) string { return strings.Join(list, ", ") },
+		"asset":   func(name string) string { return "/console/assets/" + name + "?v=" + w.assets[name].version },
+		"time":    func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
+		"date":    func(t time.Time) string { return t.UTC().Format("Monday, 2 January 2006") },
+		"stamp":   clock,
+		"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"short":   short,
+		"words":   func(v any) string { return replay.Name(fmt.Sprint(v)) },
+		"count":   count,
+		"count64": func(n int64, noun string) string { return count(int(n), noun) },
+		"reveal":  revealPath,
+		"status":  func(s projections.ErasureStatus) erasureTone { return erasureTones[s] },
+		"join":    func(list []string) string { return strings.Join(list, ", ") },
 	}
 }
 

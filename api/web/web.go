@@ -95,7 +95,7 @@ func New(c Config) (http.Handler, error) {
 		sum := sha256.Sum256(body)
 		w.assets[name] = asset{body: body, contentType: contentType, version: hex.EncodeToString(sum[:6])}
 	}
-	for _, name := range []string{"home", "user", "login", "message"} {
+	for _, name := range []string{"home", "user", "login", "message", "reveal", "revealed", "erasures"} {
 		t, err := template.New(name).Funcs(w.functions()).ParseFS(templateFiles, "templates/base.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("build console: %w", err)
@@ -116,6 +116,9 @@ func (w *console) routes() http.Handler {
 	mux.HandleFunc("GET /console/live", w.guarded(w.homeLive))
 	mux.HandleFunc("GET /console/users/{userID}", w.guarded(w.user))
 	mux.HandleFunc("GET /console/users/{userID}/live", w.guarded(w.userLive))
+	mux.HandleFunc("GET /console/users/{userID}/events/{eventID}/reveal", w.guarded(w.revealForm))
+	mux.HandleFunc("POST /console/users/{userID}/events/{eventID}/reveal", w.guarded(w.reveal))
+	mux.HandleFunc("GET /console/erasures", w.guarded(w.erasures))
 	mux.HandleFunc("GET /console/", w.guarded(func(rw http.ResponseWriter, r *http.Request, v visitor) {
 		w.message(rw, r, v, http.StatusNotFound, "There is no such page", "Go to the start page and search for a user.")
 	}))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/domain"
+	"github.com/authledger/authledger/eventstore/journal"
 	"github.com/authledger/authledger/projections"
 )
 
@@ -35,6 +36,11 @@ type fakeData struct {
 	mu    sync.Mutex // guards all
 	items []Item
 	err   error
+
+	person   func(*User) // changes the user, if set
+	register Register
+	asked    []Reveal
+	refuses  error // what a reveal is answered with
 }
 
 func (f *fakeData) failing() error {
@@ -87,11 +93,11 @@ func (f *fakeData) User(_ context.Context, id string) (User, error) {
 	if id != userID {
 		return User{}, ErrNotFound
 	}
-	return User{
+	u := User{
 		ID: userID, ClientID: "clt_0123456789abcdefghijklmnop", Role: domain.RoleOwner, Residence: "DE", Seamless: true, Failures: 2,
 		OptOut: &domain.OptOut{ID: "opt_1", GrantedAt: noon, RuleID: "DEFAULT-1"},
 		Authenticators: []Authenticator{
-			{Device: hostile, AuthenticatorSnapshot: domain.AuthenticatorSnapshot{AuthenticatorID: "aut_x_1", Kind: domain.KindIBKey, OS: domain.IOS, EnrolledAt: noon, Status: "active"}},
+			{NamedBy: "evt_00000000000000000000000009", AuthenticatorSnapshot: domain.AuthenticatorSnapshot{AuthenticatorID: "aut_x_1", Kind: domain.KindIBKey, OS: domain.IOS, EnrolledAt: noon, Status: "active"}},
 			{AuthenticatorSnapshot: domain.AuthenticatorSnapshot{AuthenticatorID: "aut_x_2", Kind: domain.KindSMS, PhoneID: "phn_x_3", Restricted: true, EnrolledAt: noon, Status: "active"}},
 			{AuthenticatorSnapshot: domain.AuthenticatorSnapshot{
 				AuthenticatorID: "aut_x_5", Kind: domain.KindDSCPlus, DeviceID: "dev_x", Shared: true, EnrolledAt: noon, Status: "suspended",
@@ -100,7 +106,45 @@ func (f *fakeData) User(_ context.Context, id string) (User, error) {
 		},
 		Processes: []domain.ProcessSnapshot{{ID: "mig_x_6", Process: "migration", Step: "awaiting_proof", Proof: "physical_device", ExpiresAt: noon}},
 		Phones:    []Phone{{ID: "phn_x_3", Masked: "+49 •••• 5678", CC: "DE", Line: domain.LineMobile, Verified: true}, {ID: "phn_x_4", Masked: "erased", Retired: true}},
-	}, nil
+	}
+	if f.person != nil {
+		f.person(&u)
+	}
+	return u, nil
+}
+
+func (f *fakeData) Sealed(_ context.Context, eventID string) (Item, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, i := range f.items {
+		if i.ID == eventID {
+			return i, f.err
+		}
+	}
+	return Item{}, ErrNotFound
+}
+
+func (f *fakeData) Reveal(_ context.Context, r Reveal) ([]journal.Revealed, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refuses != nil {
+		return nil, f.refuses
+	}
+	f.asked = append(f.asked, r)
+	var out []journal.Revealed
+	for _, name := range r.Fields {
+		out = append(out, journal.Revealed{Field: name, Value: "clear " + hostile})
+	}
+	return out, nil
+}
+
+func (f *fakeData) Erasures(_ context.Context, place string, _ int) (Register, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if place != "" && place != f.register.Next {
+		return Register{}, ErrCursor
+	}
+	return f.register, f.err
 }
 
 func (f *fakeData) Timeline(_ context.Context, _, place string, _ int) (Timeline, error) {
