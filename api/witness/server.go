@@ -56,8 +56,8 @@ func (s *Server) Close() error { return s.state.close() }
 // Handler is the witness as a handler, for tests and other servers.
 func (s *Server) Handler() http.Handler { return s.echo }
 
-// Refusals lists the newest refused checkpoints that the log's key had signed,
-// newest first.
+// Refusals lists refused checkpoints that the log's key had signed: first those
+// that prove a fork, each kind newest first.
 func (s *Server) Refusals(ctx context.Context, limit int) ([]Refusal, error) {
 	return s.state.refusals(ctx, limit)
 }
@@ -97,8 +97,9 @@ type fault struct {
 	status int
 	reason string
 	size   uint64 // with 409: where the witness stands
-	// evidence says that the log's own key signed what was refused.
-	evidence bool
+	// evidence says that the log's own key signed what was refused, and proven
+	// that it contradicts what was cosigned.
+	evidence, proven bool
 }
 
 func (f *fault) Error() string { return f.reason }
@@ -133,11 +134,13 @@ func (s *Server) addCheckpoint(c echo.Context) error {
 		return &fault{status: http.StatusBadRequest, reason: "the request could not be read, or is longer than any can be"}
 	}
 	ctx := c.Request().Context()
-	line, origin, err := s.cosign(ctx, body)
+	line, checkpoint, err := s.cosign(ctx, body)
 	var f *fault
 	if errors.As(err, &f) && f.evidence {
-		s.log.Warn("checkpoint refused", "origin", origin, "status", f.status, "reason", f.reason)
-		r := Refusal{Origin: origin, At: s.c.Clock(), Status: f.status, Reason: f.reason, Body: body}
+		s.log.Warn("checkpoint refused", "origin", checkpoint.Origin, "status", f.status, "reason", f.reason, "proven", f.proven)
+		r := Refusal{
+			Origin: checkpoint.Origin, Checkpoint: checkpoint, Proven: f.proven, At: s.c.Clock(), Status: f.status, Reason: f.reason, Body: body,
+		}
 		if kept := s.state.refuse(context.WithoutCancel(ctx), r); kept != nil {
 			return kept
 		}
@@ -150,22 +153,22 @@ func (s *Server) addCheckpoint(c echo.Context) error {
 
 // cosign checks a request and makes the new checkpoint durable before the line
 // exists.
-func (s *Server) cosign(ctx context.Context, body []byte) (line, origin string, err error) {
+func (s *Server) cosign(ctx context.Context, body []byte) (line string, checkpoint merkle.Checkpoint, err error) {
 	r, err := ParseRequest(body)
 	if err != nil {
-		return "", "", &fault{status: http.StatusBadRequest, reason: err.Error()}
+		return "", checkpoint, &fault{status: http.StatusBadRequest, reason: err.Error()}
 	}
 	claimed, err := merkle.Unverified(r.Checkpoint)
 	if err != nil {
-		return "", "", &fault{status: http.StatusBadRequest, reason: err.Error()}
+		return "", checkpoint, &fault{status: http.StatusBadRequest, reason: err.Error()}
 	}
 	keys, ok := s.keysOf(claimed.Origin)
 	if !ok {
-		return "", "", &fault{status: http.StatusNotFound, reason: "this witness does not know the log"}
+		return "", checkpoint, &fault{status: http.StatusNotFound, reason: "this witness does not know the log"}
 	}
-	checkpoint, err := keys.Open(r.Checkpoint)
+	checkpoint, err = keys.Open(r.Checkpoint)
 	if err != nil {
-		return "", claimed.Origin, &fault{status: http.StatusForbidden, reason: "the checkpoint is not signed by a key this witness knows for its size"}
+		return "", checkpoint, &fault{status: http.StatusForbidden, reason: "the checkpoint is not signed by a key this witness knows for its size"}
 	}
 	now := s.c.Clock()
 	err = s.state.advance(ctx, checkpoint.Origin, func(last seen) (seen, error) {
@@ -177,23 +180,24 @@ func (s *Server) cosign(ctx context.Context, body []byte) (line, origin string, 
 		}
 		return seen{checkpoint: checkpoint, signed: r.Checkpoint, at: now}, nil
 	})
-	return line, checkpoint.Origin, err
+	return line, checkpoint, err
 }
 
 // extends decides whether a checkpoint is the last one or a history that
 // begins with it.
 func extends(last seen, r Request, c merkle.Checkpoint) error {
+	contradicts := c.Size == last.checkpoint.Size && c.Root != last.checkpoint.Root
 	switch {
 	case r.OldSize > c.Size:
 		return &fault{status: http.StatusBadRequest, reason: "the old size is larger than the checkpoint's"}
+	case contradicts: // whatever the old size: nobody needs to ask well to convict the log
+		return &fault{
+			status: http.StatusConflict, size: last.checkpoint.Size, evidence: true, proven: true, reason: "another root was cosigned for this size",
+		}
 	case r.OldSize != last.checkpoint.Size:
 		return &fault{
 			status: http.StatusConflict, size: last.checkpoint.Size, reason: "the old size is not where this witness stands",
 			evidence: c.Size < last.checkpoint.Size, // a shorter log than was cosigned
-		}
-	case c.Size == last.checkpoint.Size && c.Root != last.checkpoint.Root:
-		return &fault{
-			status: http.StatusConflict, size: last.checkpoint.Size, evidence: true, reason: "another root was cosigned for this size",
 		}
 	}
 	if err := merkle.CheckConsistency(last.checkpoint, c, r.Path); err != nil {

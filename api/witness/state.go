@@ -41,17 +41,26 @@ CREATE TABLE IF NOT EXISTS refused (
 	at     INTEGER NOT NULL,
 	status INTEGER NOT NULL,
 	reason TEXT NOT NULL,
-	body   BLOB NOT NULL
+	body   BLOB NOT NULL,
+	size   INTEGER NOT NULL,
+	root   BLOB NOT NULL CHECK (length(root) = 32),
+	proven INTEGER NOT NULL,
+	UNIQUE (origin, proven, size, root)
 ) STRICT`
 
 const (
 	sqlLog     = `SELECT size, root, signed, at FROM logs WHERE origin = ?`
 	sqlAdvance = `INSERT INTO logs (origin, size, root, signed, at) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (origin) DO UPDATE SET size = excluded.size, root = excluded.root, signed = excluded.signed, at = excluded.at`
-	sqlRefuse      = `INSERT INTO refused (origin, at, status, reason, body) VALUES (?, ?, ?, ?, ?)`
-	sqlForgetOld   = `DELETE FROM refused WHERE n <= (SELECT max(n) FROM refused) - ?`
-	sqlRefusals    = `SELECT origin, at, status, reason, body FROM refused ORDER BY n DESC LIMIT ?`
-	keptRefusals   = 1000
+	// A checkpoint is kept once, however often it is sent, and contradictions stop
+	// being added rather than push others out.
+	sqlRefuse = `INSERT INTO refused (origin, at, status, reason, body, size, root, proven)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+WHERE NOT ?8 OR (SELECT count(*) FROM refused WHERE origin = ?1 AND proven) < ?9 ON CONFLICT DO NOTHING`
+	sqlForgetOld = `DELETE FROM refused WHERE origin = ?1 AND NOT proven AND n NOT IN
+(SELECT n FROM refused WHERE origin = ?1 AND NOT proven ORDER BY n DESC LIMIT ?2)`
+	sqlRefusals    = `SELECT origin, at, status, reason, body, size, root, proven FROM refused ORDER BY proven DESC, n DESC LIMIT ?`
+	keptRefusals   = 1000 // of each log, with proof and without
 	stateParams    = "_journal_mode=WAL&_synchronous=FULL&_txlock=immediate&_busy_timeout=5000"
 	sqlSynchronous = `PRAGMA synchronous`
 )
@@ -165,21 +174,34 @@ func (s *state) advance(ctx context.Context, origin string, decide func(last see
 }
 
 // Refusal is a request a witness did not cosign although the log's key had
-// signed it: evidence of a log that shows two histories or lost one.
+// signed it: evidence, or a hint, of a log that shows two histories or lost one.
 type Refusal struct {
 	Origin string
+	// Checkpoint is the one that was refused.
+	Checkpoint merkle.Checkpoint
+	// Proven says that the log's key signed another root for a size this witness
+	// had cosigned. Only who holds that key can cause it. Anything else can be an
+	// honest checkpoint that a stranger sent late, or with a proof of nothing.
+	Proven bool
 	At     time.Time
 	Status int // HTTP status of the answer
 	Reason string
 	Body   []byte // the request
 }
 
-// refuse keeps a refusal; the oldest of more than a thousand are forgotten.
+// refuse keeps a refusal. Of those that prove nothing the oldest of more than a
+// thousand are forgotten; of those that do, the first thousand stay, so that
+// nobody can push out what convicts them.
 func (s *state) refuse(ctx context.Context, r Refusal) error {
-	if _, err := s.db.ExecContext(ctx, sqlRefuse, r.Origin, r.At.Unix(), r.Status, r.Reason, r.Body); err != nil {
+	c := r.Checkpoint
+	if _, err := s.db.ExecContext(ctx, sqlRefuse, r.Origin, r.At.Unix(), r.Status, r.Reason, r.Body,
+		int64(c.Size), c.Root[:], r.Proven, keptRefusals); err != nil {
 		return fmt.Errorf("keep a refused checkpoint of %s: %w", r.Origin, err)
 	}
-	if _, err := s.db.ExecContext(ctx, sqlForgetOld, keptRefusals); err != nil {
+	if r.Proven {
+		return nil
+	}
+	if _, err := s.db.ExecContext(ctx, sqlForgetOld, r.Origin, keptRefusals); err != nil {
 		return fmt.Errorf("forget old refusals: %w", err)
 	}
 	return nil
@@ -194,11 +216,13 @@ func (s *state) refusals(ctx context.Context, limit int) ([]Refusal, error) {
 	var out []Refusal
 	for rows.Next() {
 		var r Refusal
-		var at int64
-		if err := rows.Scan(&r.Origin, &at, &r.Status, &r.Reason, &r.Body); err != nil {
+		var at, size int64
+		var root []byte
+		if err := rows.Scan(&r.Origin, &at, &r.Status, &r.Reason, &r.Body, &size, &root, &r.Proven); err != nil {
 			return nil, fmt.Errorf("list refusals: %w", err)
 		}
 		r.At = time.Unix(at, 0).UTC()
+		r.Checkpoint = merkle.Checkpoint{Origin: r.Origin, Size: uint64(size), Root: eventstore.Hash(root)}
 		out = append(out, r)
 	}
 	return out, rows.Err()
