@@ -135,6 +135,7 @@ func (a *App) openDelivery(c Config) (*delivery.Delivery, error) {
 	a.stores.views.Register(a.router, a.stores.log, bridge.Config{}, c.Logger)
 	d.Register(a.router, a.stores.log, a.stores.checkpoints)
 	a.stores.sealer.Register(a.router, a.stores.log, bridge.Config{}, c.Logger)
+	a.stores.eraser.Register(a.router, a.stores.log, a.stores.checkpoints)
 	return d, nil
 }
 
@@ -287,6 +288,9 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	seals := time.NewTicker(time.Second)
 	a.closers = append(a.closers, func() error { seals.Stop(); return nil })
 	a.running.Go(func() { a.stores.sealer.Run(runCtx, seals.C) })
+	erasures := time.NewTicker(time.Second)
+	a.closers = append(a.closers, func() error { erasures.Stop(); return nil })
+	a.running.Go(func() { a.stores.eraser.Run(runCtx, erasures.C) })
 	if a.witnesses != nil {
 		rounds := time.NewTicker(witness.Every)
 		a.closers = append(a.closers, func() error { rounds.Stop(); return nil })

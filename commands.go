@@ -13,6 +13,7 @@ import (
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/api/delivery"
 	"github.com/authledger/authledger/api/demo"
+	"github.com/authledger/authledger/api/erase"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/spf13/cobra"
 )
@@ -185,7 +186,7 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 		return err
 	}
 	err = demo.Populate(ctx, demo.Config{
-		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Erase: s.eraser(dir),
+		Journal: s.journal, Clock: clock, Network: network, PutSecret: s.keys.PutSecret, Erase: s.forget,
 		Pump: pump.run, Users: users, Seed: seed, From: from, To: now, Progress: progressTo(progress, "three months of logins"),
 	})
 	if err != nil {
@@ -197,8 +198,12 @@ func populate(ctx context.Context, dir string, users int, seed uint64, now time.
 	if err != nil {
 		return err
 	}
+	names := []string{erase.HandlerName}
 	for _, r := range served.Reactions() {
-		if err := s.checkpoints.Save(ctx, r.Name, pump.at); err != nil {
+		names = append(names, r.Name)
+	}
+	for _, name := range names {
+		if err := s.checkpoints.Save(ctx, name, pump.at); err != nil {
 			return err
 		}
 	}

@@ -1,56 +1,28 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"log/slog"
 
-	"github.com/authledger/authledger/api/demo"
+	"github.com/authledger/authledger/api/erase"
 	"github.com/authledger/authledger/domain"
 )
 
-// eraser destroys the keys of an erasure and searches every file of the data
-// directory for texts they had sealed.
-func (s *stores) eraser(dir string) demo.Erase {
-	return func(ctx context.Context, e domain.PersonalDataErased, traces []string) (domain.CertifyErasure, error) {
-		c := domain.CertifyErasure{
-			ErasureID: e.ErasureID, SubjectRef: e.SubjectRef, Also: e.Also, KeyID: e.KeyID,
-			Method: "data keys overwritten and the key store's log emptied; every file searched for what they had sealed",
-		}
-		for _, subject := range append([]string{e.SubjectRef}, e.Also...) {
-			if err := s.keys.Destroy(ctx, subject); err != nil {
-				return c, err
-			}
-		}
-		c.DestroyedAt = s.journal.Now()
-		if err := s.views.Scrub(ctx); err != nil {
-			return c, err
-		}
-		return c, search(dir, traces, &c)
-	}
-}
-
-// search counts the traces in all files of a directory.
-func search(dir string, traces []string, c *domain.CertifyErasure) error {
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		c.Files, c.Bytes = c.Files+1, c.Bytes+int64(len(content))
-		for _, trace := range traces {
-			c.Findings += bytes.Count(content, []byte(trace))
-		}
-		return nil
+// openEraser prepares to destroy what is decided to be destroyed, and destroys
+// again what an older copy of keys.db would bring back, before anything is read
+// with it.
+func (s *stores) openEraser(ctx context.Context, dir string, logger *slog.Logger) (err error) {
+	s.eraser, err = erase.New(erase.Config{
+		Journal: s.journal, Log: s.log, Codec: s.codec, Keys: s.keys, Views: s.views, Dir: dir, Logger: logger,
 	})
 	if err != nil {
-		return fmt.Errorf("search %s for traces: %w", dir, err)
+		return err
 	}
-	return nil
+	return s.eraser.Repeat(ctx)
+}
+
+// forget is the erasure of the demo broker's history, carried out as the handler
+// does while the product runs. It finds out by itself what to search for.
+func (s *stores) forget(ctx context.Context, e domain.PersonalDataErased, _ []string) (domain.CertifyErasure, error) {
+	return s.eraser.Destroy(ctx, e)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/api/delivery"
+	"github.com/authledger/authledger/api/erase"
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/codec"
@@ -34,6 +35,7 @@ type stores struct {
 	views       *projections.Views
 	checkpoints *projections.Checkpoints
 	journal     *journal.Journal
+	eraser      *erase.Eraser
 	sealer      *sealer.Sealer
 	witnesses   merkle.Policy   // who is asked to cosign; for evidence
 	recorded    map[string]bool // destroyed code epochs known to be in the log; owned by expireCodes
@@ -101,7 +103,10 @@ func openSealed(ctx context.Context, dir string, clock func() time.Time, logger 
 		Store: s.log, Codec: s.codec, Keyring: s.keys, Policy: s.policy, Clock: clock,
 		SMSCounter: s.views.SMSInLastHour, Logger: logger,
 	})
-	return s, err
+	if err != nil {
+		return s, err
+	}
+	return s, s.openEraser(ctx, dir, logger)
 }
 
 func (s *stores) viewOptions(dir string, clock func() time.Time, logger *slog.Logger) projections.Options {
