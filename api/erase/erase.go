@@ -142,6 +142,10 @@ func (e *Eraser) Act(ctx context.Context, record eventstore.Record) error {
 		Command: certificate, CommandID: uuid.NewSHA1(record.ID, []byte(HandlerName)), Actor: actor,
 		CorrelationID: d.Meta.CorrelationID, CausationID: codec.EventIDText(record.ID),
 	})
+	var refused *domain.Error
+	if errors.As(err, &refused) && refused.Code == domain.IdempotencyConflict {
+		return nil // certified before, with the figures of that search
+	}
 	if err != nil {
 		return fmt.Errorf("certify erasure %s: %w", erased.ErasureID, err)
 	}
