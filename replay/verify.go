@@ -95,8 +95,8 @@ type LogCheck struct {
 	Held [][]byte
 	// Policy says who must have cosigned; the zero Policy asks for nobody.
 	Policy merkle.Policy
-	// Stamp checks an RFC 3161 token over a signed checkpoint and returns its
-	// time. nil counts tokens and trusts none.
+	// Stamp checks an RFC 3161 token over a checkpoint as the log signed it and
+	// returns its time. nil counts tokens and trusts none.
 	Stamp func(signed []byte, s merkle.Stamp) (time.Time, error)
 
 	// Most limits the failures listed, 20 when zero. All are counted.
