@@ -19,6 +19,7 @@ import (
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/api/delivery"
 	"github.com/authledger/authledger/api/pskc"
+	"github.com/authledger/authledger/api/timestamp"
 	"github.com/authledger/authledger/api/web"
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore/bridge"
@@ -36,6 +37,7 @@ type App struct {
 	clock  *demoClock      // nil outside a demonstration
 	router *bridge.Router
 	server *api.Server
+	stamps *timestamp.Stamper // nil without an authority
 	listen net.Listener
 	logger *slog.Logger
 
@@ -146,6 +148,9 @@ func (a *App) parked(handler string, p bridge.Parked, parked bool) {
 
 func (a *App) openServer(c Config) error {
 	registry := prometheus.NewRegistry()
+	if err := a.openStamps(c, registry); err != nil {
+		return err
+	}
 	cfg := api.Config{
 		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys, Keys: a.stores.keys,
 		Access: a.access, StateAt: a.stateAt, DecisionAt: a.decisionAt,
@@ -264,6 +269,11 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	seals := time.NewTicker(time.Second)
 	a.closers = append(a.closers, func() error { seals.Stop(); return nil })
 	a.running.Go(func() { a.stores.sealer.Run(runCtx, seals.C) })
+	if a.stamps != nil {
+		looks := time.NewTicker(timestamp.Every)
+		a.closers = append(a.closers, func() error { looks.Stop(); return nil })
+		a.running.Go(func() { a.stamps.Run(runCtx, looks.C) })
+	}
 	a.running.Go(func() { a.housekeeping(runCtx) })
 	go func() { a.served <- a.server.Serve(runCtx, a.listen) }()
 	return nil

@@ -23,9 +23,10 @@ type Config struct {
 	Demo           bool
 	DemoClock      time.Time
 	WebhookURL     string
-	WebhookSecret  string // from a file; never from a flag or the environment
-	ReceiptSecret  string // from a file
-	TransportKey   []byte // opens manufacturers' seed files; from a file, nil without one
+	WebhookSecret  string          // from a file; never from a flag or the environment
+	ReceiptSecret  string          // from a file
+	TransportKey   []byte          // opens manufacturers' seed files; from a file, nil without one
+	Stamps         *stampAuthority // stamps a checkpoint each day; nil: nobody
 	TrustedProxies []netip.Prefix
 	LogOrigin      string     // name of the log in its checkpoints; empty: see sealer.Options
 	RebuildProof   bool       // begin the history of checkpoints anew when it is lost
@@ -45,6 +46,7 @@ type serveFlags struct {
 	data, listen, store, demoClock               string
 	webhookURL, webhookSecretFile, receiptSecret string
 	transportKeyFile                             string
+	tsaURL, tsaCA                                string
 	trustedProxies                               []string
 	demo                                         bool
 	logLevel                                     string
@@ -63,6 +65,8 @@ func (f *serveFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.receiptSecret, "receipt-secret-file", "", "file with the Standard Webhooks secret that signs providers' receipts")
 	flags.StringVar(&f.transportKeyFile, "transport-key-file", "",
 		"file with the key (32, 48 or 64 hexadecimal digits) that opens manufacturers' seed files; with --demo one is made in the data directory")
+	flags.StringVar(&f.tsaURL, "tsa-url", "", "have a checkpoint of each day time-stamped by the RFC 3161 authority at this address; with --tsa-ca")
+	flags.StringVar(&f.tsaCA, "tsa-ca", "", "file with the root certificate (PEM) of that authority; other answers are not kept")
 	flags.StringSliceVar(&f.trustedProxies, "trusted-proxies", nil, "networks (CIDR) whose X-Forwarded-For is believed")
 	flags.StringVar(&f.logOrigin, "log-origin", "", logOriginUsage)
 	flags.BoolVar(&f.rebuildProof, "rebuild-proof", false,
@@ -105,6 +109,9 @@ func (f *serveFlags) config() (Config, error) {
 		if c.TransportKey, err = transportKey("--transport-key-file", f.transportKeyFile); err != nil {
 			return c, err
 		}
+	}
+	if c.Stamps, err = readAuthority(f.tsaURL, f.tsaCA); err != nil {
+		return c, err
 	}
 	for _, p := range f.trustedProxies {
 		prefix, err := netip.ParsePrefix(p)

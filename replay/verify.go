@@ -140,6 +140,9 @@ type LogReport struct {
 	CosignedTo  uint64          `json:"cosigned_size"`    // size of the newest of them
 	Stamps      uint64          `json:"time_stamps"`      // tokens checked
 	Unchecked   uint64          `json:"time_stamps_unchecked"`
+	StampedBy   string          `json:"time_stamped_by,omitempty"`   // authority of the newest verified one
+	StampedAt   time.Time       `json:"time_stamped_at,omitzero"`    // its time
+	StampedTo   uint64          `json:"time_stamped_size,omitempty"` // records it covers
 	ResumedAt   uint64          `json:"resumed_at,omitempty"`
 	Failed      uint64          `json:"failed"`
 	Failures    []Failure       `json:"failures"` // the first of them
