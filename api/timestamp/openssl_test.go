@@ -1,6 +1,7 @@
 package timestamp_test
 
 import (
+	"encoding/pem"
 	"errors"
 	"io"
 	"net/http"
@@ -8,9 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/authledger/authledger/api/timestamp"
+	"github.com/authledger/authledger/eventstore/merkle"
+	"github.com/authledger/authledger/eventstore/merkle/merkletest"
 )
 
 // openssl is the program's path. A machine without it skips, loudly, unless
@@ -174,4 +178,45 @@ func TestOpenSSLVerifiesTheTestAuthority(t *testing.T) {
 	d.write("kept.tsr", string(stamp(t, a)))
 	d.write("checkpoint.txt", string(signed))
 	d.must("ts", "-verify", "-data", "checkpoint.txt", "-in", "kept.tsr", "-CAfile", a.RootFile())
+}
+
+// The commands of docs/timestamps.md, on a checkpoint that a witness cosigned.
+func TestCheckByHandAsDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/timestamps.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, found := strings.Cut(string(text), "```sh\n")
+	commands, _, closed := strings.Cut(commands, "```")
+	if !found || !closed {
+		t.Fatal("docs/timestamps.md shows no commands")
+	}
+	c := merkle.Checkpoint{Origin: origin, Root: merkle.EmptyRoot()}
+	log, err := c.Sign(noon, merkletest.Signer(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := merkle.Cosign(log, "witness.example", merkletest.Signer(2), noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{t: t, dir: t.TempDir(), program: openssl(t)}
+	a := authority(t)
+	token, _, err := client(t, a).Stamp(t.Context(), log)
+	if err == nil {
+		err = os.Mkdir(filepath.Join(d.dir, "timestamps"), 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.write("timestamps/1.tsr", string(token))
+	d.write("checkpoint.txt", string(merkle.AddLines(log, line)))
+	d.write("tsa-root.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.CA.Raw})))
+	cmd := exec.Command("sh", "-e", "-c", commands)
+	cmd.Dir = d.dir
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Verification: OK") || !strings.Contains(string(out), "Mar  4 12:00:00 2026 GMT") {
+		t.Errorf("the commands say %v\n%s", err, out)
+	}
 }
