@@ -33,11 +33,11 @@ import (
 type App struct {
 	stores *stores
 	access *access.Store
-	inbox  *delivery.Inbox // nil outside a demonstration
-	clock  *demoClock      // nil outside a demonstration
+	inbox  *delivery.Inbox    // nil outside a demonstration
+	clock  *demoClock         // nil outside a demonstration
+	stamps *timestamp.Stamper // nil without an authority
 	router *bridge.Router
 	server *api.Server
-	stamps *timestamp.Stamper // nil without an authority
 	listen net.Listener
 	logger *slog.Logger
 
@@ -148,9 +148,6 @@ func (a *App) parked(handler string, p bridge.Parked, parked bool) {
 
 func (a *App) openServer(c Config) error {
 	registry := prometheus.NewRegistry()
-	if err := a.openStamps(c, registry); err != nil {
-		return err
-	}
 	cfg := api.Config{
 		Journal: a.stores.journal, Views: a.stores.views, Store: a.stores.log, Codec: a.stores.codec, Tokens: a.stores.keys, Keys: a.stores.keys,
 		Access: a.access, StateAt: a.stateAt, DecisionAt: a.decisionAt,
@@ -167,6 +164,9 @@ func (a *App) openServer(c Config) error {
 		}
 	}
 	if cfg.Console, err = a.console(c); err != nil {
+		return err
+	}
+	if err = a.openStamps(c, registry); err != nil {
 		return err
 	}
 	a.server, err = api.New(cfg)
@@ -269,12 +269,12 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 	seals := time.NewTicker(time.Second)
 	a.closers = append(a.closers, func() error { seals.Stop(); return nil })
 	a.running.Go(func() { a.stores.sealer.Run(runCtx, seals.C) })
+	a.running.Go(func() { a.housekeeping(runCtx) })
 	if a.stamps != nil {
 		looks := time.NewTicker(timestamp.Every)
 		a.closers = append(a.closers, func() error { looks.Stop(); return nil })
 		a.running.Go(func() { a.stamps.Run(runCtx, looks.C) })
 	}
-	a.running.Go(func() { a.housekeeping(runCtx) })
 	go func() { a.served <- a.server.Serve(runCtx, a.listen) }()
 	return nil
 }

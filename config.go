@@ -23,15 +23,16 @@ type Config struct {
 	Demo           bool
 	DemoClock      time.Time
 	WebhookURL     string
-	WebhookSecret  string          // from a file; never from a flag or the environment
-	ReceiptSecret  string          // from a file
-	TransportKey   []byte          // opens manufacturers' seed files; from a file, nil without one
-	Stamps         *stampAuthority // stamps a checkpoint each day; nil: nobody
+	WebhookSecret  string // from a file; never from a flag or the environment
+	ReceiptSecret  string // from a file
+	TransportKey   []byte // opens manufacturers' seed files; from a file, nil without one
 	TrustedProxies []netip.Prefix
 	LogOrigin      string     // name of the log in its checkpoints; empty: see sealer.Options
 	RebuildProof   bool       // begin the history of checkpoints anew when it is lost
 	Limits         api.Limits // zero: the server's own
 	Logger         *slog.Logger
+	// Stamps is asked to stamp a checkpoint of each day; nil: nobody is.
+	Stamps *stampAuthority
 }
 
 // usageError is a mistake on the command line.
@@ -46,12 +47,12 @@ type serveFlags struct {
 	data, listen, store, demoClock               string
 	webhookURL, webhookSecretFile, receiptSecret string
 	transportKeyFile                             string
-	tsaURL, tsaCA                                string
 	trustedProxies                               []string
 	demo                                         bool
 	logLevel                                     string
 	logOrigin                                    string
 	rebuildProof                                 bool
+	tsaURL, tsaCA                                string
 }
 
 func (f *serveFlags) register(flags *pflag.FlagSet) {
@@ -65,12 +66,12 @@ func (f *serveFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.receiptSecret, "receipt-secret-file", "", "file with the Standard Webhooks secret that signs providers' receipts")
 	flags.StringVar(&f.transportKeyFile, "transport-key-file", "",
 		"file with the key (32, 48 or 64 hexadecimal digits) that opens manufacturers' seed files; with --demo one is made in the data directory")
-	flags.StringVar(&f.tsaURL, "tsa-url", "", "have a checkpoint of each day time-stamped by the RFC 3161 authority at this address; with --tsa-ca")
-	flags.StringVar(&f.tsaCA, "tsa-ca", "", "file with the root certificate (PEM) of that authority; other answers are not kept")
 	flags.StringSliceVar(&f.trustedProxies, "trusted-proxies", nil, "networks (CIDR) whose X-Forwarded-For is believed")
 	flags.StringVar(&f.logOrigin, "log-origin", "", logOriginUsage)
 	flags.BoolVar(&f.rebuildProof, "rebuild-proof", false,
 		"begin a new history of checkpoints although the ledger has records; only when proof.db is lost for good")
+	flags.StringVar(&f.tsaURL, "tsa-url", "", "have a checkpoint of each day time-stamped by the RFC 3161 authority at this address; with --tsa-ca")
+	flags.StringVar(&f.tsaCA, "tsa-ca", "", "file with the root certificate (PEM) of that authority; other answers are not kept")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 }
 
@@ -110,15 +111,15 @@ func (f *serveFlags) config() (Config, error) {
 			return c, err
 		}
 	}
-	if c.Stamps, err = readAuthority(f.tsaURL, f.tsaCA); err != nil {
-		return c, err
-	}
 	for _, p := range f.trustedProxies {
 		prefix, err := netip.ParsePrefix(p)
 		if err != nil {
 			return c, usage("--trusted-proxies %q: give networks such as 10.0.0.0/8", p)
 		}
 		c.TrustedProxies = append(c.TrustedProxies, prefix)
+	}
+	if c.Stamps, err = readAuthority(f.tsaURL, f.tsaCA); err != nil {
+		return c, err
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
