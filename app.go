@@ -19,6 +19,7 @@ import (
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/api/delivery"
 	"github.com/authledger/authledger/api/pskc"
+	"github.com/authledger/authledger/api/timestamp"
 	"github.com/authledger/authledger/api/web"
 	"github.com/authledger/authledger/api/witness"
 	"github.com/authledger/authledger/domain"
@@ -33,8 +34,9 @@ import (
 type App struct {
 	stores *stores
 	access *access.Store
-	inbox  *delivery.Inbox // nil outside a demonstration
-	clock  *demoClock      // nil outside a demonstration
+	inbox  *delivery.Inbox    // nil outside a demonstration
+	clock  *demoClock         // nil outside a demonstration
+	stamps *timestamp.Stamper // nil without an authority
 	router *bridge.Router
 	server *api.Server
 	// witnesses collects cosignatures; nil without a policy.
@@ -172,6 +174,9 @@ func (a *App) openServer(c Config) error {
 	if cfg.Console, err = a.console(c); err != nil {
 		return err
 	}
+	if err = a.openStamps(c, registry); err != nil {
+		return err
+	}
 	a.server, err = api.New(cfg)
 	return err
 }
@@ -297,6 +302,11 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 		a.running.Go(func() { a.witnesses.Run(runCtx, rounds.C) })
 	}
 	a.running.Go(func() { a.housekeeping(runCtx) })
+	if a.stamps != nil {
+		looks := time.NewTicker(timestamp.Every)
+		a.closers = append(a.closers, func() error { looks.Stop(); return nil })
+		a.running.Go(func() { a.stamps.Run(runCtx, looks.C) })
+	}
 	go func() { a.served <- a.server.Serve(runCtx, a.listen) }()
 	return nil
 }

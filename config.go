@@ -32,6 +32,8 @@ type Config struct {
 	RebuildProof   bool       // begin the history of checkpoints anew when it is lost
 	Limits         api.Limits // zero: the server's own
 	Logger         *slog.Logger
+	// Stamps is asked to stamp a checkpoint of each day; nil: nobody is.
+	Stamps *stampAuthority
 }
 
 // usageError is a mistake on the command line.
@@ -51,6 +53,7 @@ type serveFlags struct {
 	logLevel                                     string
 	logOrigin                                    string
 	rebuildProof                                 bool
+	tsaURL, tsaCA                                string
 }
 
 func (f *serveFlags) register(flags *pflag.FlagSet) {
@@ -70,6 +73,8 @@ func (f *serveFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.logOrigin, "log-origin", "", logOriginUsage)
 	flags.BoolVar(&f.rebuildProof, "rebuild-proof", false,
 		"begin a new history of checkpoints although the ledger has records; only when proof.db is lost for good")
+	flags.StringVar(&f.tsaURL, "tsa-url", "", "have a checkpoint of each day time-stamped by the RFC 3161 authority at this address; with --tsa-ca")
+	flags.StringVar(&f.tsaCA, "tsa-ca", "", "file with the root certificate (PEM) of that authority; other answers are not kept")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 }
 
@@ -120,6 +125,9 @@ func (f *serveFlags) config() (Config, error) {
 			return c, usage("--trusted-proxies %q: give networks such as 10.0.0.0/8", p)
 		}
 		c.TrustedProxies = append(c.TrustedProxies, prefix)
+	}
+	if c.Stamps, err = readAuthority(f.tsaURL, f.tsaCA); err != nil {
+		return c, err
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {

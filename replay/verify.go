@@ -99,8 +99,8 @@ type LogCheck struct {
 	Held [][]byte
 	// Policy says who must have cosigned; the zero Policy asks for nobody.
 	Policy merkle.Policy
-	// Stamp checks an RFC 3161 token over a signed checkpoint and returns its
-	// time. nil counts tokens and trusts none.
+	// Stamp checks an RFC 3161 token over a checkpoint as the log signed it and
+	// returns its time. nil counts tokens and trusts none.
 	Stamp func(signed []byte, s merkle.Stamp) (time.Time, error)
 
 	// Most limits the failures listed, 20 when zero. All are counted.
@@ -144,6 +144,9 @@ type LogReport struct {
 	CosignedTo  uint64          `json:"cosigned_size"`    // size of the newest of them
 	Stamps      uint64          `json:"time_stamps"`      // tokens checked
 	Unchecked   uint64          `json:"time_stamps_unchecked"`
+	StampedBy   string          `json:"time_stamped_by,omitempty"`   // authority of the newest verified one
+	StampedAt   time.Time       `json:"time_stamped_at,omitzero"`    // its time
+	StampedTo   uint64          `json:"time_stamped_size,omitempty"` // records it covers
 	ResumedAt   uint64          `json:"resumed_at,omitempty"`
 	Failed      uint64          `json:"failed"`
 	Failures    []Failure       `json:"failures"` // the first of them

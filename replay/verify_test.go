@@ -184,6 +184,33 @@ func TestVerifyLogWithoutRunningHashes(t *testing.T) {
 	}
 }
 
+// A time stamp is over the bytes that the log signed, not over the lines that
+// witnesses added to them.
+func TestVerifyLogNamesTheNewestTimeStamp(t *testing.T) {
+	t.Parallel()
+	l := newSealedLog(t)
+	l.fill(70)
+	signed := string(l.notary.Publish(l.now))
+	l.notary.Cosign("witness.example/w", 50, l.now)
+	l.notary.Stamp("tsa.example", []byte("token"))
+	at := l.now.Add(time.Second)
+	c := l.check()
+	c.Stamp = func(stamped []byte, s merkle.Stamp) (time.Time, error) {
+		if string(stamped) != signed || string(s.Token) != "token" {
+			return time.Time{}, errors.New("it is over something else")
+		}
+		return at, nil
+	}
+	r := verified(t, c)
+	if r.Failed > 0 || r.Stamps != 1 || r.StampedBy != "tsa.example" || !r.StampedAt.Equal(at) || r.StampedTo != 70 {
+		t.Errorf("report %+v", r)
+	}
+	c.Stamp = nil
+	if r := verified(t, c); r.Failed > 0 || r.Stamps != 0 || r.Unchecked != 1 || r.StampedBy != "" {
+		t.Errorf("with nobody trusted: report %+v", r)
+	}
+}
+
 // TestVerifyLogChecksWhatIsSigned changes the history of checkpoints and leaves
 // the records as they are.
 func TestVerifyLogChecksWhatIsSigned(t *testing.T) {

@@ -80,7 +80,11 @@ func WriteLogReport(w io.Writer, r LogReport) error {
 	line("keys", "%s, %s", plural(int64(r.Epochs), "epoch"), pinned)
 	line("held by you", "%s", plural(int64(r.Held), "checkpoint"))
 	line("witnessed", "%s with a quorum, to size %d", plural(int64(r.Cosigned), "checkpoint"), r.CosignedTo)
-	line("time stamps", "%d verified, %d not checked", r.Stamps, r.Unchecked)
+	newest := ""
+	if r.Stamps > 0 {
+		newest = fmt.Sprintf("; the newest by %s at %s, to size %d", r.StampedBy, precise(r.StampedAt), r.StampedTo)
+	}
+	line("time stamps", "%d verified, %d not checked%s", r.Stamps, r.Unchecked, newest)
 	line("acknowledged", "@%d", r.Anchored)
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write report: %w", err)

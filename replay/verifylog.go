@@ -501,6 +501,7 @@ func (w *logWalk) others(s *seal) {
 			w.failAt(ByStamp, s.revision, "it says %s, but %s stamped it at %s", precise(s.at), stamp.authority, precise(stamp.at))
 		default:
 			w.Report.Stamps++
+			w.Report.StampedBy, w.Report.StampedAt, w.Report.StampedTo = stamp.authority, stamp.at, s.head.Size
 		}
 	}
 }

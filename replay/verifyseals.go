@@ -113,7 +113,7 @@ func (s *sealing) stamp(signed []byte, stamp merkle.Stamp) stamped {
 		return out
 	}
 	out.checked = true
-	at, err := s.Stamp(signed, stamp)
+	at, err := s.Stamp(merkle.AsLogSigned(signed, s.keys.Origin), stamp)
 	if out.at = at; err != nil {
 		out.problem = err.Error()
 	}

@@ -286,6 +286,29 @@ func TestCheckpointFlips(t *testing.T) {
 	}
 }
 
+func TestAsLogSignedLeavesOutTheLinesOfOthers(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(1772600767, 0)
+	c := merkle.Checkpoint{Origin: origin, Size: 3, Root: leafOf(9)}
+	for name, keys := range map[string][]merkle.Signer{"one key": {key(1)}, "a rotation": {key(1), key(2)}} {
+		signed, err := c.Sign(at, keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := signed
+		for _, witness := range []string{"witness.example", origin + ".witness.example"} {
+			line, err := merkle.Cosign(signed, witness, key(3), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen = merkle.AddLines(seen, line)
+		}
+		if got := merkle.AsLogSigned(seen, origin); len(seen) <= len(signed) || string(got) != string(signed) {
+			t.Errorf("%s: got\n%swant\n%s", name, got, signed)
+		}
+	}
+}
+
 // TestPolicy asks for two of three.
 func TestPolicy(t *testing.T) {
 	t.Parallel()

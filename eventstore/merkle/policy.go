@@ -77,3 +77,16 @@ func AddLines(signed []byte, lines ...string) []byte {
 	}
 	return []byte(out)
 }
+
+// AsLogSigned is a signed checkpoint as the log itself signed it: without the
+// lines of others, which may come later. Time stamps are over these bytes.
+func AsLogSigned(signed []byte, origin string) []byte {
+	text, lines, _ := strings.Cut(string(signed), "\n\n")
+	out := text + "\n\n"
+	for line := range strings.Lines(lines) {
+		if strings.HasPrefix(line, "— "+origin+" ") {
+			out += line
+		}
+	}
+	return []byte(out)
+}

@@ -17,6 +17,7 @@ import (
 const (
 	sqlLatest   = `SELECT revision, signed FROM checkpoints ORDER BY revision DESC LIMIT 1`
 	sqlPage     = `SELECT revision, signed FROM checkpoints WHERE revision >= ? ORDER BY revision LIMIT ?`
+	sqlStamped  = `SELECT revision, signed FROM checkpoints WHERE revision = (SELECT max(revision) FROM stamps)`
 	sqlCovering = `SELECT revision, signed FROM checkpoints WHERE size >= ? ORDER BY size, revision LIMIT 1`
 	sqlLines    = `SELECT revision, line FROM cosignatures WHERE revision >= ? AND revision <= ? ORDER BY revision, line`
 	sqlStamps   = `SELECT revision, authority, token FROM stamps WHERE revision >= ? AND revision <= ? ORDER BY revision, authority, rowid`

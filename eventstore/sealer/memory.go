@@ -121,6 +121,18 @@ func (m *Memory) AddStamp(_ context.Context, revision uint64, s merkle.Stamp) er
 	})
 }
 
+// Stamped implements Store.
+func (m *Memory) Stamped(context.Context) (merkle.Published, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := len(m.checkpoints); i > 0; i-- {
+		if len(m.checkpoints[i-1].stamps) > 0 {
+			return m.at(uint64(i))
+		}
+	}
+	return merkle.Published{}, fmt.Errorf("newest stamped checkpoint: %w", eventstore.ErrNotFound)
+}
+
 func (m *Memory) change(revision uint64, change func(*memoryCheckpoint)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

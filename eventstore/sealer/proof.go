@@ -225,6 +225,11 @@ func (p *proof) AddStamp(ctx context.Context, revision uint64, s merkle.Stamp) e
 	return p.add(ctx, "add time stamp", sqlAddStamp, revision, s.Authority, s.Token)
 }
 
+// Stamped implements Store.
+func (p *proof) Stamped(ctx context.Context) (merkle.Published, error) {
+	return p.one(ctx, "read the newest stamped checkpoint", sqlStamped)
+}
+
 func (p *proof) add(ctx context.Context, doing, statement string, revision uint64, what ...any) error {
 	return p.do(ctx, fmt.Sprintf("%s to checkpoint %d", doing, revision), func(tx *sql.Tx) error {
 		var published bool

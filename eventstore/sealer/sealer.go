@@ -280,6 +280,10 @@ func (s *Sealer) AddStamp(ctx context.Context, revision uint64, stamp merkle.Sta
 	return s.store.AddStamp(ctx, revision, stamp)
 }
 
+// Stamped returns the newest checkpoint that has a time stamp, or
+// eventstore.ErrNotFound.
+func (s *Sealer) Stamped(ctx context.Context) (merkle.Published, error) { return s.store.Stamped(ctx) }
+
 // Close releases the store. Run and the router must have ended.
 func (s *Sealer) Close() error {
 	if s.store == nil {

@@ -45,6 +45,9 @@ type Store interface {
 	// AddStamp adds a time stamp to a checkpoint; the rules are those of
 	// AddCosignature.
 	AddStamp(ctx context.Context, revision uint64, s merkle.Stamp) error
+	// Stamped returns the newest checkpoint that has a time stamp, or
+	// eventstore.ErrNotFound.
+	Stamped(ctx context.Context) (merkle.Published, error)
 	// Close releases files.
 	Close() error
 }

@@ -303,7 +303,7 @@ func (v *verifier) stamps() {
 		token, err := v.read(name)
 		var at time.Time
 		if err == nil {
-			at, err = v.options.Stamp(token, asLogSigned(v.signed, v.keys.Origin))
+			at, err = v.options.Stamp(token, merkle.AsLogSigned(v.signed, v.keys.Origin))
 		}
 		if err != nil {
 			v.fail(ByStamp, name, err)
@@ -311,18 +311,6 @@ func (v *verifier) stamps() {
 		}
 		v.report.Stamps = append(v.report.Stamps, at)
 	}
-}
-
-// asLogSigned is a signed checkpoint without the lines of others.
-func asLogSigned(signed []byte, origin string) []byte {
-	text, lines, _ := strings.Cut(string(signed), "\n\n")
-	out := text + "\n\n"
-	for line := range strings.Lines(lines) {
-		if strings.HasPrefix(line, "— "+origin+" ") {
-			out += line
-		}
-	}
-	return []byte(out)
 }
 
 // cut is a text for a message, cut so that a forged one floods nobody.

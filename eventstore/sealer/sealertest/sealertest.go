@@ -232,7 +232,7 @@ func fillsOnlyBefore(t *testing.T, l *log) {
 }
 
 func othersAdd(t *testing.T, l *log) {
-	l.publish(t, 5, 9)
+	l.publish(t, 5, 9, 9) // the last is a heartbeat
 	p, err := l.Latest(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -244,6 +244,8 @@ func othersAdd(t *testing.T, l *log) {
 		t.Fatal(err)
 	}
 	stamp := merkle.Stamp{Authority: "https://tsa.example", Token: []byte{1, 2, 3}}
+	_, err = l.Stamped(t.Context())
+	wantErr(t, err, eventstore.ErrNotFound)
 	for range 2 { // the second time changes nothing
 		if err := errors.Join(l.AddCosignature(t.Context(), 2, line), l.AddStamp(t.Context(), 2, stamp)); err != nil {
 			t.Fatal(err)
@@ -258,8 +260,11 @@ func othersAdd(t *testing.T, l *log) {
 			t.Errorf("revision %d has %d lines and %d stamps, %v; want %d of each", p.Revision, bytes.Count(p.Signed, []byte(line)), len(p.Stamps), err, want)
 		}
 	}
-	wantErr(t, l.AddCosignature(t.Context(), 3, line), eventstore.ErrNotFound)
-	wantErr(t, l.AddStamp(t.Context(), 3, stamp), eventstore.ErrNotFound)
+	if p, err := l.Stamped(t.Context()); err != nil || p.Revision != 2 || len(p.Stamps) != 1 {
+		t.Errorf("the newest stamped checkpoint is %d with %d stamps, %v; want 2 with one", p.Revision, len(p.Stamps), err)
+	}
+	wantErr(t, l.AddCosignature(t.Context(), 4, line), eventstore.ErrNotFound)
+	wantErr(t, l.AddStamp(t.Context(), 4, stamp), eventstore.ErrNotFound)
 	for _, bad := range []string{"", "x", line + line, line[:len(line)-1], "— a b\n"} {
 		wantErr(t, l.AddCosignature(t.Context(), 2, bad), merkle.ErrCheckpoint)
 	}
