@@ -162,6 +162,9 @@ func (a *App) openServer(c Config) error {
 		Export: a.stores.export, TransportKey: c.TransportKey, ReadPSKC: readTokens, ReceiptSecret: c.ReceiptSecret,
 		TrustedProxies: c.TrustedProxies, Limits: c.Limits, Logger: c.Logger, Registry: registry,
 	}
+	if a.witnesses != nil {
+		cfg.Witnesses = a.witnesses.Status
+	}
 	var err error
 	if c.Demo {
 		cfg.Demo, cfg.Inbox, cfg.Clock = true, inboxList{a.inbox}, a.clock

@@ -66,7 +66,7 @@ func (f *witnessFlags) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen on %s: %w", f.listen, err), s.Close())
 	}
-	fmt.Fprintf(out, "witness %s answers at http://%s\n\nLine for the log's policy file:\n\n  witness %s %s http://%s\n\nStop with Ctrl-C.\n",
+	fmt.Fprintf(out, "witness %s answers at http://%s\n\nLine for the log's policy file:\n\n  witness %s %s http://%s\n\n(with the address under which the log reaches this witness)\nStop with Ctrl-C.\n",
 		c.Key.Name, listen.Addr(), c.Key.Name, key, listen.Addr())
 	return errors.Join(s.Serve(ctx, listen), s.Close())
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/authledger/authledger/api/gen"
 	"github.com/authledger/authledger/eventstore/merkle"
 )
 
@@ -151,6 +153,21 @@ func TestWitnessesRefuseAFork(t *testing.T) {
 	}
 	if !strings.Contains(q.stderr.String(), "another history") {
 		t.Errorf("the fork's own log does not say so:\n%s", q.stderr)
+	}
+	var ready gen.Health
+	if err := json.Unmarshal(q.text("operator", "/readyz"), &ready); err != nil || ready.Witnesses.State != gen.Fork || len(ready.Witnesses.Forked) != 2 {
+		t.Errorf("/readyz says %+v, %v", ready.Witnesses, err)
+	}
+	for _, url := range regexp.MustCompile(`http://\S+`).FindAllString(text, -1) {
+		answer, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || !strings.Contains(string(kept), "\nrefused ") {
+			t.Errorf("the witness keeps no evidence: %v\n%s", err, kept)
+		}
 	}
 	q.stop()
 }

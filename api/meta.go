@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/authledger/authledger/api/gen"
+	"github.com/authledger/authledger/api/witness"
 	"github.com/authledger/authledger/eventstore/codec"
 )
 
@@ -27,9 +28,29 @@ func (s *Server) GetReadiness(ctx context.Context, _ gen.GetReadinessRequestObje
 	default:
 	}
 	if len(failing) > 0 {
-		return gen.GetReadiness503JSONResponse{Status: gen.HealthStatusUnavailable, Failing: failing, Sealing: s.sealing(ctx)}, nil
+		return gen.GetReadiness503JSONResponse{Status: gen.HealthStatusUnavailable, Failing: failing, Sealing: s.sealing(ctx), Witnesses: s.witnessed()}, nil
 	}
-	return gen.GetReadiness200JSONResponse{Status: gen.HealthStatusOk, Sealing: s.sealing(ctx)}, nil
+	return gen.GetReadiness200JSONResponse{Status: gen.HealthStatusOk, Sealing: s.sealing(ctx), Witnesses: s.witnessed()}, nil
+}
+
+// witnessed says how collecting cosignatures goes, for /readyz.
+func (s *Server) witnessed() gen.Witnesses {
+	if s.witnesses == nil {
+		return gen.Witnesses{}
+	}
+	st := s.witnesses()
+	out := gen.Witnesses{
+		State: gen.Cosigned, QuorumSize: int64(st.QuorumSize), QuorumAgeSeconds: st.QuorumAge.Seconds(), Forked: st.Forked(),
+	}
+	switch {
+	case len(out.Forked) > 0:
+		out.State = gen.Fork
+	case st.QuorumAge >= witness.Alarm:
+		out.State = gen.Alarm
+	case st.QuorumAge >= witness.Warn:
+		out.State = gen.Late
+	}
+	return out
 }
 
 func (s *Server) ListEventTypes(context.Context, gen.ListEventTypesRequestObject) (gen.ListEventTypesResponseObject, error) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/api/gen"
+	"github.com/authledger/authledger/api/witness"
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/codec"
@@ -119,6 +120,8 @@ type Config struct {
 	// Proofs is what the sealer published. Without it nothing below /v1/log can
 	// be read, and no event be proved.
 	Proofs Proofs
+	// Witnesses says how collecting cosignatures goes; nil without a policy.
+	Witnesses func() witness.Status
 	// StateAt folds a user's stream up to a moment of recording, as known at
 	// another; a zero knownAt is the moment itself.
 	StateAt func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
@@ -159,25 +162,27 @@ type Config struct {
 
 // Server is the HTTP interface. It is safe for concurrent use.
 type Server struct {
-	journal  Journal
-	views    Views
-	store    eventstore.Reader
-	codec    *codec.Codec
-	tokens   Tokens
-	keys     Keys
-	proofs   Proofs // nil when nothing is sealed
-	access   *access.Store
-	stateAt  func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
-	decision func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
-	demo     bool
-	inbox    Inbox
-	clock    SimulatedClock
-	receipts *standardwebhooks.Webhook // nil: receipts need no signature
-	limits   Limits
-	maxLag   uint64
-	viewWait time.Duration // viewWait, shorter in tests
-	sealWait time.Duration // sealWait, shorter in tests
-	log      *slog.Logger
+	journal Journal
+	views   Views
+	store   eventstore.Reader
+	codec   *codec.Codec
+	tokens  Tokens
+	keys    Keys
+	proofs  Proofs // nil when nothing is sealed
+
+	witnesses func() witness.Status // nil without a policy
+	access    *access.Store
+	stateAt   func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
+	decision  func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
+	demo      bool
+	inbox     Inbox
+	clock     SimulatedClock
+	receipts  *standardwebhooks.Webhook // nil: receipts need no signature
+	limits    Limits
+	maxLag    uint64
+	viewWait  time.Duration // viewWait, shorter in tests
+	sealWait  time.Duration // sealWait, shorter in tests
+	log       *slog.Logger
 
 	transportKey []byte
 	readPSKC     func(r io.Reader, transportKey []byte) ([]ImportedToken, error)
@@ -210,7 +215,7 @@ func New(c Config) (*Server, error) {
 		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, keys: c.Keys, proofs: c.Proofs, access: c.Access,
 		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag, viewWait: viewWait, sealWait: sealWait,
 		log: c.Logger, operations: operations(doc), registry: c.Registry, stopping: make(chan struct{}),
-		decision: c.DecisionAt, transportKey: c.TransportKey, readPSKC: c.ReadPSKC, export: c.Export,
+		witnesses: c.Witnesses, decision: c.DecisionAt, transportKey: c.TransportKey, readPSKC: c.ReadPSKC, export: c.Export,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -19,11 +19,12 @@ import (
 	"github.com/authledger/authledger/eventstore/merkle"
 )
 
-// Times of collecting. A checkpoint should be cosigned within Warn, and
-// somebody should look when it is not within Alarm (security.md §6.3).
+// Times of collecting. Somebody should look when no checkpoint has had all its
+// cosignatures for Alarm (security.md §6.3). A log without news is signed once a
+// minute, so that an age of a minute is nothing to Warn of.
 const (
 	Every       = 10 * time.Second
-	Warn        = time.Minute
+	Warn        = 2 * time.Minute
 	Alarm       = 5 * time.Minute
 	askTimeout  = 10 * time.Second
 	maxAnswer   = 64 << 10 // bytes
@@ -54,9 +55,14 @@ type Collector struct {
 
 	turn sync.Mutex // one round at a time
 
-	mu     sync.Mutex // guards quorum and what is in asked
-	quorum merkle.Checkpoint
-	at     time.Time // when the quorum was last complete
+	began time.Time
+
+	mu       sync.Mutex // guards all below, and what is in asked
+	quorum   merkle.Checkpoint
+	revision uint64 // of that checkpoint
+	at       time.Time
+	warned   time.Duration      // age of the quorum that was last complained about
+	outcomes map[[2]string]uint // requests by witness and outcome
 }
 
 // asked is what the log knows of one witness. Its fields are guarded by the
@@ -89,7 +95,7 @@ func NewCollector(c CollectorConfig) (*Collector, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	out := &Collector{c: c}
+	out := &Collector{c: c, began: c.Clock(), outcomes: map[[2]string]uint{}}
 	for _, w := range c.Policy.Witnesses() {
 		out.asked = append(out.asked, &asked{Witness: w})
 	}
@@ -185,6 +191,7 @@ func (c *Collector) note(ctx context.Context, w *asked, p merkle.Published, chec
 	c.c.Observe(name, outcome)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.outcomes[[2]string{name, outcome}]++
 	if err == nil {
 		times, _ := merkle.CosignedAt(merkle.AddLines(p.Signed, line), w.Key) // the line was checked
 		*w = asked{Witness: w.Witness, size: checkpoint.Size, signed: p.Revision, signedAt: times[name]}
@@ -201,20 +208,42 @@ func (c *Collector) note(ctx context.Context, w *asked, p merkle.Published, chec
 	w.notBefore = c.c.Clock().Add(min(Every<<min(w.failures-1, 8), longestWait))
 }
 
-// count looks whether the quorum is complete.
+// count looks whether the quorum is complete, and complains once when it has not
+// been for long.
 func (c *Collector) count(ctx context.Context, revision uint64, checkpoint merkle.Checkpoint) error {
+	complete := false
 	for p, err := range c.c.History.From(ctx, revision) {
 		if err != nil {
 			return fmt.Errorf("read checkpoint %d: %w", revision, err)
 		}
-		if p.Revision == revision && c.c.Policy.Satisfied(p.Signed) {
-			c.mu.Lock()
-			c.quorum, c.at = checkpoint, c.c.Clock()
-			c.mu.Unlock()
-		}
+		complete = p.Revision == revision && c.c.Policy.Satisfied(p.Signed)
 		break
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if complete && revision > c.revision {
+		c.quorum, c.revision, c.at, c.warned = checkpoint, revision, c.c.Clock(), 0
+	}
+	age := c.age()
+	switch {
+	case age >= Alarm && c.warned < Alarm:
+		c.c.Logger.Error("no checkpoint has the cosignatures the policy asks for", "since", age.Round(time.Second), "size", c.quorum.Size)
+		c.warned = Alarm
+	case age >= Warn && c.warned < Warn:
+		c.c.Logger.Warn("cosignatures are late", "since", age.Round(time.Second), "size", c.quorum.Size)
+		c.warned = Warn
+	}
 	return nil
+}
+
+// age is how long ago a checkpoint got its quorum, or collecting began. The
+// caller holds mu.
+func (c *Collector) age() time.Duration {
+	since := c.at
+	if since.IsZero() {
+		since = c.began
+	}
+	return max(c.c.Clock().Sub(since), 0)
 }
 
 // conflictError is the answer of a witness that stands at another size.
@@ -299,8 +328,18 @@ type WitnessStatus struct {
 type Status struct {
 	Witnesses  []WitnessStatus
 	QuorumSize uint64        // of the newest checkpoint with a complete quorum
-	QuorumAt   time.Time     // zero for never
+	QuorumAt   time.Time     // when it was complete; zero for never
 	QuorumAge  time.Duration // since then, or since the start when never
+}
+
+// Forked names the witnesses that say that the log shows two histories.
+func (s Status) Forked() (names []string) {
+	for _, w := range s.Witnesses {
+		if w.Fork != "" {
+			names = append(names, w.Name)
+		}
+	}
+	return names
 }
 
 // Status returns how collecting goes now.
@@ -308,10 +347,7 @@ func (c *Collector) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.c.Clock()
-	out := Status{QuorumSize: c.quorum.Size, QuorumAt: c.at}
-	if !c.at.IsZero() {
-		out.QuorumAge = max(now.Sub(c.at), 0)
-	}
+	out := Status{QuorumSize: c.quorum.Size, QuorumAt: c.at, QuorumAge: c.age()}
 	for _, w := range c.asked {
 		s := WitnessStatus{Name: w.Key.Name(), URL: w.URL, Size: w.size, SignedAt: w.signedAt, Fork: w.fork, Failures: w.failures}
 		if !w.signedAt.IsZero() {

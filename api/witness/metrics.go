@@ -1,6 +1,8 @@
 package witness
 
 import (
+	"maps"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -9,7 +11,7 @@ import (
 type metrics struct {
 	c *Collector
 
-	age, size, fork, failures, quorum, quorumAge *prometheus.Desc
+	age, size, fork, failures, requests, quorum, quorumAge *prometheus.Desc
 }
 
 // Metrics is the collector's state as metrics.
@@ -23,14 +25,15 @@ func (c *Collector) Metrics() prometheus.Collector {
 		size:      of("witness_cosigned_size", "Size a witness last cosigned.", "witness"),
 		fork:      of("witness_fork", "1 when a witness says that the log shows another history than it cosigned.", "witness"),
 		failures:  of("witness_failures", "Requests to a witness that failed in a row.", "witness"),
+		requests:  of("witness_requests_total", "Requests to witnesses by outcome: cosigned, refused, unreachable, fork.", "witness", "outcome"),
 		quorum:    of("witness_quorum_size", "Size of the newest checkpoint that has all cosignatures the policy asks for."),
-		quorumAge: of("witness_quorum_age_seconds", "Time since a checkpoint had all cosignatures the policy asks for; absent when none had."),
+		quorumAge: of("witness_quorum_age_seconds", "Time since a checkpoint got all cosignatures the policy asks for, or since the start when none did."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.age, m.size, m.fork, m.failures, m.quorum, m.quorumAge} {
+	for _, d := range []*prometheus.Desc{m.age, m.size, m.fork, m.failures, m.requests, m.quorum, m.quorumAge} {
 		out <- d
 	}
 }
@@ -54,7 +57,15 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(m.failures, float64(w.Failures), w.Name)
 	}
 	gauge(m.quorum, float64(s.QuorumSize))
-	if !s.QuorumAt.IsZero() {
-		gauge(m.quorumAge, s.QuorumAge.Seconds())
+	gauge(m.quorumAge, s.QuorumAge.Seconds())
+	for of, n := range m.c.counts() {
+		out <- prometheus.MustNewConstMetric(m.requests, prometheus.CounterValue, float64(n), of[0], of[1])
 	}
+}
+
+// counts are the requests by witness and outcome.
+func (c *Collector) counts() map[[2]string]uint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.outcomes)
 }

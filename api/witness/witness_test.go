@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -520,6 +522,72 @@ func TestCollector(t *testing.T) {
 	now.pass(time.Hour)
 	if err := forked.Round(t.Context()); err != nil || len(fork.lines) > 0 {
 		t.Errorf("the longer fork was cosigned: %v, %v", fork.lines, err)
+	}
+}
+
+// TestLateQuorum: nobody answers, and that is said once when it is late and once
+// when it is an alarm; the age grows from the start, and a cosignature ends it.
+func TestLateQuorum(t *testing.T) {
+	t.Parallel()
+	log := &kept{Notary: merkletest.New(t, origin, 1), lines: map[uint64][]string{}}
+	keys, _ := log.Keys(t.Context())
+	w := newPlace(t, "audit.example", keys)
+	reachable := w.url
+	w.url = "http://127.0.0.1:1"
+	grow(log.Notary, 3, 0)
+	log.Publish(noon)
+	now := newClock()
+	var said bytes.Buffer
+	open := func() *witness.Collector {
+		c, err := witness.NewCollector(witness.CollectorConfig{
+			History: cosigning{log}, Add: log.add, Policy: policyOf(t, 1, w), Clock: now.now,
+			HTTP:   &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+			Logger: slog.New(slog.NewTextHandler(&said, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	c := open()
+	for range 20 {
+		now.pass(30 * time.Second)
+		if err := c.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := c.Status(); s.QuorumAge != 10*time.Minute || !s.QuorumAt.IsZero() {
+		t.Errorf("status %+v", s)
+	}
+	if late, alarm := strings.Count(said.String(), "are late"), strings.Count(said.String(), "no checkpoint has"); late != 1 || alarm != 1 {
+		t.Errorf("late was said %d times, alarm %d times:\n%s", late, alarm, said.String())
+	}
+	w.url = reachable
+	c = open()
+	for range 4 { // asked once: an old quorum does not grow young
+		if err := c.Round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		now.pass(30 * time.Second)
+	}
+	if s := c.Status(); s.QuorumAge != 2*time.Minute || s.QuorumSize != 3 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// cosigning reads a history with the lines that were added.
+type cosigning struct{ *kept }
+
+func (k cosigning) From(ctx context.Context, revision uint64) iter.Seq2[merkle.Published, error] {
+	return func(yield func(merkle.Published, error) bool) {
+		for p, err := range k.kept.From(ctx, revision) {
+			k.mu.Lock()
+			p.Signed = merkle.AddLines(p.Signed, k.lines[p.Revision]...)
+			k.mu.Unlock()
+			if !yield(p, err) {
+				return
+			}
+		}
 	}
 }
 
