@@ -233,6 +233,7 @@ func readPolicy(path string) (merkle.Policy, error) {
 
 func newVerifyBundleCommand() *cobra.Command {
 	var keys, policy string
+	var stamps stampCheck
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "bundle FILE", Short: "Check an evidence bundle, without the ledger and without a network", Args: cobra.ExactArgs(1),
@@ -246,11 +247,15 @@ when something does not hold; every such thing is listed, by event.`, exitVerify
 			if err != nil {
 				return err
 			}
+			if o.Stamp, err = stamps.check(); err != nil {
+				return err
+			}
 			return verifyBundle(args[0], o, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&keys, "keys", "", "file with the log's public keys, keys.json or the answer of /v1/log/keys")
 	cmd.Flags().StringVar(&policy, "policy", "", "file with your own witness policy; otherwise the bundle's counts")
+	stamps.register(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	return cmd
 }
@@ -321,5 +326,8 @@ func reportText(r bundle.Report) string {
 		maker = "the manifest is signed by the log"
 	}
 	fmt.Fprintf(&b, "    %s; %d witnesses cosigned\n", maker, len(r.Cosigned))
+	for _, at := range r.Stamps {
+		fmt.Fprintf(&b, "    the checkpoint was time-stamped at %s\n", at.Format(time.RFC3339))
+	}
 	return b.String()
 }

@@ -85,6 +85,7 @@ func (f *verifyFlags) open(use func(log *sqlitestore.Reader, history merkle.Hist
 // logFlags are those of verify log.
 type logFlags struct {
 	verifyFlags
+	stamps stampCheck
 
 	checkpoints             []string
 	policy, state, progress string
@@ -111,6 +112,7 @@ what that proves. May run beside the product. Ctrl-C keeps what was done.`,
 	f.registerKeys(cmd)
 	cmd.Flags().StringSliceVar(&f.checkpoints, "checkpoint", nil, "file with a signed checkpoint that you kept; may be repeated")
 	cmd.Flags().StringVar(&f.policy, "policy", "", "file that says which witnesses must have cosigned (C2SP tlog-policy)")
+	f.stamps.register(cmd.Flags())
 	cmd.Flags().StringVar(&f.state, "state", "", "file for what an interrupted run has done (default in your cache directory)")
 	cmd.Flags().BoolVar(&f.resume, "resume", false, "go on where an interrupted run with the same flags stopped")
 	cmd.Flags().StringVar(&f.progress, "progress", "auto", "auto, json or none, on the error output")
@@ -171,6 +173,9 @@ func (f *logFlags) check(stderr io.Writer) (c replay.LogCheck, err error) {
 		if c.Policy, err = merkle.ParsePolicy(string(b)); err != nil {
 			return c, fmt.Errorf("%w: --policy %s: %w", replay.ErrUsage, f.policy, err)
 		}
+	}
+	if c.Stamp, err = f.stamps.logCheck(); err != nil {
+		return c, err
 	}
 	switch f.progress {
 	case "auto":

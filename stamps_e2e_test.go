@@ -1,21 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/spf13/pflag"
-
 	"github.com/authledger/authledger/api/gen"
 	"github.com/authledger/authledger/api/timestamp/timestamptest"
-	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/eventstore/sealer"
-	"github.com/authledger/authledger/eventstore/sqlitestore"
-	"github.com/authledger/authledger/replay"
 )
 
 // stampedAlready reports whether the log says so; the product goes on.
@@ -37,34 +32,6 @@ func stampedAlready(t *testing.T, data string) bool {
 	return false
 }
 
-// verifyStamps verifies a log with the time stamps below a root.
-func verifyStamps(t *testing.T, data, ca string) (string, error) {
-	t.Helper()
-	log, err := sqlitestore.OpenReader(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	history, err := sealer.OpenReader(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer history.Close()
-	s := &stampCheck{}
-	flags := pflag.NewFlagSet("verify", pflag.ContinueOnError)
-	s.register(flags)
-	if err := flags.Parse([]string{"--tsa-ca", ca}); err != nil {
-		t.Fatal(err)
-	}
-	c := replay.LogCheck{Records: log, History: history, Codec: codec.New(nil)}
-	if c.Stamp, err = s.logCheck(); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	_, err = replay.RunVerifyLog(t.Context(), c, replay.Table, &out)
-	return out.String(), err
-}
-
 // The product has its log stamped by an authority it can reach, a verification
 // names the stamp, and no other authority passes for that one.
 func TestEndToEndCheckpointIsTimeStamped(t *testing.T) {
@@ -79,13 +46,14 @@ func TestEndToEndCheckpointIsTimeStamped(t *testing.T) {
 	p.until("a checkpoint is time-stamped", func() bool { return stampedAlready(t, data) })
 	p.stop()
 
-	out, err := verifyStamps(t, data, ca)
+	out, err := p.run("verify", "log", "--data", data, "--tsa-ca", ca, "--progress", "none")
 	if want := "1 verified, 0 not checked; the newest by " + url + " at "; err != nil || !strings.Contains(out, want) {
 		t.Errorf("verification: %v\n%swant %q", err, out, want)
 	}
-	out, err = verifyStamps(t, data, timestamptest.New(t).RootFile())
-	if !errors.Is(err, replay.ErrUntrue) || !strings.Contains(out, "time stamp of "+url) {
-		t.Errorf("with the root of another authority: %v\n%swant that the time stamp fails", err, out)
+	out, err = p.run("verify", "log", "--data", data, "--tsa-ca", timestamptest.New(t).RootFile(), "--progress", "none")
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitVerify || !strings.Contains(out, "time stamp of "+url) {
+		t.Errorf("with the root of another authority: %v\n%swant exit code %d and that the time stamp fails", err, out, exitVerify)
 	}
 	if asked := authority.Asked(); asked != 1 {
 		t.Errorf("the authority was asked %d times in a day, want once", asked)
