@@ -33,7 +33,6 @@ type departed struct {
 	*stores
 
 	userID string
-	ids    map[string]string
 }
 
 // stillClock stands still until it is put forward.
