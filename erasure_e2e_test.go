@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/api/gen"
+	"github.com/authledger/authledger/domain"
 )
 
 // erasure is the newest request of somebody to be forgotten.
@@ -96,6 +97,11 @@ func TestEndToEndErasure(t *testing.T) {
 	}
 	if _, err := reveal("regulator"); err == nil || !strings.Contains(err.Error(), "personal_data_erased") {
 		t.Errorf("after the erasure: %v", err)
+	}
+	app := domain.InstallationID(strings.TrimPrefix(e.Also[0], "installation-"))
+	_, err := p.as("device").Post(t.Context(), "/v1/installations/"+app+"/push-token", map[string]any{"service": "apns", "token": "a-token-of-the-app-0123456789"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "personal_data_erased") {
+		t.Errorf("a push token for an erased installation: %v", err)
 	}
 	u.wantInOrder("UserRegistered", "PhoneNumberAdded", "PersonalDataRevealed", "UserClosed", "ErasureRefused", "ProcessingRestricted",
 		"PersonalDataRevealed", "LegalHoldPlaced", "LegalHoldReleased", "PersonalDataErased")

@@ -12,6 +12,7 @@ import (
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/journal"
+	"github.com/authledger/authledger/eventstore/keyring"
 )
 
 // problemKind is one row of the only table from codes to HTTP.
@@ -86,6 +87,7 @@ var sentinels = []struct {
 	{eventstore.ErrClosed, "shutting_down"},
 	{context.Canceled, "shutting_down"},
 	{context.DeadlineExceeded, "store_unavailable"},
+	{keyring.ErrKeyDestroyed, "personal_data_erased"},
 }
 
 // statusCodes translates echo's own errors.

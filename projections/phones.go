@@ -40,7 +40,6 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'unverified', ?, ?) ON CONFLICT DO NOTHING`
 	sqlRetirePhone    = `UPDATE phones SET status = ?, retired = ?, replaced_by = ? WHERE id = ? AND retired IS NULL`
 	sqlRestrictPhones = `UPDATE phones INDEXED BY phones_user SET blind = NULL, restricted = 1 WHERE user = ?`
 	sqlForgetPhones   = `UPDATE phones INDEXED BY phones_user SET blind = NULL, sealed = '', restricted = 0, erased = 1 WHERE user = ?`
-	sqlErasePhones    = `UPDATE phones SET blind = NULL, erased = 1 WHERE user = ?`
 	columnsPhone      = `SELECT id, user, cc, line, event, restricted, erased, status, added, verified, retired, replaced_by FROM phones `
 	sqlPhonesOfUser   = columnsPhone + `WHERE user = ? ORDER BY added_seq, id`
 	sqlPhone          = columnsPhone + `WHERE id = ?`
@@ -152,19 +151,6 @@ func (v *Views) PhonesWithNumber(ctx context.Context, number string) ([]Phone, e
 		return nil, fmt.Errorf("look up number: %w", err)
 	}
 	return queryPhones(ctx, v.read, sqlPhonesByBlind, blind)
-}
-
-// ErasePhones removes the blind indexes of a user whose key was destroyed. It
-// is idempotent; a rebuild comes to the same rows, because it can no longer
-// open the numbers.
-func (v *Views) ErasePhones(ctx context.Context, userID string) error {
-	if err := v.change(ctx, func(q *sql.Conn) error {
-		_, err := q.ExecContext(context.WithoutCancel(ctx), sqlErasePhones, userID)
-		return err
-	}); err != nil {
-		return fmt.Errorf("erase phones of %s: %w", userID, err)
-	}
-	return nil
 }
 
 func queryPhones(ctx context.Context, q queryer, query string, arg any) ([]Phone, error) {

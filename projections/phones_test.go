@@ -89,33 +89,6 @@ func TestNumbersAreNotInTheFile(t *testing.T) {
 	}
 }
 
-// Erasure while the views run, and a rebuild after it, come to the same rows:
-// the phone is known, its number neither readable nor found.
-func TestErasedPhones(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	w, first, _, other := twoPhones(t)
-	o := w.options()
-	v := w.open(o)
-	w.apply(v)
-	w.vault.destroy(streamName(user(1)))
-	for range 2 { // again is harmless
-		if err := v.ErasePhones(ctx, user(1)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if p, err := v.Phone(ctx, first); err != nil || !p.Erased {
-		t.Fatalf("erased phone: %+v, %v", p, err)
-	}
-	found, err := v.PhonesWithNumber(ctx, someNumber)
-	if err != nil || len(found) != 1 || found[0].ID != other {
-		t.Fatalf("after the erasure the number finds %+v, %v", found, err)
-	}
-	if r, err := v.Verify(ctx, w.reader(), nil); err != nil || !r.Identical() {
-		t.Fatalf("rebuilt after the erasure: %+v, %v", r, err)
-	}
-}
-
 // A number that cannot be opened for another reason is a fault, not an erasure.
 func TestAFaultyKeyringStopsTheViews(t *testing.T) {
 	t.Parallel()
