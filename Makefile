@@ -20,9 +20,10 @@ run: build ## start the product with demo data and print what to open
 build:
 	$(GO) build -tags $(TAGS) -ldflags "$(LDFLAGS)" -o $(BINARY) .
 
-test: check ## every test, race detector on
+test: check ## every test; race detector on, but for those that damage files one by one
 	./.ci/tools
 	AUTHLEDGER_BROWSER=$$(./.ci/tools --print-browser) $(GO) test -race -tags $(TAGS) -timeout 25m $(GOTESTFLAGS) ./...
+	$(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) -run '^(TestAttacks|TestBitRot.*|TestCleanLedgersRaiseNoAlarm)$$' .
 
 check: vet lint
 

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"log/slog"
@@ -671,41 +670,6 @@ func moveSealed(r []eventstore.Record) []eventstore.Record {
 		break
 	}
 	return r
-}
-
-// TestAttacks carries out every attack with every power, and compares what
-// noticed with the table in docs/threats.md.
-func TestAttacks(t *testing.T) {
-	t.Parallel()
-	v := newVictim(t)
-	var mu sync.Mutex
-	rows := map[int]string{}
-	n := 0
-	t.Run("rows", func(t *testing.T) {
-		for _, a := range append([]attack{{"nothing", []power{editsFile}, func(*scene, power) {}}}, attacks()...) {
-			for _, p := range a.powers {
-				row := n
-				n++
-				t.Run(fmt.Sprintf("%s/%s", a.name, powerNames[p]), func(t *testing.T) {
-					t.Parallel()
-					s := newScene(t, v)
-					s.power = p
-					a.do(s, p)
-					found := s.noticed()
-					checkRow(t, a.name, p, found)
-					mu.Lock()
-					defer mu.Unlock()
-					rows[row] = tableRow(a.name, p, found)
-				})
-			}
-		}
-	})
-	var b strings.Builder
-	b.WriteString(tableHead())
-	for row := range n {
-		b.WriteString(rows[row])
-	}
-	compareTable(t, b.String())
 }
 
 func (s *scene) noticed() []string {

@@ -22,9 +22,9 @@ var personalData = []datum{
 }
 
 // populated is a world in which every kind of personal datum was recorded.
-func populated(t *testing.T) (w *world, card *unit) {
+func populated(t *testing.T) (w *world, card *unit, seal func()) {
 	t.Helper()
-	w = newWorld(t, withPSKC)
+	w, sealer := newSealedWorld(t, withPSKC)
 	w.register()
 	w.enrollSMS()
 	w.enrollIBKey()
@@ -49,7 +49,7 @@ func populated(t *testing.T) (w *world, card *unit) {
 			t.Fatalf("nothing in this world holds %s", name)
 		}
 	}
-	return w, card
+	return w, card, func() { w.seal(sealer) }
 }
 
 // addresses are all addresses of a read route that this world can fill in.
@@ -58,6 +58,10 @@ func (w *world) addresses(route string, card *unit) []string {
 	switch route {
 	case "/v1/policy/impact":
 		return []string{route + "?ruleId=HK-2FA-1"}
+	case "/v1/log/consistency":
+		return []string{route + "?from=1"}
+	case "/v1/log/tile/*":
+		return []string{"/v1/log/tile/0/000.p/1", "/v1/log/tile/entries/000.p/1"}
 	case "/v1/transactions":
 		return []string{route + "?userId=" + w.user}
 	case "/v1/timelines/:kind/:id":
@@ -71,7 +75,9 @@ func (w *world) addresses(route string, card *unit) []string {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		ids[":eventId"] = append(ids[":eventId"], codec.EventIDText(r.ID))
+		if r.Type != "AuditQueryPerformed" { // each read adds one, which would be read in turn
+			ids[":eventId"] = append(ids[":eventId"], codec.EventIDText(r.ID))
+		}
 		var named struct {
 			ChallengeID string `json:"challenge_id"`
 		}
@@ -127,7 +133,8 @@ func (w *world) walk(card *unit, see func(address string, body string)) {
 // Personal data leaves by the door that records it and by no other.
 func TestNoAnswerHoldsPersonalDataInClear(t *testing.T) {
 	t.Parallel()
-	w, card := populated(t)
+	w, card, seal := populated(t)
+	seal()
 	masked := false
 	w.walk(card, func(address, body string) {
 		masked = masked || strings.Contains(body, "•••• 4567")
@@ -142,6 +149,7 @@ func TestNoAnswerHoldsPersonalDataInClear(t *testing.T) {
 	}
 	w.closed()
 	w.forget(200)
+	seal()
 	w.walk(card, func(address, body string) {
 		if strings.Contains(body, "•••• 4567") && address != "/dev/inbox" { // the test's own message
 			t.Errorf("%s shows part of a number that is locked away", address)
