@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -243,7 +244,9 @@ func TestErasureEndsInACertificate(t *testing.T) {
 				t.Fatal(err)
 			}
 			list := d.certificates()
-			if len(list) != 1 || list[0].Findings != 0 || list[0].Files < 6 || list[0].SubjectRef != domain.UserStream(d.userID) || list[0].KeyID == "" {
+			lost := slices.Contains([]string{"destroyed", "scrubbed", "searched"}, behind) // what to search for
+			if len(list) != 1 || list[0].Findings != 0 || (list[0].Files < 6) != lost || (list[0].Bytes == 0) != lost ||
+				strings.Contains(list[0].Method, "every file searched") == lost || list[0].SubjectRef != domain.UserStream(d.userID) || list[0].KeyID == "" {
 				t.Errorf("certificates %+v", list)
 			}
 			if _, err := d.number(); !errors.Is(err, keyring.ErrKeyDestroyed) {
@@ -322,6 +325,66 @@ func TestTracesHoldUpTheCertificate(t *testing.T) {
 	}
 	if list := d.certificates(); len(list) != 1 || !strings.Contains(list[0].Method, "every file searched") {
 		t.Errorf("certificates %+v", list)
+	}
+}
+
+// TestTracesSurviveARestart: what was found before the keys were destroyed is
+// found again by the next process.
+func TestTracesSurviveARestart(t *testing.T) {
+	t.Parallel()
+	d := newDeparted(t)
+	order := d.carryOut()
+	dump := filepath.Join(d.dir, "dump.txt")
+	if err := os.WriteFile(dump, []byte(departedName), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var found *erase.FoundError
+	if err := d.eraser.Act(t.Context(), order); !errors.As(err, &found) {
+		t.Errorf("got %v", err)
+	}
+	d.close()
+	d.open()
+	if err := d.eraser.Act(t.Context(), order); !errors.As(err, &found) {
+		t.Errorf("behind a restart: got %v", err)
+	}
+	if list := d.certificates(); len(list) > 0 {
+		t.Errorf("certified all the same: %+v", list)
+	}
+}
+
+// TestSharedNumberIsFoundOn: somebody else has the same number. It goes on being
+// found as theirs, and holds nothing up.
+func TestSharedNumberIsFoundOn(t *testing.T) {
+	t.Parallel()
+	d := newDeparted(t)
+	other, client := codec.UserIDOf("U-STAYS"), codec.ClientIDOf("C-GONE")
+	d.do(domain.RegisterUser{UserID: other, ClientID: client, Role: "owner", Username: domain.Clear("somebody.else"), Locale: "de", Residence: "DE"})
+	d.do(domain.AddPhone{UserID: other, CC: "DE", Number: domain.Clear(departedNumber), Line: "mobile"})
+	d.feed()
+	if err := d.eraser.Act(t.Context(), d.carryOut()); err != nil {
+		t.Fatal(err)
+	}
+	if list := d.certificates(); len(list) != 1 || list[0].Files < 6 {
+		t.Errorf("certificates %+v", list)
+	}
+	phones, err := d.views.PhonesWithNumber(t.Context(), departedNumber)
+	if err != nil || len(phones) != 1 || phones[0].UserID != other {
+		t.Errorf("the number finds %+v, %v", phones, err)
+	}
+}
+
+// TestOldKeysAndLateViews: the order to erase stands in the log, the views have
+// not seen it, and an older keys.db is back.
+func TestOldKeysAndLateViews(t *testing.T) {
+	t.Parallel()
+	d := newDeparted(t)
+	if err := d.eraser.CarryOut(t.Context()); err != nil { // and nobody feeds the views
+		t.Fatal(err)
+	}
+	d.close()
+	d.open()
+	if _, err := d.number(); !errors.Is(err, keyring.ErrKeyDestroyed) {
+		t.Errorf("the number opens: %v", err)
 	}
 }
 

@@ -20,7 +20,7 @@ type CertifyErasure struct {
 	KeyID       string
 	DestroyedAt time.Time
 	Method      string
-	Files       int   // searched
+	Files       int   // searched; zero when a crash took what to search for
 	Bytes       int64 // searched
 	Findings    int   // places in which the key or what it sealed was still found
 }
@@ -60,8 +60,8 @@ func decideCertificates(s *Certificates, c Command, now time.Time) ([]Event, err
 		return nil, invalid("erasureId", "give the id of the erasure")
 	case cert.SubjectRef != UserStream(UserOf(cert.ErasureID)):
 		return nil, invalid("subjectRef", "give the stream the erasure belongs to")
-	case cert.Method == "" || cert.Files < 1 || cert.Bytes < 1:
-		return nil, invalid("method", "say how and in how many files and bytes the key was looked for")
+	case cert.Method == "" || cert.Files < 0 || cert.Bytes < 0 || (cert.Files == 0) != (cert.Bytes == 0):
+		return nil, invalid("method", "say how and in how many files and bytes the key was looked for; none when nobody knows any more what to look for")
 	case cert.DestroyedAt.IsZero() || cert.DestroyedAt.Truncate(time.Microsecond).After(now): // as it is stored
 		return nil, invalid("destroyedAt", "give the moment at which the key was destroyed")
 	case cert.Findings != 0:

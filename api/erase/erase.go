@@ -40,6 +40,7 @@ type Journal interface {
 // Log is what an Eraser needs of the log; every eventstore.Reader has it.
 type Log interface {
 	ReadStream(ctx context.Context, stream string, from eventstore.Revision) iter.Seq2[eventstore.Record, error]
+	ReadAll(ctx context.Context, from eventstore.Sequence) iter.Seq2[eventstore.Record, error]
 }
 
 // Keys is what an Eraser needs of *keyring.Keyring.
@@ -57,6 +58,8 @@ type Views interface {
 	Scrub(ctx context.Context) error
 	DueErasures(ctx context.Context, now time.Time) ([]projections.Erasure, error)
 	ErasedSubjects(ctx context.Context) ([]projections.Erasure, error)
+	PhonesWithNumber(ctx context.Context, number string) ([]projections.Phone, error)
+	From(ctx context.Context) (eventstore.Sequence, error)
 }
 
 // Config says what an Eraser works with. All fields but Step and Logger are
@@ -80,10 +83,12 @@ type Eraser struct {
 	c   Config
 	log *slog.Logger
 
-	mu sync.Mutex // guards kept
+	mu sync.Mutex // guards all below
 	// kept is what to look for after a search that found something or could not
 	// be finished: once the keys are gone it cannot be known again.
 	kept map[string]keyring.Patterns
+	// done are searches that were clean and could not be certified yet.
+	done map[string]domain.CertifyErasure
 }
 
 // New returns an Eraser. It closes nothing.
@@ -97,7 +102,7 @@ func New(c Config) (*Eraser, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Eraser{c: c, log: c.Logger, kept: map[string]keyring.Patterns{}}, nil
+	return &Eraser{c: c, log: c.Logger, kept: map[string]keyring.Patterns{}, done: map[string]domain.CertifyErasure{}}, nil
 }
 
 // HandlerName is the name of the handler on a router and of its checkpoint;
@@ -134,9 +139,11 @@ func (e *Eraser) Act(ctx context.Context, record eventstore.Record) error {
 	if err := e.c.Views.WaitFor(ctx, record.Position); err != nil {
 		return fmt.Errorf("erase %s: wait for the views: %w", erased.ErasureID, err)
 	}
-	certificate, err := e.Destroy(ctx, erased)
-	if err != nil {
-		return err
+	certificate, ok := e.finished(erased.ErasureID)
+	if !ok {
+		if certificate, err = e.Destroy(ctx, erased); err != nil {
+			return err
+		}
 	}
 	_, err = e.c.Journal.Execute(ctx, journal.Request{
 		Command: certificate, CommandID: uuid.NewSHA1(record.ID, []byte(HandlerName)), Actor: actor,
@@ -147,18 +154,34 @@ func (e *Eraser) Act(ctx context.Context, record eventstore.Record) error {
 		return nil // certified before, with the figures of that search
 	}
 	if err != nil {
+		e.finish(certificate)
 		return fmt.Errorf("certify erasure %s: %w", erased.ErasureID, err)
 	}
 	e.log.Info("personal data erased", "erasure", erased.ErasureID, "files", certificate.Files, "bytes", certificate.Bytes)
 	return e.c.Step("certified")
 }
 
+// finished returns the certificate of a search that could not be recorded.
+func (e *Eraser) finished(erasureID string) (c domain.CertifyErasure, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, ok = e.done[erasureID]
+	delete(e.done, erasureID)
+	return c, ok
+}
+
+func (e *Eraser) finish(c domain.CertifyErasure) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.done[c.ErasureID] = c
+}
+
 // Methods of a certificate.
 const (
 	methodWhole = "data keys overwritten and the key store's log emptied; every file searched for the keys, the wrapped keys and what they had sealed"
 	// Behind a crash the keys are gone and nobody can say any more what to look
-	// for.
-	methodAgain = "data keys overwritten and the key store's log emptied in an attempt that ended with its process before the search was clean; tombstones verified"
+	// for, so nothing is searched and the figures are zero.
+	methodAgain = "data keys overwritten and the key store's log emptied; the process ended before the search was clean, and what to search for went with it; tombstones verified"
 )
 
 // Destroy destroys the keys of an erasure, scrubs the views, which must have
@@ -175,14 +198,15 @@ func (e *Eraser) Destroy(ctx context.Context, erased domain.PersonalDataErased) 
 		return c, err
 	}
 	patterns, kept := e.take(c.ErasureID)
+	if gone && !kept && erased.KeyID != "" {
+		c.Method, c.DestroyedAt = methodAgain, e.c.Journal.Now()
+		return c, e.scrub(ctx, subjects)
+	}
 	if !kept {
-		if patterns, err = e.traces(ctx, subjects); err != nil {
+		if patterns, err = e.ahead(ctx, c.ErasureID, subjects); err != nil {
 			patterns.Wipe()
 			return c, fmt.Errorf("erase %s: %w", c.ErasureID, err)
 		}
-	}
-	if gone && !kept && erased.KeyID != "" {
-		c.Method = methodAgain
 	}
 	if err := e.destroy(ctx, subjects, patterns, &c); err != nil {
 		e.keep(c.ErasureID, patterns)
@@ -212,19 +236,10 @@ func (e *Eraser) destroy(ctx context.Context, subjects []string, patterns keyrin
 	if err := e.c.Step("traces"); err != nil {
 		return err
 	}
-	if err := e.c.Keys.Destroy(ctx, subjects...); err != nil {
+	if err := e.scrub(ctx, subjects); err != nil {
 		return fmt.Errorf("erase %s: %w", c.ErasureID, err)
 	}
 	c.DestroyedAt = e.c.Journal.Now()
-	if err := e.c.Step("destroyed"); err != nil {
-		return err
-	}
-	if err := e.c.Views.Scrub(ctx); err != nil {
-		return fmt.Errorf("erase %s: %w", c.ErasureID, err)
-	}
-	if err := e.c.Step("scrubbed"); err != nil {
-		return err
-	}
 	report, err := e.c.Keys.Scan(ctx, e.c.Dir, patterns, nil)
 	if err != nil {
 		return fmt.Errorf("erase %s: search the files: %w", c.ErasureID, err)
@@ -234,6 +249,20 @@ func (e *Eraser) destroy(ctx context.Context, subjects []string, patterns keyrin
 		return &FoundError{ErasureID: c.ErasureID, Findings: report.Findings}
 	}
 	return e.c.Step("searched")
+}
+
+// scrub destroys the keys and empties what the read models kept of the data.
+func (e *Eraser) scrub(ctx context.Context, subjects []string) error {
+	if err := e.c.Keys.Destroy(ctx, subjects...); err != nil {
+		return err
+	}
+	if err := e.c.Step("destroyed"); err != nil {
+		return err
+	}
+	if err := e.c.Views.Scrub(ctx); err != nil {
+		return err
+	}
+	return e.c.Step("scrubbed")
 }
 
 // FoundError means that a file still holds what an erasure should have taken
@@ -248,24 +277,40 @@ func (e *FoundError) Error() string {
 	return fmt.Sprintf("erase %s: %s still stands in %s at byte %d (%d places in all); it is searched for again", e.ErasureID, f.Kind, f.File, f.Offset, len(e.Findings))
 }
 
-// traces are what no file may hold afterwards: keys and secrets, and the personal
-// data that can be told from other text. Subjects whose keys are gone have none.
-func (e *Eraser) traces(ctx context.Context, subjects []string) (keyring.Patterns, error) {
-	patterns, err := e.c.Keys.ErasurePatterns(ctx, subjects...)
+// ahead returns what to search for, after a first search: personal data may stand
+// in no file before the erasure either, and while the keys live another process
+// can still find out what it is.
+func (e *Eraser) ahead(ctx context.Context, erasureID string, subjects []string) (keyring.Patterns, error) {
+	clear, all, err := e.traces(ctx, subjects)
+	defer clear.Wipe()
 	if err != nil {
-		return patterns, err
+		return all, err
+	}
+	report, err := e.c.Keys.Scan(ctx, e.c.Dir, clear, nil)
+	if err == nil && len(report.Findings) > 0 {
+		err = &FoundError{ErasureID: erasureID, Findings: report.Findings}
+	}
+	return all, err
+}
+
+// traces are what no file may hold afterwards: keys and secrets, and the personal
+// data that can be told from other text; and the latter alone. Subjects whose
+// keys are gone have none. The caller must wipe both, also beside an error.
+func (e *Eraser) traces(ctx context.Context, subjects []string) (clear, all keyring.Patterns, err error) {
+	if all, err = e.c.Keys.ErasurePatterns(ctx, subjects...); err != nil {
+		return clear, all, err
 	}
 	for _, stream := range subjects {
 		for r, err := range e.c.Log.ReadStream(ctx, stream, 0) {
 			if err == nil {
-				err = e.addClear(ctx, &patterns, r)
+				err = e.addClear(ctx, &clear, &all, r)
 			}
 			if err != nil {
-				return patterns, fmt.Errorf("collect what to look for in %s: %w", stream, err)
+				return clear, all, fmt.Errorf("collect what to look for in %s: %w", stream, err)
 			}
 		}
 	}
-	return patterns, nil
+	return clear, all, nil
 }
 
 // shortest is how long a datum in clear must be to be looked for, in bytes:
@@ -277,7 +322,9 @@ const shortest = 8
 // may show them.
 var telling = []string{"number", "username", "ship_to"}
 
-func (e *Eraser) addClear(ctx context.Context, patterns *keyring.Patterns, r eventstore.Record) error {
+// addClear adds what a record holds in clear to both lists, and what the read
+// models made of it to the second.
+func (e *Eraser) addClear(ctx context.Context, clear, all *keyring.Patterns, r eventstore.Record) error {
 	d, err := e.c.Codec.Decode(r)
 	if err != nil {
 		return err
@@ -294,22 +341,31 @@ func (e *Eraser) addClear(ctx context.Context, patterns *keyring.Patterns, r eve
 			return err
 		}
 		if len(value) >= shortest {
-			if err := patterns.Add(field, []byte(value)); err != nil {
+			if err := errors.Join(clear.Add(field, []byte(value)), all.Add(field, []byte(value))); err != nil {
 				return err
 			}
 		}
-		if field != "number" {
-			continue
-		}
-		index, err := e.c.Keys.Blind(ctx, "phone", value)
-		if err == nil {
-			err = patterns.Add("blind index of a number", index)
-		}
-		if err != nil {
-			return err
+		if field == "number" {
+			if err := e.addIndex(ctx, all, value); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// addIndex adds the digest of a number, unless somebody else still has the same
+// number, whom it must go on finding.
+func (e *Eraser) addIndex(ctx context.Context, all *keyring.Patterns, number string) error {
+	others, err := e.c.Views.PhonesWithNumber(ctx, number)
+	if err != nil || len(others) > 0 {
+		return err
+	}
+	index, err := e.c.Keys.Blind(ctx, "phone", number)
+	if err != nil {
+		return err
+	}
+	return all.Add("blind index of a number", index)
 }
 
 func (e *Eraser) destroyed(ctx context.Context, subjects []string) (bool, error) {
@@ -322,57 +378,92 @@ func (e *Eraser) destroyed(ctx context.Context, subjects []string) (bool, error)
 }
 
 // Repeat destroys again what was erased and lives in the keyring, because an
-// older copy of its file was put back. Call it before anything is served. It
-// goes by the certificates in the log and by what the views know of; an erasure
-// that neither of them shows yet is carried out by the handler.
+// older copy of its file was put back or a crash came before. Call it before
+// anything is served. It goes by the certificates in the log, by what the views
+// know of, and by what stands in the log behind the views. Of an erasure that is
+// not certified yet it remembers what to search for; the handler does the rest.
 func (e *Eraser) Repeat(ctx context.Context) error {
-	var subjects []string
-	for r, err := range e.c.Log.ReadStream(ctx, domain.ErasuresStream(), 0) {
-		if err != nil {
-			return fmt.Errorf("read certificates: %w", err)
-		}
-		d, err := e.c.Codec.Decode(r)
-		if err != nil {
-			return fmt.Errorf("read certificates: %w", err)
-		}
-		if c, ok := d.Event.(domain.ErasureCertified); ok {
-			subjects = append(append(subjects, c.SubjectRef), c.Also...)
-		}
-	}
-	known, err := e.c.Views.ErasedSubjects(ctx)
+	orders, err := e.orders(ctx)
 	if err != nil {
-		return fmt.Errorf("read erasures: %w", err)
+		return err
 	}
-	for _, x := range known {
-		subjects = append(append(subjects, x.Subject), x.Also...)
-	}
-	slices.Sort(subjects)
-	return e.again(ctx, slices.Compact(subjects))
-}
-
-// atOnce is how many subjects are destroyed in one commit (keyring.Destroy).
-const atOnce = 1000
-
-func (e *Eraser) again(ctx context.Context, subjects []string) error {
-	var alive []string
-	for _, s := range subjects {
-		gone, err := e.c.Keys.Destroyed(ctx, s)
+	again := 0
+	for _, x := range orders {
+		subjects := append([]string{x.SubjectRef}, x.Also...)
+		gone, err := e.destroyed(ctx, subjects)
 		if err != nil {
 			return fmt.Errorf("look for a destroyed key: %w", err)
 		}
-		if !gone {
-			alive = append(alive, s)
+		if gone {
+			continue
 		}
-	}
-	for part := range slices.Chunk(alive, atOnce) {
-		if err := e.c.Keys.Destroy(ctx, part...); err != nil {
+		if x.pending {
+			clear, all, err := e.traces(ctx, subjects)
+			clear.Wipe()
+			e.keep(x.ErasureID, all)
+			if err != nil {
+				return err
+			}
+		}
+		if err := e.c.Keys.Destroy(ctx, subjects...); err != nil {
 			return fmt.Errorf("destroy keys again: %w", err)
 		}
+		again++
 	}
-	if len(alive) > 0 {
-		e.log.Warn("keys of erased persons were alive and are destroyed again: an older copy of keys.db was put back", "keys", len(alive))
+	if again > 0 {
+		e.log.Warn("keys of erased persons were alive and are destroyed: an older copy of keys.db was put back, or a crash came before", "persons", again)
 	}
 	return nil
+}
+
+// order is an erasure that was decided.
+type order struct {
+	domain.PersonalDataErased
+	pending bool // not certified, as far as is known
+}
+
+// orders are all erasures that were decided, once or more often.
+func (e *Eraser) orders(ctx context.Context) (list []order, err error) {
+	at, err := e.c.Views.From(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read erasures: %w", err)
+	}
+	known, err := e.c.Views.ErasedSubjects(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read erasures: %w", err)
+	}
+	for _, x := range known {
+		erased := domain.PersonalDataErased{ErasureID: x.ID, SubjectRef: x.Subject, Also: x.Also}
+		list = append(list, order{erased, x.CertifiedAt == nil})
+	}
+	for r, err := range e.c.Log.ReadAll(ctx, at+1) {
+		if err != nil {
+			return nil, fmt.Errorf("read what the views have not seen: %w", err)
+		}
+		if r.Type != "PersonalDataErased" {
+			continue
+		}
+		d, err := e.c.Codec.Decode(r)
+		if err != nil {
+			return nil, fmt.Errorf("read what the views have not seen: %w", err)
+		}
+		if x, ok := d.Event.(domain.PersonalDataErased); ok {
+			list = append(list, order{x, true})
+		}
+	}
+	for r, err := range e.c.Log.ReadStream(ctx, domain.ErasuresStream(), 0) {
+		if err != nil {
+			return nil, fmt.Errorf("read certificates: %w", err)
+		}
+		d, err := e.c.Codec.Decode(r)
+		if err != nil {
+			return nil, fmt.Errorf("read certificates: %w", err)
+		}
+		if c, ok := d.Event.(domain.ErasureCertified); ok {
+			list = append(list, order{domain.PersonalDataErased{ErasureID: c.ErasureID, SubjectRef: c.SubjectRef, Also: c.Also}, false})
+		}
+	}
+	return list, nil
 }
 
 // CarryOut erases those whose retention is over and whom no hold protects.
