@@ -61,6 +61,16 @@ const (
 
 func newDeparted(t *testing.T) *departed {
 	t.Helper()
+	d := leftBehind(t)
+	d.do(domain.RequestErasure{UserID: d.userID, Basis: domain.BasisSubjectRequest, RequestedBy: "letter-1"})
+	d.feed()
+	d.clock.add(8)
+	return d
+}
+
+// leftBehind is somebody who left and asked for nothing.
+func leftBehind(t *testing.T) *departed {
+	t.Helper()
 	d := &departed{
 		t: t, dir: t.TempDir(), clock: &stillClock{t: time.Date(2018, 3, 1, 9, 0, 0, 0, time.UTC)}, userID: codec.UserIDOf("U-GONE"),
 	}
@@ -71,9 +81,7 @@ func newDeparted(t *testing.T) *departed {
 	d.do(domain.RegisterUser{UserID: d.userID, ClientID: client, Role: "owner", Username: domain.Clear(departedName), Locale: "de", Residence: "DE"})
 	d.do(domain.AddPhone{UserID: d.userID, CC: "DE", Number: domain.Clear(departedNumber), Line: "mobile"})
 	d.do(domain.CloseUser{UserID: d.userID, Reason: "left"})
-	d.do(domain.RequestErasure{UserID: d.userID, Basis: domain.BasisSubjectRequest, RequestedBy: "letter-1"})
 	d.feed()
-	d.clock.add(8)
 	return d
 }
 
@@ -325,6 +333,32 @@ func TestTracesHoldUpTheCertificate(t *testing.T) {
 	}
 	if list := d.certificates(); len(list) != 1 || !strings.Contains(list[0].Method, "every file searched") {
 		t.Errorf("certificates %+v", list)
+	}
+}
+
+// TestErasureAtOnce: asked for when nothing stands in the way any more, so that
+// nothing was locked away before. The views let go of the number's digest in the
+// same breath, and no page of theirs may keep it.
+func TestErasureAtOnce(t *testing.T) {
+	t.Parallel()
+	d := leftBehind(t)
+	index, err := d.keys.Blind(t.Context(), "phone", departedNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files := holding(t, d.dir, index); len(files) == 0 {
+		t.Fatal("the digest is nowhere, so this test proves nothing")
+	}
+	d.clock.add(8)
+	d.do(domain.RequestErasure{UserID: d.userID, Basis: domain.BasisSubjectRequest})
+	if err := d.eraser.Act(t.Context(), d.feed()); err != nil {
+		t.Fatal(err)
+	}
+	if list := d.certificates(); len(list) != 1 || list[0].Files < 6 {
+		t.Errorf("certificates %+v", list)
+	}
+	if files := holding(t, d.dir, index); len(files) > 0 {
+		t.Errorf("%v still hold the digest", files)
 	}
 }
 
