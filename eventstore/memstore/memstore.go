@@ -45,6 +45,11 @@ func New(clock func() time.Time) *Store {
 
 // Append implements eventstore.Appender. The store copies what it keeps.
 func (s *Store) Append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed) (eventstore.Appended, error) {
+	return s.append(ctx, stream, expected, events, s.stamp)
+}
+
+// append appends at the time that stamp tells under the lock.
+func (s *Store) append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed, stamp func() time.Time) (eventstore.Appended, error) {
 	if err := eventstore.CheckAppend(stream, events); err != nil {
 		return eventstore.Appended{}, err
 	}
@@ -66,7 +71,7 @@ func (s *Store) Append(ctx context.Context, stream string, expected eventstore.E
 	if err := s.check(stream, expected); err != nil {
 		return eventstore.Appended{}, err
 	}
-	return s.add(stream, expected, events), nil
+	return s.add(stream, expected, events, stamp()), nil
 }
 
 // repeated returns the revision at which all events already stand, which must
@@ -107,11 +112,16 @@ func (s *Store) check(stream string, expected eventstore.Expected) error {
 	return conflict
 }
 
-func (s *Store) add(stream string, expected eventstore.Expected, events []eventstore.Proposed) eventstore.Appended {
+// stamp is the time of an append: the clock's, held at the last record's.
+func (s *Store) stamp() time.Time {
 	at := s.clock()
 	if n := len(s.records); n > 0 && at.Before(s.records[n-1].RecordedAt) {
-		at = s.records[n-1].RecordedAt
+		return s.records[n-1].RecordedAt
 	}
+	return at
+}
+
+func (s *Store) add(stream string, expected eventstore.Expected, events []eventstore.Proposed, at time.Time) eventstore.Appended {
 	records, leaves := eventstore.Chain(stream, expected, at, events)
 	first := len(s.records)
 	indexes := make([]int, len(records))
