@@ -44,7 +44,7 @@ var layers = map[string]layer{
 	"eventstore/merkle/merkletest":  {own: []string{"eventstore", "eventstore/merkle"}},
 	"eventstore/memstore":           {own: []string{"eventstore"}, third: []string{uuidModule}},
 	"eventstore/sqlitestore":        {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/mattn/go-sqlite3"}},
-	"eventstore/esdbstore":          {own: []string{"eventstore"}, third: []string{uuidModule, esdbModule, "google.golang.org/grpc"}},
+	"eventstore/esdbstore":          {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/mattn/go-sqlite3", esdbModule, "google.golang.org/grpc"}},
 	"eventstore/esdbstore/esdbtest": {third: []string{uuidModule, esdbModule, "google.golang.org/grpc"}},
 	"eventstore/storetest":          {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/google/go-cmp"}},
 	"eventstore/keyring": {

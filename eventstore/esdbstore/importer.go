@@ -1,0 +1,129 @@
+package esdbstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/authledger/authledger/eventstore"
+)
+
+// Import implements eventstore.Importer. Records that follow one another in one
+// stream and were recorded at one moment go in one append; between streams it
+// waits for the answer, for only so is the order kept.
+func (s *Store) Import(ctx context.Context, records []eventstore.Record) error {
+	own, leave, err := s.enter(ctx)
+	if err != nil {
+		return outside("import", err)
+	}
+	defer leave()
+	if err := s.importAll(own, records); err != nil {
+		return outside("import", s.ending(ctx, err))
+	}
+	return nil
+}
+
+func (s *Store) importAll(ctx context.Context, records []eventstore.Record) error {
+	count, _, err := s.own(ctx)
+	if err != nil {
+		return err
+	}
+	if records, err = s.passOver(ctx, records, count); err != nil {
+		return err
+	}
+	for next := count + 1; len(records) > 0; {
+		if records[0].Sequence != next {
+			return fmt.Errorf("%w: record %d cannot follow record %d", eventstore.ErrConflict, records[0].Sequence, next-1)
+		}
+		run := sameAppend(records)
+		if err := s.importRun(ctx, records[:run]); err != nil {
+			return err
+		}
+		next, records = next+eventstore.Sequence(run), records[run:]
+	}
+	_, _, err = s.own(ctx) // counted in the order they were written
+	return err
+}
+
+// passOver leaves out what stands here already, byte for byte.
+func (s *Store) passOver(ctx context.Context, records []eventstore.Record, count eventstore.Sequence) ([]eventstore.Record, error) {
+	for len(records) > 0 && records[0].Sequence <= count {
+		there, err := s.log(ctx, records[0].Sequence, len(records))
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range there {
+			if len(records) == 0 {
+				return nil, nil
+			}
+			if i.Sequence != records[0].Sequence || i.Leaf() != records[0].Leaf() {
+				return nil, fmt.Errorf("%w: another record stands at %d", eventstore.ErrConflict, i.Sequence)
+			}
+			records = records[1:]
+		}
+	}
+	return records, nil
+}
+
+// sameAppend is how many of the first records can be written together.
+func sameAppend(records []eventstore.Record) int {
+	first, size := records[0], 0
+	for n, r := range records {
+		size += len(r.Data) + len(r.Metadata)
+		follows := r.Stream == first.Stream && r.Revision == first.Revision+eventstore.Revision(n) &&
+			r.Sequence == first.Sequence+eventstore.Sequence(n) && r.RecordedAt.Equal(first.RecordedAt)
+		if n > 0 && (!follows || n == eventstore.MaxAppendCount || size > eventstore.MaxAppendBytes/2) {
+			return n
+		}
+	}
+	return len(records)
+}
+
+// importRun writes records of one stream as they are, after making sure that
+// they continue it.
+func (s *Store) importRun(ctx context.Context, records []eventstore.Record) error {
+	first := records[0]
+	proposed := make([]eventstore.Proposed, len(records))
+	leaves := make([]eventstore.Hash, len(records))
+	for i, r := range records {
+		proposed[i] = eventstore.Proposed{ID: r.ID, Type: r.Type, Schema: r.Schema, Data: r.Data, Metadata: r.Metadata}
+		leaves[i] = r.Leaf()
+	}
+	if err := eventstore.CheckAppend(first.Stream, proposed); err != nil {
+		return err
+	}
+	expected, err := s.importAfter(ctx, first)
+	if err != nil {
+		return err
+	}
+	prev := expected.Leaf()
+	for i, r := range records {
+		if !eventstore.Continues(r, prev) {
+			return fmt.Errorf("%w: record %d does not continue its stream", eventstore.ErrConflict, r.Sequence)
+		}
+		prev = leaves[i]
+	}
+	a := appending{s: s, stream: first.Stream, expected: expected, records: records, leaves: leaves, wire: outgoing(records, leaves, writer{})}
+	if err := a.checkSize(); err != nil {
+		return err
+	}
+	appended, err := a.run(ctx)
+	if err == nil && appended.Last().Leaf != leaves[len(leaves)-1] {
+		return fmt.Errorf("%w: another record stands at revision %d of %s", eventstore.ErrConflict, first.Revision, first.Stream)
+	}
+	return err
+}
+
+// importAfter is what a record says comes before it in its stream.
+func (s *Store) importAfter(ctx context.Context, first eventstore.Record) (eventstore.Expected, error) {
+	if first.Revision == 0 {
+		return eventstore.NoStream(), nil
+	}
+	before, err := s.page(ctx, first.Stream, first.Revision-1, 1)
+	if err != nil {
+		return eventstore.Expected{}, err
+	}
+	if len(before) != 1 || before[0].Revision != first.Revision-1 {
+		return eventstore.Expected{}, fmt.Errorf("%w: record %d is revision %d of %s, and the one before it is missing", eventstore.ErrConflict, first.Sequence, first.Revision, first.Stream)
+	}
+	return eventstore.At(before[0].Revision, before[0].Leaf()), nil
+}
