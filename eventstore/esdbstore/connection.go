@@ -18,23 +18,23 @@ import (
 // keeps away from everybody else:
 //
 //   - one failed discovery kills a client for good and strands whoever waits in
-//     it: the discovery never gives up (configuration), and only one goroutine
-//     of ours waits in it (connect);
+//     it: a client that callers use never gives up (configuration), and is made
+//     only when a server has just answered (attempt);
 //   - contexts are ignored while it connects: guard lets callers go;
 //   - closing it under a call can panic: close waits for the calls;
 //   - an Unavailable answer leaks the connection, and a client that only reads
 //     never looks for another node: a client that once failed is replaced;
 //   - it never sends requires-leader: leader does.
 //
-// When the server is gone for good, one goroutine stays in the library until
-// the process ends.
+// When a server goes away for good while a client is connected, that client may
+// stay in the library, looking for it, until the process ends.
 type supervisor struct {
 	config *esdb.Configuration
 	logger *slog.Logger
 
 	mu      sync.Mutex // guards all below
 	current *holder
-	pending chan struct{} // closed when an attempt to connect has ended; nil without one
+	pending chan struct{} // closed when connecting has ended; nil when nobody connects
 	failure error         // of the last attempt
 	closed  bool
 	stop    chan struct{}
@@ -75,43 +75,91 @@ func (s *supervisor) acquire(ctx context.Context) (*holder, error) {
 		s.mu.Unlock()
 		select {
 		case <-pending:
-			if err := s.failed(); err != nil {
-				return nil, err
-			}
 		case <-s.stop:
 			return nil, eventstore.ErrClosed
 		case <-ctx.Done():
-			return nil, fmt.Errorf("connect to the event database: %w", ctx.Err())
+			return nil, s.unreached(ctx.Err())
 		}
 	}
 }
 
-// connect makes a client and waits until it answers. The library tries for as
-// long as it takes.
-func (s *supervisor) connect(done chan struct{}) {
-	c, err := esdb.NewClient(s.config)
-	if err == nil {
-		_, err = c.GetServerVersion()
-	}
+// unreached is the error of a caller that gave up, with why nothing answered.
+func (s *supervisor) unreached(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending, s.failure = nil, err
-	if err == nil && !s.closed {
-		s.current = &holder{client: c}
-	} else if c != nil {
-		_ = c.Close() // never fails
+	if s.failure == nil {
+		return fmt.Errorf("connect to the event database: %w", err)
 	}
-	close(done)
+	return fmt.Errorf("connect to the event database: %w (%s)", err, codeText(s.failure))
 }
 
-// failed is why the last attempt ended without a client.
-func (s *supervisor) failed() error {
+// connect tries until a server answers or the supervisor closes.
+func (s *supervisor) connect(done chan struct{}) {
+	defer close(done)
+	for try := 0; ; try++ {
+		c, err := s.attempt()
+		if s.tried(c, err) {
+			return
+		}
+		if try == 0 {
+			s.logger.Warn("the event database does not answer; trying on", "error", codeText(err))
+		}
+		s.rest(try)
+	}
+}
+
+// tried takes over the outcome of an attempt; final says that it is the last.
+func (s *supervisor) tried(c *esdb.Client, err error) (final bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current != nil || s.failure == nil {
-		return nil
+	s.failure = err
+	switch {
+	case err == nil && s.closed:
+		_ = c.Close() // never fails
+	case err == nil:
+		s.current = &holder{client: c}
+	case !s.closed:
+		return false
 	}
-	return s.failure
+	s.pending = nil
+	return true
+}
+
+// rest waits before the next attempt, or until the supervisor closes.
+func (s *supervisor) rest(try int) {
+	t := time.NewTimer(min(50*time.Millisecond<<min(try, 6), time.Second))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.stop:
+	}
+}
+
+// attempt finds out with a client that gives up whether a server answers, and
+// only then makes the one that never does: so nothing is left in the library
+// when there is no server.
+func (s *supervisor) attempt() (*esdb.Client, error) {
+	brief := *s.config
+	brief.MaxDiscoverAttempts, brief.DiscoveryInterval = 1, 1
+	probe, err := answering(&brief)
+	if err != nil {
+		return nil, err
+	}
+	_ = probe.Close() // never fails
+	return answering(s.config)
+}
+
+// answering makes a client and waits until it is connected.
+func answering(config *esdb.Configuration) (*esdb.Client, error) {
+	c, err := esdb.NewClient(config)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.GetServerVersion(); err != nil {
+		_ = c.Close() // never fails
+		return nil, err
+	}
+	return c, nil
 }
 
 // release ends a call. An error that says the connection is broken retires the
@@ -147,17 +195,19 @@ func (s *supervisor) close(limit time.Duration) {
 	}
 	s.closed = true
 	close(s.stop)
-	h := s.current
+	h, pending := s.current, s.pending
 	s.current = nil
 	s.mu.Unlock()
-	if h == nil {
-		return
-	}
 	ended := make(chan struct{})
 	go func() {
-		h.calls.Wait()
-		_ = h.client.Close() // never fails
-		close(ended)
+		defer close(ended)
+		if pending != nil {
+			<-pending
+		}
+		if h != nil {
+			h.calls.Wait()
+			_ = h.client.Close() // never fails
+		}
 	}()
 	t := time.NewTimer(limit)
 	defer t.Stop()

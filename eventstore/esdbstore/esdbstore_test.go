@@ -106,3 +106,21 @@ func TestContractOverALostIndex(t *testing.T) {
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory(server(b))) }
+
+func TestSideContract(t *testing.T) {
+	t.Parallel()
+	url := server(t)
+	var mu sync.Mutex
+	prefixes := map[string]string{}
+	storetest.RunSide(t, func(t testing.TB, name string) eventstore.Side {
+		t.Helper()
+		mu.Lock()
+		prefix, ok := prefixes[name]
+		if !ok {
+			prefix = newPrefix()
+			prefixes[name] = prefix
+		}
+		mu.Unlock()
+		return closing(t, open(t, url, prefix, t.TempDir(), time.Now))
+	})
+}

@@ -1,6 +1,7 @@
 package memstore_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -23,3 +24,25 @@ func TestContract(t *testing.T) {
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory) }
+
+func TestSideContract(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	sides := map[string]*memstore.Side{}
+	storetest.RunSide(t, func(_ testing.TB, name string) eventstore.Side {
+		mu.Lock()
+		defer mu.Unlock()
+		if sides[name] == nil {
+			sides[name] = memstore.NewSide()
+		}
+		return sides[name]
+	})
+}
+
+// TestNodeContract runs the suite over one node's view of a shared log.
+func TestNodeContract(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(_ testing.TB, _ string, clock func() time.Time) eventstore.Store {
+		return memstore.New(clock).Node(clock, 5*time.Second)
+	}, storetest.Promises{PositionEqualsSequence: true, UniqueIDs: true})
+}
