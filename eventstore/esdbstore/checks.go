@@ -185,7 +185,7 @@ const clockStream = "clock"
 func (s *Store) checkClock(ctx context.Context) (Finding, error) {
 	name := s.names.prefix + clockStream
 	id := uuid.New()
-	before := s.clock()
+	before := s.wall()
 	_, err := patient(ctx, s.db, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 		newest, err := s.newestEvent(ctx, c, name)
 		if err != nil {
@@ -205,7 +205,7 @@ func (s *Store) checkClock(ctx context.Context) (Finding, error) {
 	if err != nil {
 		return Finding{}, err
 	}
-	after := s.clock()
+	after := s.wall()
 	there, err := s.streamPage(ctx, name, esdb.End{}, esdb.Backwards, 20)
 	if err != nil {
 		return Finding{}, err

@@ -1,8 +1,10 @@
 package esdbstore_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,5 +124,52 @@ func TestStreamsThatAreCut(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPrepare: what an administrator prepares lets a node's user do what a node
+// does and no more, and keeps what else the access lists say.
+func TestPrepare(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, esdbtest.Options{TLS: true, User: "ledger", Password: "x", Admin: true})
+	w.put(t, "$settings", `{"$userStreamAcl":{"$r":"reporting"},"$systemStreamAcl":{"$r":"$admins"}}`)
+	p := esdbstore.Preparation{
+		URL: w.URL(), Prefix: w.prefix, User: "ledger",
+		Groups: []esdbstore.Group{{Name: "sms", Types: []string{"SMSRequested"}, Lease: 30 * time.Second}},
+	}
+	for range 2 {
+		if err := esdbstore.Prepare(soon(t), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings := w.Events("$settings")
+	if len(settings) != 2 {
+		t.Fatalf("%d entries of $settings, want one more than there was", len(settings))
+	}
+	for _, want := range []string{`"$r":["reporting","ledger","$admins"]`, `"$d":["$admins"]`, `"$systemStreamAcl":{"$r":"$admins"}`} {
+		if !strings.Contains(string(settings[1].Data), want) {
+			t.Errorf("$settings is %s, want %s in it", settings[1].Data, want)
+		}
+	}
+	// The same lists on a server whose user is no administrator.
+	plain := newWorld(t, esdbtest.Options{TLS: true, User: "ledger", Password: "x"})
+	for _, e := range append(settings, w.Events("$$$all")...) {
+		plain.put(t, e.Stream, string(e.Data))
+	}
+	s := plain.node(t, "")
+	if _, err := s.Append(soon(t), "user-1", eventstore.NoStream(), storetest.Events("first", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := codes(t, s); len(got) != 0 {
+		t.Errorf("found %v", got)
+	}
+}
+
+func TestOneProcessPerDirectory(t *testing.T) {
+	t.Parallel()
+	w, dir := newWorld(t, esdbtest.Options{}), t.TempDir()
+	closing(t, open(t, w.URL(), w.prefix, dir, time.Now))
+	if _, err := esdbstore.Open(soon(t), esdbstore.Options{URL: w.URL(), Prefix: w.prefix, Dir: dir}); !errors.Is(err, esdbstore.ErrInUse) {
+		t.Errorf("got %v, want %v", err, esdbstore.ErrInUse)
 	}
 }

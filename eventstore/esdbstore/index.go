@@ -77,9 +77,6 @@ type last struct {
 
 // openIndex opens the file and makes it when it is missing or not readable.
 func openIndex(ctx context.Context, dir string) (*index, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory of %s: %w", indexFile, err)
-	}
 	path := filepath.Join(dir, indexFile)
 	x, err := tryIndex(ctx, path)
 	if err == nil || ctx.Err() != nil {

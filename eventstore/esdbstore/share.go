@@ -41,7 +41,8 @@ func (s *Store) share(ctx context.Context, group string, types []string, lease t
 		return fmt.Errorf("%w: share %s: want types, and a lease of %s at least", eventstore.ErrInvalid, group, leastLease)
 	}
 	name := s.names.prefix + group
-	if err := s.ensureGroup(own, name, types, lease); err != nil {
+	// A node's user may mostly not make groups; then an administrator has.
+	if err := s.ensureGroup(own, name, types, lease); err != nil && classify(err) != denied {
 		return err
 	}
 	h, err := s.db.acquire(own)
@@ -55,6 +56,9 @@ func (s *Store) share(ctx context.Context, group string, types []string, lease t
 	m.sub, err = guard(own, h, func() (*esdb.PersistentSubscription, error) {
 		return h.client.SubscribeToPersistentSubscriptionToAll(listening, name, esdb.SubscribeToPersistentSubscriptionOptions{BufferSize: inFlight})
 	})
+	if classify(err) == missing {
+		return errNoGroup
+	}
 	if err != nil {
 		return err
 	}
@@ -82,6 +86,9 @@ func (s *Store) ensureGroup(ctx context.Context, name string, types []string, le
 	}
 	return err
 }
+
+// errNoGroup tells an operator what is missing.
+var errNoGroup = fmt.Errorf("%w: the group of consumers does not exist and this user may not make it; run authledger store prepare as an administrator", eventstore.ErrUnavailable)
 
 // membership is one consumer of a group.
 type membership struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ type Options struct {
 	Dir string
 	// Clock stamps records; time.Now when nil.
 	Clock func() time.Time
+	// Wall is the machine's clock, which CheckServer compares with the server's;
+	// time.Now when nil. It differs from Clock in a demonstration.
+	Wall func() time.Time
 	// Logger is told of connections lost and found; nothing of records.
 	Logger *slog.Logger
 }
@@ -46,6 +50,8 @@ type Store struct {
 	logger *slog.Logger
 	db     *supervisor
 	index  *index
+	lock   *os.File
+	wall   func() time.Time
 
 	// Locks are taken in this order. pulling makes those who read $all on behalf
 	// of waiters take turns; counting is held by whoever numbers records, who
@@ -97,6 +103,9 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -107,13 +116,16 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{names: namesOf(o.Prefix), clock: o.Clock, logger: o.Logger, db: newSupervisor(config, o.Logger), changed: make(chan struct{})}
+	s := &Store{names: namesOf(o.Prefix), clock: o.Clock, wall: o.Wall, logger: o.Logger, db: newSupervisor(config, o.Logger), changed: make(chan struct{})}
 	s.stop, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open the log in the event database: %w", err), s.Close())
 		}
 	}()
+	if s.lock, err = lockDir(o.Dir); err != nil {
+		return nil, err
+	}
 	if s.index, err = openIndex(ctx, o.Dir); err != nil {
 		return nil, err
 	}
@@ -135,6 +147,9 @@ func (s *Store) ID() string { return s.id }
 
 // Disorder implements eventstore.Shared.
 func (s *Store) Disorder() time.Duration { return Disorder }
+
+// Shared implements eventstore.Shared.
+func (s *Store) Shared() bool { return true }
 
 // identity is the stream that says which ledger this is.
 const identity = "identity"
@@ -187,10 +202,14 @@ func (s *Store) Close() error {
 	s.cancel()
 	s.db.close(closeTimeout)
 	s.running.Wait()
-	if s.index == nil {
-		return nil
+	var errs []error
+	if s.index != nil {
+		errs = append(errs, s.index.close())
 	}
-	if err := s.index.close(); err != nil {
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close %s: %w", indexFile, err)
 	}
 	return nil
