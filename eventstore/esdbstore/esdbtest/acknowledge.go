@@ -7,11 +7,34 @@ import (
 	"github.com/google/uuid"
 )
 
-// release takes a message from what a consumer holds.
-func (c *consumer) release(m *message) {
-	if i := slices.Index(c.holds, m); i >= 0 {
-		c.holds = slices.Delete(c.holds, i, i+1)
+// give hands a message to a consumer.
+func (c *consumer) give(m *message) {
+	c.holds = append(c.holds, m)
+	c.queue = append(c.queue, m)
+	c.given++
+	select {
+	case c.ready <- struct{}{}:
+	default:
 	}
+}
+
+// release takes a message back, also one that is not on its way yet.
+func (c *consumer) release(m *message) {
+	same := func(other *message) bool { return other == m }
+	c.holds = slices.DeleteFunc(c.holds, same)
+	c.queue = slices.DeleteFunc(c.queue, same)
+}
+
+// take returns the messages to send to a consumer now.
+func (g *group) take(c *consumer) []message {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]message, len(c.queue))
+	for i, m := range c.queue {
+		out[i] = *m
+	}
+	c.queue = nil
+	return out
 }
 
 // held takes the oldest message with an event id from whoever holds it: a

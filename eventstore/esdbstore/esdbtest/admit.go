@@ -5,13 +5,17 @@ import (
 	"net"
 	"strings"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
-const servicePrefix = "/event_store.client."
+const (
+	servicePrefix = "/event_store.client."
+	methodAppend  = "Streams/Append"
+)
 
 // call is what the server knows of a call before it reads the request.
 type call struct {
@@ -37,10 +41,16 @@ func (m *member) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 
 func (m *member) streaming(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	ctx, err := m.admit(ss.Context(), info.FullMethod)
-	if err != nil {
-		return err
+	if err == nil {
+		err = next(srv, admitted{ss, ctx})
 	}
-	return next(srv, admitted{ss, ctx})
+	if err != nil && m.server.faults.refusesLate() && shortMethod(info.FullMethod) == methodAppend {
+		// A call that ended with an error has messages left only if it was refused
+		// before the end of the request.
+		for ss.RecvMsg(&streams.AppendReq{}) == nil {
+		}
+	}
+	return err
 }
 
 type admitted struct {
@@ -51,10 +61,11 @@ type admitted struct {
 func (a admitted) Context() context.Context { return a.ctx }
 
 // admit lets a call in, or refuses it, as a node does before it looks at the
-// request: faults first, then the password, then whether it leads.
+// request: the password first, then whether it is ready and leads. That an
+// append asks when it has read the whole request.
 func (m *member) admit(ctx context.Context, fullMethod string) (context.Context, error) {
 	c := call{method: shortMethod(fullMethod), requiresLeader: header(ctx, "requires-leader") == "true"}
-	if err := m.server.faults.pass(ctx, c.method); err != nil {
+	if err := m.server.faults.pass(ctx); err != nil {
 		return nil, err
 	}
 	user, err := m.server.authenticate(ctx)
@@ -62,8 +73,10 @@ func (m *member) admit(ctx context.Context, fullMethod string) (context.Context,
 		return nil, err
 	}
 	c.user = user
-	if err := m.checkLeader(ctx, c); err != nil {
-		return nil, err
+	if c.method != methodAppend {
+		if err := m.checkReady(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	return context.WithValue(ctx, callKey{}, c), nil
 }
@@ -82,20 +95,21 @@ func header(ctx context.Context, key string) string {
 	return ""
 }
 
-// checkLeader redirects what only the leader may answer. Persistent
-// subscriptions live there whether the client says so or not.
-func (m *member) checkLeader(ctx context.Context, c call) error {
-	streams, groups := strings.HasPrefix(c.method, "Streams/"), strings.HasPrefix(c.method, "PersistentSubscriptions/")
-	if !streams && !groups {
+// checkReady refuses calls to streams and groups of a node that is not ready,
+// and redirects what only the leader may answer. Persistent subscriptions live
+// there whether the client says so or not.
+func (m *member) checkReady(ctx context.Context, c call) error {
+	toStreams, toGroups := strings.HasPrefix(c.method, "Streams/"), strings.HasPrefix(c.method, "PersistentSubscriptions/")
+	f := &m.server.faults
+	switch {
+	case !toStreams && !toGroups:
 		return nil
-	}
-	if m.server.faults.take(&m.server.faults.notLeader) {
+	case f.take(&f.unavailable):
+		return status.Error(codes.Unavailable, "Server Is Not Ready")
+	case f.take(&f.notLeader), !m.leads() && (toGroups || c.requiresLeader):
 		return m.notLeader(ctx)
 	}
-	if m.leads() || !groups && !c.requiresLeader {
-		return nil
-	}
-	return m.notLeader(ctx)
+	return nil
 }
 
 func (m *member) notLeader(ctx context.Context) error {

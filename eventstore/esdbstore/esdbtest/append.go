@@ -39,6 +39,9 @@ func (s *streamsService) Append(call streams.Streams_AppendServer) error {
 	if err != nil {
 		return err
 	}
+	if err := s.m.checkReady(ctx, callOf(ctx)); err != nil {
+		return err
+	}
 	if err := server.beforeWrite(); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package esdbtest_test
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -117,6 +118,13 @@ func TestMaximumAppendSize(t *testing.T) {
 	over.EventID, over.Data = event(2).EventID, make([]byte, 1<<20-5)
 	_, err := c.AppendToStream(within(t), "big-2", esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, over)
 	wantCode(t, "one byte over the limit", err, esdb.ErrorCodeUnknown)
+	s.RefuseLate(true)
+	for n := range 10 { // the reason arrives every time, even with more to send
+		_, err = c.AppendToStream(within(t), "big-2", esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, over, event(n), event(n+1))
+		if err == nil || !strings.Contains(err.Error(), "Maximum Append Size of 1048576 Exceeded.") {
+			t.Fatalf("over the limit, refused late: %v", err)
+		}
+	}
 	s.SetMaxAppendSize(2 << 20)
 	write(t, c, "big-2", esdb.NoStream{}, over)
 	if n := len(s.Events("big-2")); n != 1 {

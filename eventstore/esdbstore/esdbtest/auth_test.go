@@ -23,6 +23,7 @@ func TestTLSAndPassword(t *testing.T) {
 	if got := readAll(t, c, esdb.ReadAllOptions{}, 100); len(got) != 4 {
 		t.Errorf("an admin read %d events of $all, want 4", len(got))
 	}
+	s.RefuseLate(true)
 	wrong := strings.Replace(s.URL(), "word", "w0rd", 1)
 	_, err := readStream(t, connect(t, wrong), "user-1", esdb.ReadStreamOptions{}, 1)
 	wantCode(t, "a wrong password", err, esdb.ErrorCodeUnauthenticated)
@@ -77,6 +78,7 @@ func TestAccessLists(t *testing.T) {
 	wantCode(t, "delete against the default list", remove("user-1"), esdb.ErrorCodeAccessDenied)
 	put(t, s, "$$key-1", "$metadata", `{"$acl":{"$d":["ops","ledger"]}}`)
 	wantCode(t, "delete by the stream's own list", remove("key-1"), -1)
+	s.RefuseLate(true)
 	put(t, s, "$$user-1", "$metadata", `{"$acl":{"$w":"$admins"}}`)
 	_, err := c.AppendToStream(within(t), "user-1", esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, event(3))
 	wantCode(t, "write against the stream's list", err, esdb.ErrorCodeAccessDenied)

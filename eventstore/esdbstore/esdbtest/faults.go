@@ -2,11 +2,9 @@ package esdbtest
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -26,6 +24,7 @@ type faults struct {
 	breakAfter    int
 	rewind        int
 	rotateGossip  bool
+	late          bool
 }
 
 // take uses up one of a counted fault.
@@ -45,20 +44,12 @@ func (f *faults) set(change func()) {
 	change()
 }
 
-// pass holds up or refuses a call.
-func (f *faults) pass(ctx context.Context, method string) error {
+// pass holds up a call.
+func (f *faults) pass(ctx context.Context) error {
 	if err := f.thawed(ctx); err != nil {
 		return err
 	}
-	if err := f.delayed(ctx); err != nil {
-		return err
-	}
-	if strings.HasPrefix(method, "Streams/") || strings.HasPrefix(method, "PersistentSubscriptions/") {
-		if f.take(&f.unavailable) {
-			return status.Error(codes.Unavailable, "Server Is Not Ready")
-		}
-	}
-	return nil
+	return f.delayed(ctx)
 }
 
 // thawed waits while the server is frozen.
@@ -107,6 +98,12 @@ func (f *faults) appendLimit() int {
 	return f.maxAppendSize
 }
 
+func (f *faults) refusesLate() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.late
+}
+
 // breaks tells a read after how many events its connection ends; -1 for never.
 func (f *faults) breaks() int {
 	f.mu.Lock()
@@ -147,6 +144,13 @@ func (s *Server) BreakReads(n, afterEvents int) {
 // DuplicateDeliveries sends each of the next n events of subscriptions twice,
 // catch-up and persistent.
 func (s *Server) DuplicateDeliveries(n int) { s.faults.set(func() { s.faults.duplicates = n }) }
+
+// RefuseLate makes the server read an append to its end before it refuses it.
+// As a server does it otherwise refuses a wrong password, a missing right and
+// too large an append at once, and the client, still sending, may report EOF
+// instead of the reason. Tests of the reason set this; tests of the adapter's
+// patience do not.
+func (s *Server) RefuseLate(on bool) { s.faults.set(func() { s.faults.late = on }) }
 
 // RotateGossip lists the members in another order in every answer.
 func (s *Server) RotateGossip(on bool) { s.faults.set(func() { s.faults.rotateGossip = on }) }

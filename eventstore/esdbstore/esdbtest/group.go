@@ -67,7 +67,7 @@ type group struct {
 	parked    []*message
 	consumers []*consumer
 	turn      int // index of the consumer whose turn it is
-	sent      int64
+	given     int64
 	ended     bool
 }
 
@@ -76,10 +76,13 @@ type consumer struct {
 	id      uuid.UUID
 	user    string
 	size    int
-	out     chan *message // of capacity size, so that sending never blocks
+	ready   chan struct{} // of capacity 1: queue is not empty
 	dropped chan struct{} // closed when the group lets it go
-	holds   []*message    // guarded by the group's mu
-	sent    int64         // guarded by the group's mu
+
+	// The group's mu guards the rest.
+	holds []*message // given to it and not answered
+	queue []*message // those of holds that are not on their way yet
+	given int64
 }
 
 func newGroup(s *Server, key groupKey, with settings) *group {
@@ -173,12 +176,13 @@ func (g *group) fill(end uint64) {
 	if room <= 0 {
 		return
 	}
-	for _, m := range g.source(end) {
-		g.next = m.at + 1
-		if !g.settings.match.matches(m.event) {
+	for _, e := range g.source(end) {
+		at := g.placeOf(e)
+		g.next = at + 1
+		if !g.settings.match.matches(e) {
 			continue
 		}
-		g.pending = append(g.pending, m)
+		g.pending = append(g.pending, &message{event: e, at: at})
 		if room--; room == 0 {
 			return
 		}
@@ -186,20 +190,16 @@ func (g *group) fill(end uint64) {
 }
 
 // source returns what stands from next on in the stream or in $all.
-func (g *group) source(end uint64) []*message {
-	var events []*Event
+func (g *group) source(end uint64) []*Event {
 	if g.key.stream == allStream {
-		events = g.server.log.readAll(end)
-		events = events[after(events, g.next):]
-	} else if visible, _, err := g.server.log.read(g.key.stream, end); err == nil {
-		i, _ := slices.BinarySearchFunc(visible, g.next, func(e *Event, r uint64) int { return cmp.Compare(e.Revision, r) })
-		events = visible[i:]
+		events := g.server.log.readAll(end)
+		return events[after(events, g.next):]
 	}
-	messages := make([]*message, len(events))
-	for i, e := range events {
-		messages[i] = &message{event: e, at: g.placeOf(e)}
+	events, _, err := g.server.log.read(g.key.stream, end)
+	if err != nil {
+		return nil // a tombstone: nothing more will come
 	}
-	return messages
+	return fromRevision(events, g.next)
 }
 
 func (g *group) placeOf(e *Event) uint64 {
@@ -226,10 +226,8 @@ func (g *group) dispatch(now time.Time) {
 		if g.settings.messageTimeout > 0 {
 			m.deadline = now.Add(g.settings.messageTimeout)
 		}
-		c.holds = append(c.holds, m)
-		c.sent++
-		g.sent++
-		c.out <- &message{event: m.event, retries: m.retries}
+		c.give(m)
+		g.given++
 	}
 	g.pending = waiting
 }
@@ -295,9 +293,9 @@ func (g *group) rewind(events int) {
 	g.next = 0
 	end, _ := g.server.log.horizon(0)
 	var before []uint64
-	for _, m := range g.source(end) {
-		if m.at < at && g.settings.match.matches(m.event) {
-			before = append(before, m.at)
+	for _, e := range g.source(end) {
+		if place := g.placeOf(e); place < at && g.settings.match.matches(e) {
+			before = append(before, place)
 		}
 	}
 	g.next = at
@@ -306,7 +304,7 @@ func (g *group) rewind(events int) {
 	}
 }
 
-// join adds a consumer; full tells that the group takes no more.
+// join adds a consumer, unless the group takes no more.
 func (g *group) join(user string, bufferSize int) (c *consumer, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -314,7 +312,7 @@ func (g *group) join(user string, bufferSize int) (c *consumer, ok bool) {
 		return nil, false
 	}
 	size := max(1, bufferSize)
-	c = &consumer{id: uuid.New(), user: user, size: size, out: make(chan *message, size), dropped: make(chan struct{})}
+	c = &consumer{id: uuid.New(), user: user, size: size, ready: make(chan struct{}, 1), dropped: make(chan struct{})}
 	g.consumers = append(g.consumers, c)
 	g.wake()
 	return c, true
@@ -337,7 +335,7 @@ func (g *group) remove(c *consumer) {
 	for _, m := range c.holds {
 		g.again(m)
 	}
-	c.holds = nil
+	c.holds, c.queue = nil, nil
 	close(c.dropped)
 }
 

@@ -70,7 +70,7 @@ func (g *group) info() *persistent.SubscriptionInfo {
 	defer g.mu.Unlock()
 	info := &persistent.SubscriptionInfo{
 		EventSource: g.key.stream, GroupName: g.key.name, Status: "Live",
-		TotalItems: g.sent, StartFrom: g.startText(),
+		TotalItems: g.given, StartFrom: g.startText(),
 		MessageTimeoutMilliseconds: int32(g.settings.messageTimeout / time.Millisecond),
 		MaxRetryCount:              int32(g.settings.maxRetries),
 		MaxSubscriberCount:         int32(g.settings.maxSubscribers),
@@ -90,7 +90,7 @@ func (g *group) info() *persistent.SubscriptionInfo {
 		info.TotalInFlightMessages += held
 		info.OutstandingMessagesCount += held
 		info.Connections = append(info.Connections, &persistent.SubscriptionInfo_ConnectionInfo{
-			Username: c.user, TotalItems: c.sent, InFlightMessages: held, AvailableSlots: int32(c.size) - held,
+			Username: c.user, TotalItems: c.given, InFlightMessages: held, AvailableSlots: int32(c.size) - held,
 			ConnectionName: c.id.String(),
 		})
 	}

@@ -135,7 +135,11 @@ func (l *ledger) append(name string, want expected, events []Proposed) (place, e
 	if l.meta[name].softDeleted() && len(events) > 0 {
 		l.undelete(name, s.next())
 	}
-	at := place{none: s == nil || s.next() == 0}
+	at := place{none: true}
+	if s != nil && len(s.events) > 0 {
+		end := s.events[len(s.events)-1]
+		at = place{revision: end.Revision, position: end.Position}
+	}
 	for _, e := range events {
 		recorded := l.add(name, e)
 		at = place{revision: recorded.Revision, position: recorded.Position}

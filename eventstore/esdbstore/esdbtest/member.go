@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -44,11 +46,7 @@ func newMember(s *Server, index int) *member {
 
 // start listens on the member's address, a free one at first.
 func (m *member) start() error {
-	at := m.address
-	if at == "" {
-		at = "127.0.0.1:0"
-	}
-	listener, err := net.Listen("tcp", at)
+	listener, err := listenAgain(m.address)
 	if err != nil {
 		return fmt.Errorf("listen for member %d: %w", m.index, err)
 	}
@@ -63,6 +61,22 @@ func (m *member) start() error {
 		}
 	}()
 	return nil
+}
+
+// listenAgain listens on an address used before, or on a free port it can be
+// had on again: one below those the kernel gives to whoever asks for any port
+// (from 32768 on Linux), so that no client takes it while a member is stopped.
+func listenAgain(address string) (net.Listener, error) {
+	if address != "" {
+		return net.Listen("tcp", address)
+	}
+	for range 100 {
+		port := 20_000 + rand.IntN(12_000)
+		if listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return listener, nil
+		}
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
 }
 
 func (m *member) newRPC() *grpc.Server {

@@ -182,23 +182,16 @@ func (p *persistentService) Read(call persistent.PersistentSubscriptions_ReadSer
 }
 
 func (p *persistentService) serve(call persistent.PersistentSubscriptions_ReadServer, g *group, c *consumer) error {
-	ctx, f := call.Context(), &p.m.server.faults
+	ctx := call.Context()
 	answers := make(chan error, 1)
 	go func() { answers <- takeAnswers(call, g, c) }() // ends with the call: Recv fails then
 	for {
 		select {
-		case m := <-c.out:
-			if err := f.thawed(ctx); err != nil {
-				return err
-			}
-			response := groupResponse(m.event, m.retries)
-			if f.take(&f.duplicates) {
-				if err := call.Send(response); err != nil {
+		case <-c.ready:
+			for _, m := range g.take(c) {
+				if err := p.send(call, m); err != nil {
 					return err
 				}
-			}
-			if err := call.Send(response); err != nil {
-				return err
 			}
 		case <-c.dropped:
 			return refuse(ctx, codes.Canceled, "persistent-subscription-dropped", "Subscription group "+g.key.name+" on stream "+g.key.stream+" was dropped.",
@@ -209,6 +202,21 @@ func (p *persistentService) serve(call persistent.PersistentSubscriptions_ReadSe
 			return status.FromContextError(ctx.Err()).Err()
 		}
 	}
+}
+
+// send sends one event, twice when a test asked for that.
+func (p *persistentService) send(call persistent.PersistentSubscriptions_ReadServer, m message) error {
+	f := &p.m.server.faults
+	if err := f.thawed(call.Context()); err != nil {
+		return err
+	}
+	response := groupResponse(m.event, m.retries)
+	if f.take(&f.duplicates) {
+		if err := call.Send(response); err != nil {
+			return err
+		}
+	}
+	return call.Send(response)
 }
 
 // takeAnswers acts on acknowledgements until the consumer sends no more.

@@ -2,6 +2,7 @@ package esdbtest
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -53,7 +54,6 @@ func (s *streamsService) readStream(name string, options *streams.ReadReq_Option
 		}})
 	}
 	at, backwards := options.GetStream(), options.GetReadDirection() == streams.ReadReq_Options_Backwards
-	index := func(e *Event, revision uint64) int { return cmp.Compare(e.Revision, revision) }
 	switch {
 	case at.GetEnd() != nil && backwards, at.GetStart() != nil && !backwards:
 	case at.GetEnd() != nil, at.GetStart() != nil && backwards:
@@ -65,14 +65,13 @@ func (s *streamsService) readStream(name string, options *streams.ReadReq_Option
 			events = events[:1]
 		}
 	case backwards:
-		i, exact := slices.BinarySearchFunc(events, at.GetRevision(), index)
-		if exact {
-			i++
+		later := 0
+		if at.GetRevision() < math.MaxUint64 {
+			later = len(fromRevision(events, at.GetRevision()+1))
 		}
-		events = events[:i]
+		events = events[:len(events)-later]
 	default:
-		i, _ := slices.BinarySearchFunc(events, at.GetRevision(), index)
-		events = events[i:]
+		events = fromRevision(events, at.GetRevision())
 	}
 	return out.sendAll(cut(events, options.GetCount(), backwards))
 }
@@ -99,6 +98,12 @@ func (s *streamsService) readAll(options *streams.ReadReq_Options, out *delivery
 		events = slices.DeleteFunc(slices.Clone(events), func(e *Event) bool { return !match.matches(e) })
 	}
 	return out.sendAll(cut(events, options.GetCount(), backwards))
+}
+
+// fromRevision drops the events of a stream before a revision.
+func fromRevision(events []*Event, revision uint64) []*Event {
+	i, _ := slices.BinarySearchFunc(events, revision, func(e *Event, r uint64) int { return cmp.Compare(e.Revision, r) })
+	return events[i:]
 }
 
 // cut keeps count events in the order of the read.

@@ -119,10 +119,7 @@ func (s *subscription) deliverStream(below uint64) error {
 	if err != nil {
 		return refused(s.out.call.Context(), s.stream, err)
 	}
-	for _, e := range events {
-		if e.Revision < s.next {
-			continue
-		}
+	for _, e := range fromRevision(events, s.next) {
 		if err := s.out.send(e); err != nil {
 			return err
 		}
