@@ -41,6 +41,7 @@ var layers = map[string]layer{
 	"eventstore/merkle/merkletest": {own: []string{"eventstore", "eventstore/merkle"}},
 	"eventstore/memstore":          {own: []string{"eventstore"}, third: []string{uuidModule}},
 	"eventstore/sqlitestore":       {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/mattn/go-sqlite3"}},
+	"eventstore/move":              {own: []string{"eventstore", "eventstore/merkle"}},
 	"eventstore/storetest":         {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/google/go-cmp"}},
 	"eventstore/keyring": {
 		own:   []string{"eventstore"},
