@@ -47,6 +47,7 @@ var layers = map[string]layer{
 	"eventstore/esdbstore":          {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/mattn/go-sqlite3", esdbModule, "google.golang.org/grpc"}},
 	"eventstore/esdbstore/esdbtest": {third: []string{uuidModule, esdbModule, "google.golang.org/grpc"}},
 	"eventstore/storetest":          {own: []string{"eventstore"}, third: []string{uuidModule, "github.com/google/go-cmp"}},
+	"eventstore/move":               {own: []string{"eventstore", "eventstore/merkle"}},
 	"eventstore/keyring": {
 		own:   []string{"eventstore"},
 		third: []string{uuidModule, "github.com/tink-crypto/tink-go", "github.com/mattn/go-sqlite3", "github.com/hashicorp/golang-lru"},

@@ -1,7 +1,6 @@
 package eventstore
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -143,10 +142,4 @@ func EventIDOf(command uuid.UUID, ordinal int) EventID {
 	copy(name[:], command[:])
 	binary.BigEndian.PutUint32(name[16:], uint32(ordinal))
 	return uuid.NewSHA1(namespaceEvent, name[:])
-}
-
-// Continues reports whether a record's metadata names prev as the leaf of the
-// record before it in its stream, the way Chain writes it.
-func Continues(r Record, prev Hash) bool {
-	return bytes.HasPrefix(r.Metadata, []byte(`{"prev":"`+prev.String()+`"`))
 }

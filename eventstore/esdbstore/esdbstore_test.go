@@ -124,3 +124,8 @@ func TestSideContract(t *testing.T) {
 		return closing(t, open(t, url, prefix, t.TempDir(), time.Now))
 	})
 }
+
+func TestImporterContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunImporter(t, factory(server(t)), promises)
+}

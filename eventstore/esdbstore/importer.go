@@ -11,6 +11,9 @@ import (
 // stream and were recorded at one moment go in one append; between streams it
 // waits for the answer, for only so is the order kept.
 func (s *Store) Import(ctx context.Context, records []eventstore.Record) error {
+	if err := eventstore.CheckImport(records); err != nil {
+		return err
+	}
 	own, leave, err := s.enter(ctx)
 	if err != nil {
 		return outside("import", err)
@@ -55,7 +58,7 @@ func (s *Store) passOver(ctx context.Context, records []eventstore.Record, count
 			if len(records) == 0 {
 				return nil, nil
 			}
-			if i.Sequence != records[0].Sequence || i.Leaf() != records[0].Leaf() {
+			if i.Sequence != records[0].Sequence || !i.Equal(records[0]) {
 				return nil, fmt.Errorf("%w: another record stands at %d", eventstore.ErrConflict, i.Sequence)
 			}
 			records = records[1:]
@@ -97,7 +100,7 @@ func (s *Store) importRun(ctx context.Context, records []eventstore.Record) erro
 	}
 	prev := expected.Leaf()
 	for i, r := range records {
-		if !eventstore.Continues(r, prev) {
+		if named, ok := r.Prev(); !ok || named != prev {
 			return fmt.Errorf("%w: record %d does not continue its stream", eventstore.ErrConflict, r.Sequence)
 		}
 		prev = leaves[i]

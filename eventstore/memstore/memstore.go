@@ -26,6 +26,7 @@ type Store struct {
 	leaves  []eventstore.Hash // of records, by the same index
 	streams map[string][]int  // indexes into records, by revision
 	ids     map[eventstore.EventID]int
+	order   eventstore.Order
 	changed chan struct{} // closed and replaced by an append, closed by Close
 	closed  bool
 }
@@ -33,7 +34,7 @@ type Store struct {
 var _ eventstore.Store = (*Store)(nil)
 
 // New returns an empty log that stamps records with clock. A clock that goes
-// back is held at the last record's time.
+// back is held at the newest record's time.
 func New(clock func() time.Time) *Store {
 	return &Store{
 		clock:   clock,
@@ -112,32 +113,40 @@ func (s *Store) check(stream string, expected eventstore.Expected) error {
 	return conflict
 }
 
-// stamp is the time of an append: the clock's, held at the last record's.
+// stamp is the time of an append: the clock's, held at the newest record's.
 func (s *Store) stamp() time.Time {
 	at := s.clock()
-	if n := len(s.records); n > 0 && at.Before(s.records[n-1].RecordedAt) {
-		return s.records[n-1].RecordedAt
+	if at.Before(s.order.Newest) {
+		return s.order.Newest
 	}
 	return at
 }
 
 func (s *Store) add(stream string, expected eventstore.Expected, events []eventstore.Proposed, at time.Time) eventstore.Appended {
 	records, leaves := eventstore.Chain(stream, expected, at, events)
-	first := len(s.records)
-	indexes := make([]int, len(records))
+	first := len(s.streams[stream])
 	for i, r := range records {
 		r.Data = bytes.Clone(r.Data)
-		r.Sequence = eventstore.Sequence(first + i + 1)
-		r.Position = eventstore.Position(r.Sequence)
-		s.records = append(s.records, r)
-		s.ids[r.ID] = first + i
-		indexes[i] = first + i
+		s.keep(r, leaves[i])
 	}
-	s.leaves = append(s.leaves, leaves...)
-	s.streams[stream] = append(s.streams[stream], indexes...)
+	s.wake()
+	return s.stamps(s.streams[stream][first:])
+}
+
+// keep puts a record, whose bytes are the store's from here on, behind the
+// newest one.
+func (s *Store) keep(r eventstore.Record, leaf eventstore.Hash) {
+	n := len(s.records)
+	r.Sequence, r.Position = eventstore.Sequence(n+1), eventstore.Position(n+1)
+	s.records, s.leaves = append(s.records, r), append(s.leaves, leaf)
+	s.ids[r.ID] = n
+	s.streams[r.Stream] = append(s.streams[r.Stream], n)
+	s.order.See(r.RecordedAt)
+}
+
+func (s *Store) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return s.stamps(indexes)
 }
 
 func (s *Store) stamps(indexes []int) eventstore.Appended {

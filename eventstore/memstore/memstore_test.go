@@ -18,9 +18,24 @@ func factory(_ testing.TB, _ string, clock func() time.Time) eventstore.Store {
 	return memstore.New(clock)
 }
 
+var promises = storetest.Promises{SequenceOnAppend: true, PositionEqualsSequence: true, UniqueIDs: true}
+
 func TestContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, factory, storetest.Promises{SequenceOnAppend: true, PositionEqualsSequence: true, UniqueIDs: true})
+	storetest.Run(t, factory, promises)
+}
+
+func TestImporter(t *testing.T) {
+	t.Parallel()
+	storetest.RunImporter(t, factory, promises)
+}
+
+// TestImporterOfANode: a view of a shared log takes records over, too.
+func TestImporterOfANode(t *testing.T) {
+	t.Parallel()
+	storetest.RunImporter(t, func(_ testing.TB, _ string, clock func() time.Time) eventstore.Store {
+		return memstore.New(clock).Node(clock, 5*time.Second)
+	}, storetest.Promises{UniqueIDs: true})
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory) }

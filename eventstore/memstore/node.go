@@ -28,8 +28,11 @@ func (s *Store) Node(clock func() time.Time, disorder time.Duration) *Node {
 	return &Node{Store: s, clock: clock, disorder: disorder}
 }
 
-// Disorder implements eventstore.Shared.
-func (n *Node) Disorder() time.Duration { return n.disorder }
+// Disorder implements eventstore.Disorderly.
+func (n *Node) Disorder() time.Duration { return max(n.disorder, n.Store.Disorder()) }
+
+// Shared implements eventstore.Shared.
+func (n *Node) Shared() bool { return true }
 
 // Append implements eventstore.Appender.
 func (n *Node) Append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed) (eventstore.Appended, error) {
