@@ -26,6 +26,7 @@ type Store struct {
 	leaves  []eventstore.Hash // of records, by the same index
 	streams map[string][]int  // indexes into records, by revision
 	ids     map[eventstore.EventID]int
+	groups  map[string]*group
 	changed chan struct{} // closed and replaced by an append, closed by Close
 	closed  bool
 }
@@ -39,6 +40,7 @@ func New(clock func() time.Time) *Store {
 		clock:   clock,
 		streams: map[string][]int{},
 		ids:     map[eventstore.EventID]int{},
+		groups:  map[string]*group{},
 		changed: make(chan struct{}),
 	}
 }
