@@ -100,7 +100,7 @@ func outside(doing string, err error) error {
 		return nil
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w", doing, err)
-	case errors.Is(err, eventstore.ErrClosed), errors.Is(err, eventstore.ErrDamaged), errors.Is(err, eventstore.ErrUnavailable):
+	case ours(err):
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	switch classify(err) {
@@ -112,6 +112,19 @@ func outside(doing string, err error) error {
 		return fmt.Errorf("%s: %w: the event database takes less", doing, eventstore.ErrTooLarge)
 	}
 	return fmt.Errorf("%s: %w: %s", doing, eventstore.ErrUnavailable, codeText(err))
+}
+
+// ours reports whether an error is one of the contract already.
+func ours(err error) bool {
+	for _, known := range []error{
+		eventstore.ErrConflict, eventstore.ErrDuplicateID, eventstore.ErrOutcomeUnknown, eventstore.ErrNotFound, eventstore.ErrInvalid,
+		eventstore.ErrTooLarge, eventstore.ErrUnavailable, eventstore.ErrDamaged, eventstore.ErrClosed, eventstore.ErrGone,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }
 
 // codeText names an error without its text.

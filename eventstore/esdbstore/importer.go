@@ -3,6 +3,7 @@ package esdbstore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/authledger/authledger/eventstore"
 )
@@ -85,18 +86,16 @@ func sameAppend(records []eventstore.Record) int {
 // they continue it.
 func (s *Store) importRun(ctx context.Context, records []eventstore.Record) error {
 	first := records[0]
-	proposed := make([]eventstore.Proposed, len(records))
 	leaves := make([]eventstore.Hash, len(records))
 	for i, r := range records {
-		proposed[i] = eventstore.Proposed{ID: r.ID, Type: r.Type, Schema: r.Schema, Data: r.Data, Metadata: r.Metadata}
 		leaves[i] = r.Leaf()
 	}
-	if err := eventstore.CheckAppend(first.Stream, proposed); err != nil {
-		return err
-	}
-	expected, err := s.importAfter(ctx, first)
+	expected, at, err := s.importAfter(ctx, first)
 	if err != nil {
 		return err
+	}
+	if first.RecordedAt.Before(at) {
+		return fmt.Errorf("%w: record %d is older than the one before it in its stream", eventstore.ErrConflict, first.Sequence)
 	}
 	prev := expected.Leaf()
 	for i, r := range records {
@@ -116,17 +115,18 @@ func (s *Store) importRun(ctx context.Context, records []eventstore.Record) erro
 	return err
 }
 
-// importAfter is what a record says comes before it in its stream.
-func (s *Store) importAfter(ctx context.Context, first eventstore.Record) (eventstore.Expected, error) {
+// importAfter is what a record says comes before it in its stream, and when that
+// was recorded.
+func (s *Store) importAfter(ctx context.Context, first eventstore.Record) (eventstore.Expected, time.Time, error) {
 	if first.Revision == 0 {
-		return eventstore.NoStream(), nil
+		return eventstore.NoStream(), time.Time{}, nil
 	}
 	before, err := s.page(ctx, first.Stream, first.Revision-1, 1)
 	if err != nil {
-		return eventstore.Expected{}, err
+		return eventstore.Expected{}, time.Time{}, err
 	}
 	if len(before) != 1 || before[0].Revision != first.Revision-1 {
-		return eventstore.Expected{}, fmt.Errorf("%w: record %d is revision %d of %s, and the one before it is missing", eventstore.ErrConflict, first.Sequence, first.Revision, first.Stream)
+		return eventstore.Expected{}, time.Time{}, fmt.Errorf("%w: record %d is revision %d of %s, and the one before it is missing", eventstore.ErrConflict, first.Sequence, first.Revision, first.Stream)
 	}
-	return eventstore.At(before[0].Revision, before[0].Leaf()), nil
+	return eventstore.At(before[0].Revision, before[0].Leaf()), before[0].RecordedAt, nil
 }

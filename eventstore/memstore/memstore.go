@@ -27,6 +27,7 @@ type Store struct {
 	streams map[string][]int  // indexes into records, by revision
 	ids     map[eventstore.EventID]int
 	order   eventstore.Order
+	groups  map[string]*group
 	changed chan struct{} // closed and replaced by an append, closed by Close
 	closed  bool
 }
@@ -40,6 +41,7 @@ func New(clock func() time.Time) *Store {
 		clock:   clock,
 		streams: map[string][]int{},
 		ids:     map[eventstore.EventID]int{},
+		groups:  map[string]*group{},
 		changed: make(chan struct{}),
 	}
 }
