@@ -407,3 +407,20 @@ func TestPinnedStreamsStayTogether(t *testing.T) {
 		t.Errorf("%d streams dealt, want 20", len(seen))
 	}
 }
+
+func TestSubsystemRestarts(t *testing.T) {
+	t.Parallel()
+	_, c := single(t)
+	fill(t, c, "user-1", 2)
+	group(t, c, nil)
+	sub := join(t, c, 1)
+	ack(t, sub, next(t, sub, "user-1/0 r0"))
+	next(t, sub, "user-1/1 r0")
+	if err := c.RestartPersistentSubscriptionSubsystem(within(t), esdb.RestartPersistentSubscriptionSubsystemOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if drop(sub) == nil {
+		t.Error("the restart left the consumer")
+	}
+	next(t, join(t, c, 1), "user-1/1 r0")
+}

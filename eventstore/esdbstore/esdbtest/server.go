@@ -139,8 +139,9 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// Restart ends every member and starts them again on the same addresses with
-// the same log. Persistent subscriptions go on from their checkpoints.
+// Restart ends every member and starts all, stopped ones too, on the same
+// addresses with the same log. Persistent subscriptions go on from their
+// checkpoints.
 func (s *Server) Restart() error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
