@@ -29,9 +29,10 @@ func newMigrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "migrate --to STORE", Short: "Move the ledger to another store, and prove that nothing was lost or changed", Args: cobra.NoArgs,
 		Long: fmt.Sprintf(`Copies every record as it is, byte for byte and in order, then reads both stores
-from their beginning and compares each record and the Merkle roots. The source is
-only read, but nobody else may have it open. Cut off at any moment, the same
-command goes on where it was. Exit code %d when the target holds another log.
+from their beginning and compares each record and the Merkle roots. No record of
+the source is touched, but it is opened as a server opens it, so nobody else may
+have it open. Cut off at any moment, the same command goes on where it was. Exit
+code %d when the target holds another log.
 
 The record alone is moved. In a data directory kek.json, keys.db, proof.db,
 reactors.db and access.db lie beside it: copy them, too, before a server starts
