@@ -58,7 +58,8 @@ type Handed struct {
 	Record
 	// Retries is how often it was handed out before, as far as the store counts.
 	Retries int
-	// Done says that the record was dealt with: it is not handed out again.
+	// Done says that the record was dealt with: it is not handed out again, unless
+	// the group forgets it, as a server may that stops just then.
 	Done func(context.Context) error
 	// Again asks for the record to be handed out again, to anybody.
 	Again func(context.Context) error

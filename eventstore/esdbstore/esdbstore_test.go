@@ -129,3 +129,16 @@ func TestImporterContract(t *testing.T) {
 	t.Parallel()
 	storetest.RunImporter(t, factory(server(t)), promises)
 }
+
+func TestSharerContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunSharer(t, func(t testing.TB, nodes int) []storetest.SharedStore {
+		t.Helper()
+		url, prefix := server(t), newPrefix()
+		out := make([]storetest.SharedStore, nodes)
+		for i := range out {
+			out[i] = closing(t, open(t, url, prefix, t.TempDir(), time.Now))
+		}
+		return out
+	}, storetest.SharerPromises{Lease: 2 * time.Second, Records: 300})
+}

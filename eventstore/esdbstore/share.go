@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -37,8 +38,8 @@ func (s *Store) share(ctx context.Context, group string, types []string, lease t
 		return err
 	}
 	defer leave()
-	if len(types) == 0 || lease < leastLease {
-		return fmt.Errorf("%w: share %s: want types, and a lease of %s at least", eventstore.ErrInvalid, group, leastLease)
+	if len(types) == 0 || lease < leastLease || lease > mostLease || eventstore.CheckStream(group) != nil {
+		return fmt.Errorf("%w: share %q: want a name, types, and a lease from %s to %s", eventstore.ErrInvalid, group, leastLease, mostLease)
 	}
 	name := s.names.prefix + group
 	// A node's user may mostly not make groups; then an administrator has.
@@ -97,14 +98,23 @@ type membership struct {
 	types []string
 	sub   *esdb.PersistentSubscription
 
-	mu    sync.Mutex // makes those who answer take turns; guards ended
-	ended bool
+	mu       sync.Mutex // makes those who answer take turns; guards what follows
+	ended    bool
+	answered time.Time // the last answer was handed to the library
 }
+
+// linger is how long an answer is given to leave before the subscription closes.
+// The library closes by cancelling, which drops what it has not sent yet, and
+// offers no way to wait for that.
+const linger = 100 * time.Millisecond
 
 func (m *membership) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ended = true
+	if rest := linger - time.Since(m.answered); rest > 0 {
+		time.Sleep(rest)
+	}
 	_ = m.sub.Close() // never fails
 }
 
@@ -166,8 +176,13 @@ func (m *membership) answer(ctx context.Context, send func() error) error {
 	if err := send(); err != nil {
 		return outside("answer the group", err)
 	}
+	m.answered = time.Now()
 	return nil
 }
 
-// leastLease is what the database's timers make sense for.
-const leastLease = time.Second
+// The database counts a lease in milliseconds, and looks at its clock about once
+// a second.
+const (
+	leastLease = time.Second
+	mostLease  = math.MaxInt32 * time.Millisecond
+)
