@@ -22,4 +22,12 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, factory, storetest.Promises{SequenceOnAppend: true, PositionEqualsSequence: true, UniqueIDs: true})
 }
 
+// A node keeps the contract with fewer promises.
+func TestNodeContract(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(_ testing.TB, _ string, clock func() time.Time) eventstore.Store {
+		return memstore.New(clock).Node(clock, 5*time.Second)
+	}, storetest.Promises{PositionEqualsSequence: true})
+}
+
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory) }
