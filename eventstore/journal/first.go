@@ -57,8 +57,11 @@ func (j *Journal) before(ctx context.Context, s *slot, x execution, events []dom
 	}
 	out, err = j.first(ctx, x)
 	switch {
-	case err == nil:
+	case err == nil && out.Events[len(out.Events)-1].Revision < s.last.Next():
 		return out, true, nil
+	case err == nil: // from another process, and this one's state does not have it yet
+		_, err = j.catchUp(ctx, s)
+		return out, true, err
 	case !errors.Is(err, eventstore.ErrNotFound):
 		return Outcome{}, false, err
 	case overwrites(events):
@@ -104,7 +107,7 @@ func (j *Journal) readOutcome(ctx context.Context, first eventstore.Record, n in
 			return Outcome{}, fmt.Errorf("%w: revision %d of %s is not part of the append", errBroken, r.Revision, r.Stream)
 		}
 		out.Events = append(out.Events, Recorded{
-			ID: r.ID, Type: r.Type, Event: d.Event, Revision: r.Revision, Sequence: r.Sequence,
+			ID: r.ID, Type: r.Type, Event: d.Event, Revision: r.Revision,
 			OccurredAt: d.Meta.OccurredAt, RecordedAt: r.RecordedAt,
 		})
 		out.Position = r.Position

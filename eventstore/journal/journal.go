@@ -135,7 +135,6 @@ type Recorded struct {
 	Type       string
 	Event      domain.Event
 	Revision   eventstore.Revision
-	Sequence   eventstore.Sequence // 0 in a store that learns it later
 	OccurredAt time.Time
 	RecordedAt time.Time
 }
@@ -306,7 +305,7 @@ func (j *Journal) accept(s *slot, proposed []eventstore.Proposed, events []domai
 		s.apply(proposed[i].ID, e, now)
 		s.last = eventstore.At(stamp.Revision, stamp.Leaf)
 		out.Events[i] = Recorded{
-			ID: proposed[i].ID, Type: proposed[i].Type, Event: e, Revision: stamp.Revision, Sequence: stamp.Sequence,
+			ID: proposed[i].ID, Type: proposed[i].Type, Event: e, Revision: stamp.Revision,
 			OccurredAt: now, RecordedAt: stamp.RecordedAt,
 		}
 	}
