@@ -62,6 +62,7 @@ type world struct {
 	log    eventstore.Store // store, as the journals see it
 	keys   *keyring.Keyring
 	j      *Journal
+	other  *Journal // of another node on the same log, nil in a store of one process; takes turns with j
 
 	mu    sync.Mutex
 	typed []string // every code and key that must never be stored; guarded by mu
@@ -112,8 +113,17 @@ func openWorld(t testing.TB, shared bool, change ...func(*Config)) *world {
 			t.Error(err)
 		}
 	})
-	w.j = w.journal(change...)
+	w.reopen(change...)
 	return w
+}
+
+// reopen replaces the world's journals by new ones.
+func (w *world) reopen(change ...func(*Config)) {
+	w.t.Helper()
+	w.j = w.journal(change...)
+	if w.j.shared {
+		w.other = w.journal(change...)
+	}
 }
 
 // journal is another journal over the same store: a process beside the first.
@@ -144,11 +154,19 @@ func (w *world) request(c domain.Command) Request {
 // do executes a command that must succeed.
 func (w *world) do(c domain.Command) Outcome {
 	w.t.Helper()
+	w.turn()
 	out, err := w.j.Execute(w.t.Context(), w.request(c))
 	if err != nil {
 		w.t.Fatalf("%s: %v", c.Name(), err)
 	}
 	return out
+}
+
+// turn makes the next node the one that is asked, where there are two.
+func (w *world) turn() {
+	if w.other != nil {
+		w.j, w.other = w.other, w.j
+	}
 }
 
 // event returns the first event of a type, which must be there.
