@@ -32,7 +32,7 @@ CREATE TABLE records (
 	id       BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX by_stream ON records (stream, revision);
-CREATE UNIQUE INDEX by_id ON records (id);
+CREATE INDEX by_id ON records (id);           -- nothing keeps an id from standing twice
 CREATE TABLE place (                        -- one row: everything up to here was looked at
 	ledger   TEXT NOT NULL,
 	pos      INTEGER NOT NULL,
@@ -50,7 +50,7 @@ PRAGMA user_version = 1`
 	sqlAddRecord = `INSERT INTO records (sequence, pos, prepare, stream, revision, id) VALUES (?, ?, ?, ?, ?, ?)`
 	sqlBySeq     = `SELECT pos, prepare FROM records WHERE sequence = ?`
 	sqlNumbers   = `SELECT sequence FROM records WHERE stream = (SELECT n FROM streams WHERE name = ?) AND revision >= ? ORDER BY revision LIMIT ?`
-	sqlByID      = `SELECT s.name, r.revision, r.sequence FROM records r JOIN streams s ON s.n = r.stream WHERE r.id = ?`
+	sqlByID      = `SELECT s.name, r.revision, r.sequence FROM records r JOIN streams s ON s.n = r.stream WHERE r.id = ? ORDER BY r.sequence LIMIT 1`
 )
 
 // index is what this process has counted: a file that can be made again from

@@ -48,11 +48,12 @@ func New(clock func() time.Time) *Store {
 
 // Append implements eventstore.Appender. The store copies what it keeps.
 func (s *Store) Append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed) (eventstore.Appended, error) {
-	return s.append(ctx, stream, expected, events, s.stamp)
+	return s.append(ctx, stream, expected, events, s.stamp, true)
 }
 
-// append appends at the time that stamp tells under the lock.
-func (s *Store) append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed, stamp func() time.Time) (eventstore.Appended, error) {
+// append appends at the time that stamp tells under the lock. unique says whether
+// an id is recognised anywhere, or only where it is expected.
+func (s *Store) append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed, stamp func() time.Time, unique bool) (eventstore.Appended, error) {
 	if err := eventstore.CheckAppend(stream, events); err != nil {
 		return eventstore.Appended{}, err
 	}
@@ -64,7 +65,7 @@ func (s *Store) append(ctx context.Context, stream string, expected eventstore.E
 	if s.closed {
 		return eventstore.Appended{}, fmt.Errorf("append to %s: %w", stream, eventstore.ErrClosed)
 	}
-	if first, err := s.repeated(stream, expected, events); err != nil {
+	if first, err := s.repeated(stream, expected, events, unique); err != nil {
 		return eventstore.Appended{}, err
 	} else if first >= 0 {
 		appended := s.stamps(s.streams[stream][first : first+len(events)])
@@ -78,19 +79,17 @@ func (s *Store) append(ctx context.Context, stream string, expected eventstore.E
 }
 
 // repeated returns the revision at which all events already stand, which must
-// be the one expected; -1 when none of them is in the log.
-func (s *Store) repeated(stream string, expected eventstore.Expected, events []eventstore.Proposed) (int, error) {
+// be the one expected; -1 when none of them is in the log, or unless unique when
+// none is where it is expected.
+func (s *Store) repeated(stream string, expected eventstore.Expected, events []eventstore.Proposed, unique bool) (int, error) {
 	found := 0
-	wrapped := expected.Exists() && expected.Next() == 0 // no record follows the greatest revision
 	var duplicate eventstore.EventID
 	for i, e := range events {
-		at, ok := s.ids[e.ID]
-		if !ok {
-			continue
-		}
-		r := s.records[at]
-		if !wrapped && r.Stream == stream && r.Revision == expected.Next()+eventstore.Revision(i) {
+		_, anywhere := s.ids[e.ID]
+		if s.stands(stream, expected, i, e.ID) {
 			found++
+		} else if !unique || !anywhere {
+			continue
 		}
 		duplicate = e.ID
 	}
@@ -101,6 +100,16 @@ func (s *Store) repeated(stream string, expected eventstore.Expected, events []e
 		return -1, fmt.Errorf("append to %s: event %s: %w", stream, duplicate, eventstore.ErrDuplicateID)
 	}
 	return -1, nil
+}
+
+// stands reports whether an id is that of the record at the place where number i
+// of an append is expected.
+func (s *Store) stands(stream string, expected eventstore.Expected, i int, id eventstore.EventID) bool {
+	if expected.Exists() && expected.Next() == 0 { // no record follows the greatest revision
+		return false
+	}
+	at, indexes := uint64(expected.Next())+uint64(i), s.streams[stream]
+	return at < uint64(len(indexes)) && s.records[indexes[at]].ID == id
 }
 
 func (s *Store) check(stream string, expected eventstore.Expected) error {
@@ -141,7 +150,9 @@ func (s *Store) keep(r eventstore.Record, leaf eventstore.Hash) {
 	n := len(s.records)
 	r.Sequence, r.Position = eventstore.Sequence(n+1), eventstore.Position(n+1)
 	s.records, s.leaves = append(s.records, r), append(s.leaves, leaf)
-	s.ids[r.ID] = n
+	if _, ok := s.ids[r.ID]; !ok { // a Node lets an id stand twice; the first one is found
+		s.ids[r.ID] = n
+	}
 	s.streams[r.Stream] = append(s.streams[r.Stream], n)
 	s.order.See(r.RecordedAt)
 }

@@ -38,6 +38,14 @@ func TestImporterOfANode(t *testing.T) {
 	}, storetest.Promises{UniqueIDs: true})
 }
 
+// A node keeps the contract with fewer promises.
+func TestNodeContract(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(_ testing.TB, _ string, clock func() time.Time) eventstore.Store {
+		return memstore.New(clock).Node(clock, 5*time.Second)
+	}, storetest.Promises{PositionEqualsSequence: true})
+}
+
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory) }
 
 func TestSideContract(t *testing.T) {

@@ -8,8 +8,9 @@ import (
 )
 
 // Node is one process's view of a Store that several share: it has a clock of
-// its own, learns sequences later than it appends, and holds time back within a
-// stream only. It is the model of eventstore.Shared.
+// its own, learns sequences later than it appends, holds time back within a
+// stream only, and recognises an event id only at the revision it is expected at.
+// It is the model of eventstore.Shared.
 type Node struct {
 	*Store
 	clock    func() time.Time
@@ -36,7 +37,7 @@ func (n *Node) Shared() bool { return true }
 
 // Append implements eventstore.Appender.
 func (n *Node) Append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed) (eventstore.Appended, error) {
-	a, err := n.Store.append(ctx, stream, expected, events, n.stamp(stream))
+	a, err := n.Store.append(ctx, stream, expected, events, n.stamp(stream), false)
 	for i := range a.Records {
 		a.Records[i].Sequence = 0
 	}
