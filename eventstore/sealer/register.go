@@ -67,7 +67,7 @@ func (s *Sealer) see(r eventstore.Record) (taken bool, err error) {
 		return true, nil
 	case r.Sequence != end+1:
 		return false, fmt.Errorf("see record %d after record %d: records are not in sequence", r.Sequence, end)
-	case len(s.seen) >= s.options.Step:
+	case len(s.seen) >= max(s.options.Step, int(s.wanted-min(s.wanted, s.published.size))):
 		return false, nil
 	case len(s.seen) == 0:
 		s.since = s.options.Clock()
@@ -79,13 +79,17 @@ func (s *Sealer) see(r eventstore.Record) (taken bool, err error) {
 // Run ticks until ctx ends, then seals once more what was seen, so that a log
 // that is put away is sealed to its end. It logs what may pass.
 func (s *Sealer) Run(ctx context.Context, ticks <-chan time.Time) {
+	news, end := s.watch(ctx)
 	for ctx.Err() == nil {
 		select {
 		case <-ticks:
 			s.try(ctx)
+		case <-news:
+			s.tryAdopt(ctx)
 		case <-ctx.Done():
 		}
 	}
+	end()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	s.try(last)
@@ -94,8 +98,12 @@ func (s *Sealer) Run(ctx context.Context, ticks <-chan time.Time) {
 // closeTimeout bounds the last step of Run.
 const closeTimeout = 10 * time.Second
 
-func (s *Sealer) try(ctx context.Context) {
-	if err := s.Tick(ctx); err != nil && ctx.Err() == nil {
+func (s *Sealer) try(ctx context.Context) { s.complain(ctx, s.Tick(ctx)) }
+
+func (s *Sealer) tryAdopt(ctx context.Context) { s.complain(ctx, s.take(ctx, s.adoptNow)) }
+
+func (s *Sealer) complain(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
 		s.log.Warn("sealing fails and is tried again in a second", "error", err)
 	}
 }
