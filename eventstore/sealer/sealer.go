@@ -133,7 +133,8 @@ func Open(ctx context.Context, o Options) (s *Sealer, err error) {
 	if err := s.retire(ctx); err != nil {
 		return s, err
 	}
-	return s, s.take(ctx, s.adoptNow)
+	s.tryAdopt(ctx) // what fails is in Status, and is tried again
+	return s, ctx.Err()
 }
 
 // openStore opens proof.db unless a store was given. A file without a checkpoint
