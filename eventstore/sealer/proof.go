@@ -265,6 +265,26 @@ func (p *proof) add(ctx context.Context, doing, statement string, revision uint6
 	})
 }
 
+// sayAll implements sayer.
+func (p *proof) sayAll(ctx context.Context, all []saying) error {
+	return p.do(ctx, "keep what others say of checkpoints", func(tx *sql.Tx) error { return addSayings(ctx, tx, all) })
+}
+
+func addSayings(ctx context.Context, tx *sql.Tx, all []saying) error {
+	for _, o := range all {
+		var err error
+		if o.Line != "" {
+			_, err = tx.ExecContext(ctx, sqlAddCosignature, int64(o.Revision), o.Line)
+		} else {
+			_, err = tx.ExecContext(ctx, sqlAddStamp, int64(o.Revision), o.Authority, o.Token)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close implements Store. Closing twice returns the first result.
 func (p *proof) Close() error {
 	p.closing.Do(func() {

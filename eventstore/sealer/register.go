@@ -76,6 +76,45 @@ func (s *Sealer) see(r eventstore.Record) (taken bool, err error) {
 	return true, nil
 }
 
+// CatchUp sees the log as it stands and adopts what the nodes published of it,
+// without publishing anything: so that CopyHistory finds all of it here. It
+// returns a *StopError when this node sees something else. Nothing else may feed
+// the sealer.
+func (s *Sealer) CatchUp(ctx context.Context) error {
+	from, err := s.Seen(ctx)
+	if err != nil {
+		return err
+	}
+	for r, err := range s.options.Log.ReadAll(ctx, from+1) {
+		if err != nil {
+			return fmt.Errorf("see the log: %w", err)
+		}
+		taken, err := s.see(r)
+		if err == nil && !taken {
+			if err = s.take(ctx, s.adoptNow); err == nil {
+				taken, err = s.see(r)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if !taken {
+			break // the rest is not sealed
+		}
+	}
+	err = s.take(ctx, func(ctx context.Context) error {
+		s.others.followed = time.Time{} // what was said of checkpoints that were adopted since
+		return s.adoptNow(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	if stopped := s.Status(ctx).Stopped; stopped != nil {
+		return stopped
+	}
+	return nil
+}
+
 // Run ticks until ctx ends, then seals once more what was seen, so that a log
 // that is put away is sealed to its end. It logs what may pass.
 func (s *Sealer) Run(ctx context.Context, ticks <-chan time.Time) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/authledger/authledger/eventstore"
@@ -38,7 +39,7 @@ type epochEntry struct {
 	Public   []byte `json:"publicKey"`
 }
 
-// saying is what somebody else says of a checkpoint: a witness's line, or an
+// saying is what somebody who is not the log says of a checkpoint: a witness's line, or an
 // authority's token.
 type saying struct {
 	Revision  uint64 `json:"revision"`
@@ -190,19 +191,29 @@ func (s *shared) named(ctx context.Context) (k merkle.Keys, err error) {
 
 // Begin implements Store.
 func (s *shared) Begin(ctx context.Context, k merkle.Keys) (merkle.Keys, error) {
-	entry, err := json.Marshal(k)
-	if err != nil {
-		return k, fmt.Errorf("name the log: %w", err)
-	}
-	failed := s.side.AppendSide(ctx, sideLog, 0, entry) // whatever came of it, what stands there counts
 	kept, err := s.named(ctx)
-	if errors.Is(err, eventstore.ErrNotFound) && failed != nil {
-		return k, fmt.Errorf("name the log: %w", failed)
+	if errors.Is(err, eventstore.ErrNotFound) {
+		kept, err = s.name(ctx, k)
 	}
 	if err != nil {
 		return k, err
 	}
 	return s.proof.Begin(ctx, kept)
+}
+
+// name names the log, unless somebody else does at the same time. Whatever came
+// of it, what stands there counts.
+func (s *shared) name(ctx context.Context, k merkle.Keys) (merkle.Keys, error) {
+	entry, err := json.Marshal(k)
+	if err != nil {
+		return k, fmt.Errorf("name the log: %w", err)
+	}
+	failed := s.side.AppendSide(ctx, sideLog, 0, entry)
+	kept, err := s.named(ctx)
+	if errors.Is(err, eventstore.ErrNotFound) && failed != nil {
+		return k, fmt.Errorf("name the log: %w", failed)
+	}
+	return kept, err
 }
 
 // Fill implements Store.
@@ -355,35 +366,63 @@ func (s *shared) follow(ctx context.Context) error {
 	return nil
 }
 
-// say appends a saying unless it stands there. After each attempt, whatever came
-// of it, the stream is read.
-func (s *shared) say(ctx context.Context, stream string, what saying) error {
-	doing := fmt.Sprintf("say something of checkpoint %d", what.Revision)
-	b, err := json.Marshal(what)
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
+// sayAll implements sayer.
+func (s *shared) sayAll(ctx context.Context, all []saying) error {
+	var lines, tokens []saying
+	for _, o := range all {
+		if o.Line != "" {
+			lines = append(lines, o)
+		} else {
+			tokens = append(tokens, o)
+		}
 	}
+	return errors.Join(s.say(ctx, sideCosignatures, lines...), s.say(ctx, sideStamps, tokens...))
+}
+
+// say appends what does not stand there. After each attempt, whatever came of
+// it, the stream is read.
+func (s *shared) say(ctx context.Context, stream string, all ...saying) error {
 	s.saying.Lock()
 	defer s.saying.Unlock()
 	var failed error
 	for range attemptsToSay {
-		stands := false
-		next, err := s.fold(ctx, stream, func(o saying) { stands = stands || o.same(what) })
+		missing := slices.Clone(all)
+		next, err := s.fold(ctx, stream, func(o saying) { missing = slices.DeleteFunc(missing, o.same) })
 		if err != nil {
 			return err
 		}
-		if !stands {
-			stands, err = s.stands(ctx, what)
+		if missing, err = s.missing(ctx, missing); err != nil || len(missing) == 0 {
+			return err
 		}
-		if err != nil || stands {
-			return storage(doing, err)
+		entries := make([][]byte, len(missing))
+		for i, o := range missing {
+			if entries[i], err = json.Marshal(o); err != nil {
+				return fmt.Errorf("say something of checkpoint %d: %w", o.Revision, err)
+			}
 		}
-		failed = s.side.AppendSide(ctx, stream, next, b)
+		failed = s.side.AppendSide(ctx, stream, next, entries...)
 		if failed != nil && !errors.Is(failed, eventstore.ErrConflict) && !errors.Is(failed, eventstore.ErrOutcomeUnknown) {
 			break
 		}
 	}
-	return fmt.Errorf("%s: %w: %w", doing, eventstore.ErrUnavailable, failed)
+	if failed == nil {
+		failed = errors.New("what was appended is not read")
+	}
+	return fmt.Errorf("say something of checkpoints: %w: %w", eventstore.ErrUnavailable, failed)
+}
+
+// missing returns what the copy does not have.
+func (s *shared) missing(ctx context.Context, all []saying) (missing []saying, err error) {
+	for _, o := range all {
+		stands, err := s.stands(ctx, o)
+		if err != nil {
+			return nil, storage(fmt.Sprintf("say something of checkpoint %d", o.Revision), err)
+		}
+		if !stands {
+			missing = append(missing, o)
+		}
+	}
+	return missing, nil
 }
 
 // stands reports whether the copy has it; eventstore.ErrNotFound when the copy
@@ -478,16 +517,8 @@ func (s *shared) comes(ctx context.Context, revision uint64) (bool, error) {
 // keepSayings adds sayings to the copy, which then has that many of the stream.
 func (s *shared) keepSayings(ctx context.Context, stream string, page []saying, kept uint64) error {
 	return s.do(ctx, "keep what others say of checkpoints", func(tx *sql.Tx) error {
-		for _, o := range page {
-			var err error
-			if o.Line != "" {
-				_, err = tx.ExecContext(ctx, sqlAddCosignature, int64(o.Revision), o.Line)
-			} else {
-				_, err = tx.ExecContext(ctx, sqlAddStamp, int64(o.Revision), o.Authority, o.Token)
-			}
-			if err != nil {
-				return err
-			}
+		if err := addSayings(ctx, tx, page); err != nil {
+			return err
 		}
 		_, err := tx.ExecContext(ctx, sqlFollow, stream, int64(kept))
 		return err
