@@ -334,6 +334,28 @@ func (s *Sealer) AddStamp(ctx context.Context, revision uint64, stamp merkle.Sta
 // eventstore.ErrNotFound.
 func (s *Sealer) Stamped(ctx context.Context) (merkle.Published, error) { return s.store.Stamped(ctx) }
 
+// Newest returns the newest checkpoint that any node published and a key of the
+// log signed. This node may not have checked it yet: what it may show others is
+// Latest.
+func (s *Sealer) Newest(ctx context.Context) (merkle.Checkpoint, error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	newest := merkle.Checkpoint{Origin: s.keys.Origin, Size: s.published.size, Root: s.published.root}
+	if s.shared == nil {
+		return newest, nil
+	}
+	for e, err := range s.shared.behind(ctx, s.published.revision) {
+		if err != nil {
+			return newest, err
+		}
+		if err := s.signedByAny(ctx, e); err != nil {
+			return newest, err
+		}
+		newest = e.head
+	}
+	return newest, nil
+}
+
 // Close releases the store. Run and the router must have ended.
 func (s *Sealer) Close() error {
 	if s.store == nil {

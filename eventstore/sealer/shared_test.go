@@ -439,6 +439,9 @@ func TestCheckpointIsCheckedWhenItsRecordsArrive(t *testing.T) {
 	b.handSome(20)
 	b.tick()
 	b.wantSize(0)
+	if newest, err := b.Newest(t.Context()); err != nil || newest != a.head(t) {
+		t.Errorf("the newest is %v, %v; want %v", newest, err, a.head(t))
+	}
 	b.clockFails(t)
 	b.hand()
 	b.tick()
