@@ -14,10 +14,13 @@ import (
 // Tick seals what was seen since the last checkpoint, or signs the silence when
 // a minute has passed. It returns an error that may pass, such as a full disk;
 // the next Tick tries again. After a contradiction it does nothing: see Status.
-func (s *Sealer) Tick(ctx context.Context) error {
+func (s *Sealer) Tick(ctx context.Context) error { return s.take(ctx, s.tick) }
+
+// take does one turn of sealing.
+func (s *Sealer) take(ctx context.Context, turn func(context.Context) error) error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	err := s.tick(ctx)
+	err := turn(ctx)
 	var stop *StopError
 	if errors.As(err, &stop) {
 		s.halt(stop)
@@ -36,6 +39,10 @@ func (s *Sealer) tick(ctx context.Context) error {
 	if s.halted() {
 		return nil
 	}
+	now := s.options.Clock()
+	if waits, err := s.hear(ctx, now); err != nil || waits {
+		return err
+	}
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
@@ -45,9 +52,11 @@ func (s *Sealer) tick(ctx context.Context) error {
 		}
 		s.retiring = false
 	}
-	now := s.options.Clock()
-	if back := s.published.signedAt.Sub(now); back > Tolerance {
+	if back := s.published.signedAt.Sub(now); back > s.tolerance {
 		return stopf(TimeBack, "the clock is %s before the newest checkpoint", back.Round(time.Second))
+	}
+	if s.yields(now) {
+		return nil
 	}
 	for batch := s.batch(); len(batch) > 0; batch = s.batch() {
 		if published, err := s.step(ctx, batch, now); err != nil || !published {
@@ -80,7 +89,7 @@ func (s *Sealer) step(ctx context.Context, seen []eventstore.Hash, now time.Time
 	if s.partial(read) {
 		read.stood, err = s.leavesOut(ctx, read, at)
 	} else {
-		read.stood, _, err = s.options.Log.Head(ctx)
+		read.stood, err = s.standing(ctx)
 	}
 	if err != nil || s.partial(read) && read.stood > 0 {
 		return false, err
@@ -93,14 +102,19 @@ func (s *Sealer) step(ctx context.Context, seen []eventstore.Hash, now time.Time
 	if err != nil {
 		return false, err
 	}
-	s.unsure = &attempt{p, read}
-	if err := s.store.Publish(ctx, p); err != nil {
-		if errors.Is(err, ErrTaken) {
-			return false, stopf(RevisionTaken, "%v", err)
-		}
-		return false, err
+	if s.shared == nil {
+		s.unsure = &attempt{p, read} // on several nodes it is adopted when it was kept
 	}
-	s.unsure = nil
+	if err := s.store.Publish(ctx, p); err != nil {
+		switch {
+		case !errors.Is(err, ErrTaken):
+			return false, err
+		case s.shared != nil:
+			return false, s.lose(ctx, now)
+		}
+		return false, stopf(RevisionTaken, "%v", err)
+	}
+	s.unsure, s.others.went = nil, false
 	s.proceed(p, read)
 	return true, nil
 }
@@ -172,13 +186,13 @@ func (s *Sealer) reread(ctx context.Context, seen []eventstore.Hash) (reading, e
 		if err != nil {
 			return read, err
 		}
-		if err := s.check(r, seen, read); err != nil {
+		if err := s.check(s.published, r, seen[read.count], read.recorded, s.published.size+uint64(read.count)+1); err != nil {
 			return read, err
 		}
 		if read.epoch, err = s.announced(s.keys, r); err != nil {
 			return read, stopf(KeyUnknown, "%v", err)
 		}
-		read.count, read.recorded = read.count+1, r.RecordedAt
+		read.count, read.recorded = read.count+1, later(read.recorded, r.RecordedAt)
 		if read.count == len(seen) || read.epoch != nil {
 			return read, nil
 		}
@@ -186,19 +200,27 @@ func (s *Sealer) reread(ctx context.Context, seen []eventstore.Hash) (reading, e
 	return read, stopf(SizeBack, "the ledger ends at sequence %d, appended were %d", s.published.size+uint64(read.count), s.published.size+uint64(len(seen)))
 }
 
-func (s *Sealer) check(r eventstore.Record, seen []eventstore.Hash, read reading) error {
-	want := eventstore.Sequence(s.published.size) + eventstore.Sequence(read.count) + 1
+// check compares a record behind a checkpoint with what was seen when it was
+// appended, and its time with those before it. recorded is the latest of them.
+func (s *Sealer) check(behind head, r eventstore.Record, seen eventstore.Hash, recorded time.Time, want uint64) error {
 	switch {
-	case r.Sequence != want:
+	case uint64(r.Sequence) != want:
 		return stopf(RecordChanged, "record %d stands where record %d belongs", r.Sequence, want)
-	case r.Leaf() != seen[read.count]:
+	case r.Leaf() != seen:
 		return stopf(RecordChanged, "record %d (event %s) is not what was appended", r.Sequence, r.ID)
-	case r.RecordedAt.Before(read.recorded):
+	case r.RecordedAt.Before(recorded.Add(Tolerance - s.tolerance)):
 		return stopf(BackDated, "record %d (event %s) is older than the one before", r.Sequence, r.ID)
-	case r.Sequence > s.published.stood && r.RecordedAt.Before(s.published.signedAt.Add(-Tolerance)):
+	case r.Sequence > behind.stood && r.RecordedAt.Before(behind.signedAt.Add(-s.tolerance)):
 		return stopf(BackDated, "record %d (event %s) is older than the checkpoint before it", r.Sequence, r.ID)
 	}
 	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // announced returns the signing key a record announces, or nil.
