@@ -22,6 +22,7 @@ const (
 // database is the vault in keys.db. One process has it; the lock says so.
 type database struct {
 	path  string
+	kek   KeyEncryption
 	write *writer
 	read  *sql.DB
 
@@ -32,11 +33,11 @@ var _ vault = (*database)(nil)
 
 // openDatabase opens keys.db, creating it at the first start with what first
 // returns.
-func openDatabase(ctx context.Context, p paths, ledgerNotEmpty bool, first func(context.Context) (firstValues, error)) (_ *database, err error) {
+func openDatabase(ctx context.Context, p paths, kek KeyEncryption, ledgerNotEmpty bool, first func(context.Context) (firstValues, error)) (_ *database, err error) {
 	if err := p.ensureKeys(ledgerNotEmpty); err != nil {
 		return nil, err
 	}
-	d := &database{path: p.keys}
+	d := &database{path: p.keys, kek: kek}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())

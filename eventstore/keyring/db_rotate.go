@@ -171,6 +171,15 @@ func scanRotation(row interface{ Scan(...any) error }) (Rotation, error) {
 	return r, err
 }
 
+// underWay asks the key-encryption key alone: the older key goes last.
+func (d *database) underWay(context.Context) (string, bool, error) {
+	older := d.kek.Older()
+	if len(older) == 0 {
+		return "", false, nil
+	}
+	return older[len(older)-1], true, nil
+}
+
 func (d *database) rotationOf(ctx context.Context, request uuid.UUID) (Rotation, error) {
 	r, err := scanRotation(d.read.QueryRowContext(ctx, sqlRotationAskedBy, request[:]))
 	if errors.Is(err, sql.ErrNoRows) {

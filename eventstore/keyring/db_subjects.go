@@ -97,20 +97,30 @@ func (d *database) secret(ctx context.Context, subject, id string) ([]byte, erro
 }
 
 func (d *database) secrets(ctx context.Context, subject string) ([]secretRow, error) {
-	rows, err := d.read.QueryContext(ctx, sqlSecretsOf, subject)
+	list, err := secretsIn(ctx, d.read, subject)
+	return list, storage("read secrets", err)
+}
+
+// querier is a transaction, or the readers.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func secretsIn(ctx context.Context, q querier, subject string) ([]secretRow, error) {
+	rows, err := q.QueryContext(ctx, sqlSecretsOf, subject)
 	if err != nil {
-		return nil, storage("read secrets", err)
+		return nil, err
 	}
 	defer rows.Close()
 	var list []secretRow
 	for rows.Next() {
 		var s secretRow
 		if err := rows.Scan(&s.id, &s.changedAt, &s.sealed); err != nil {
-			return nil, storage("read secrets", err)
+			return nil, err
 		}
 		list = append(list, s)
 	}
-	return list, storage("read secrets", rows.Err())
+	return list, rows.Err()
 }
 
 // putSecret looks at the key inside the transaction.

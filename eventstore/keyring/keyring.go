@@ -59,6 +59,12 @@ type Options struct {
 	// closes it, also when Open fails. With one of its own the directory is
 	// locked through a file keys.lock.
 	KEK KeyEncryption
+	// Side keeps the keys in streams named "key-…" that several nodes share,
+	// instead of in keys.db. Then Dir is not used, KEK must be given and be the
+	// same on every node (OpenKEKFile), and the keyring has a goroutine until
+	// Close that hears of the other nodes' erasures and rotations. The caller
+	// closes Side after the keyring.
+	Side eventstore.Side
 }
 
 // Keyring is an open keyring. It is safe for concurrent use. One process at a
@@ -119,6 +125,9 @@ func Open(ctx context.Context, o Options) (*Keyring, error) {
 }
 
 func (k *Keyring) open(ctx context.Context, o Options) error {
+	if o.Side != nil {
+		return k.openSide(ctx, o)
+	}
 	f, err := files(o.Dir)
 	if err != nil {
 		return err
@@ -126,12 +135,24 @@ func (k *Keyring) open(ctx context.Context, o Options) error {
 	if err := k.lockDir(f, o.LedgerNotEmpty); err != nil {
 		return err
 	}
-	d, err := openDatabase(ctx, f, o.LedgerNotEmpty, k.firstValues)
+	d, err := openDatabase(ctx, f, k.kek, o.LedgerNotEmpty, k.firstValues)
 	if err != nil {
 		return err
 	}
 	k.vault = d
 	return k.unlock(ctx, f.keys)
+}
+
+func (k *Keyring) openSide(ctx context.Context, o Options) error {
+	if k.kek == nil {
+		return &StartError{Reason: KEKMissing, Path: registerStream, Detail: "keys in side streams need a key-encryption key that every node has"}
+	}
+	v, err := openSide(ctx, k, o)
+	if err != nil {
+		return err
+	}
+	k.vault = v
+	return k.unlock(ctx, registerStream)
 }
 
 // lockDir takes the lock on the directory, with the key-encryption key in

@@ -149,8 +149,9 @@ func (k *Keyring) rotateKEK(ctx context.Context, request uuid.UUID) (Rotation, e
 // changePrimary makes a new key the primary one, or finds the rotation that was
 // not finished, and names the key that was primary before.
 func (k *Keyring) changePrimary(ctx context.Context) (from string, err error) {
-	if older := k.kek.Older(); len(older) > 0 {
-		return older[len(older)-1], nil
+	from, ok, err := k.vault.underWay(ctx)
+	if err != nil || ok {
+		return from, err
 	}
 	from = k.kek.ID()
 	k.wrapping.Lock()

@@ -99,7 +99,11 @@ func (k *Keyring) Destroyed(ctx context.Context, subject string) (bool, error) {
 	if err := checkName("subject", subject); err != nil {
 		return false, fmt.Errorf("look for a destroyed key: %w", err)
 	}
-	row, err := k.vault.subject(ctx, subject)
+	var row subjectRow
+	err = k.withKEK(ctx, func() (err error) {
+		row, err = k.vault.subject(ctx, subject)
+		return err
+	})
 	if errors.Is(err, ErrKeyNotFound) {
 		return false, nil
 	}

@@ -3,6 +3,7 @@ package keyring
 import (
 	"context"
 	"errors"
+	"iter"
 
 	"github.com/google/uuid"
 )
@@ -28,6 +29,17 @@ type vault interface {
 	epochVault
 	signerVault
 	rotationVault
+
+	// export yields every row; see Keyring.Export.
+	export(ctx context.Context) iter.Seq2[Row, error]
+	// take adds rows that are not there, and destroys what they say is destroyed.
+	// It returns ErrDifferent when something else stands in the place of one.
+	take(ctx context.Context, rows []Row) error
+	// bare reports whether there is nothing but the first values.
+	bare(ctx context.Context) (bool, error)
+	// replaceFirst replaces the first values of a bare vault by others under the
+	// same key-encryption key.
+	replaceFirst(ctx context.Context, values firstValues) error
 
 	close() error
 }
@@ -93,6 +105,9 @@ type rotationVault interface {
 	// noteOnce notes the end of a rotation of the key-encryption key unless
 	// there is a note of the same new key, which it returns then.
 	noteOnce(ctx context.Context, r Rotation) (Rotation, error)
+	// underWay finds a rotation of the key-encryption key that was not finished,
+	// and the key before it. It may take wrapping.
+	underWay(ctx context.Context) (from string, ok bool, err error)
 	// rewrap replaces every living wrapped key by what the functions make of it
 	// and calls step after each part. It returns how many it replaced, and can
 	// be begun again after an error.
