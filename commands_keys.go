@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -31,7 +30,10 @@ import (
 
 // keysFlags say which ledger's keys are meant: one in a directory that no
 // server uses, or one behind a server.
-type keysFlags struct{ data, server, keyFile string }
+type keysFlags struct {
+	backendFlags
+	data, server, keyFile string
+}
 
 func newKeysCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -46,6 +48,7 @@ AUTHLEDGER_OPERATOR_KEY. docs/keys.md says which keys there are.`,
 
 func (f *keysFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.data, "data", "./data", "directory of the ledger, while no server runs")
+	f.backendFlags.register(cmd.Flags())
 	cmd.Flags().StringVar(&f.server, "server", "", "address of a running authledger, such as http://127.0.0.1:8080, instead of --data")
 	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "file with an API key of role operator, with --server")
 }
@@ -62,10 +65,14 @@ func (f *keysFlags) client() (*client.Client, error) {
 // offline opens the directory, works with it and closes it. It never makes a
 // new one: keys that are looked for in the wrong place must not be created.
 func (f *keysFlags) offline(ctx context.Context, work func(*stores) error) (err error) {
-	if _, err := os.Stat(filepath.Join(f.data, "keys.db")); errors.Is(err, fs.ErrNotExist) {
+	b, err := f.backend()
+	if err != nil {
+		return err
+	}
+	if b.missing(f.data) {
 		return fmt.Errorf("%s has no keys.db; name the directory of a ledger with --data: %w", f.data, eventstore.ErrNotFound)
 	}
-	s, err := openStores(ctx, f.data, time.Now, slog.New(slog.DiscardHandler))
+	s, err := openAt(ctx, f.data, b, time.Now, slog.New(slog.DiscardHandler), sealing{})
 	if err != nil {
 		return f.explainLock(err)
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/authledger/authledger/api/gen"
 	"github.com/authledger/authledger/api/witness"
@@ -22,15 +23,34 @@ func (s *Server) GetReadiness(ctx context.Context, _ gen.GetReadinessRequestObje
 	case uint64(head) > uint64(s.views.Position())+s.maxLag:
 		failing = append(failing, "projections")
 	}
+	below := s.below()
+	if s.storeHealth != nil && !below.Live && err == nil {
+		failing = append(failing, "store")
+	}
 	select {
 	case <-s.stopping:
 		failing = append(failing, "shutdown")
 	default:
 	}
 	if len(failing) > 0 {
-		return gen.GetReadiness503JSONResponse{Status: gen.HealthStatusUnavailable, Failing: failing, Sealing: s.sealing(ctx), Witnesses: s.witnessed()}, nil
+		return gen.GetReadiness503JSONResponse{Status: gen.HealthStatusUnavailable, Failing: failing, Sealing: s.sealing(ctx), Witnesses: s.witnessed(), Store: below}, nil
 	}
-	return gen.GetReadiness200JSONResponse{Status: gen.HealthStatusOk, Sealing: s.sealing(ctx), Witnesses: s.witnessed()}, nil
+	return gen.GetReadiness200JSONResponse{Status: gen.HealthStatusOk, Sealing: s.sealing(ctx), Witnesses: s.witnessed(), Store: below}, nil
+}
+
+// below says how the event store stands, for /readyz.
+func (s *Server) below() gen.StoreHealth {
+	if s.storeHealth == nil {
+		return gen.StoreHealth{}
+	}
+	h := s.storeHealth()
+	out := gen.StoreHealth{Live: h.Live}
+	for _, f := range h.Findings {
+		if !slices.Contains(out.Findings, gen.StoreHealthFindings(f)) {
+			out.Findings = append(out.Findings, gen.StoreHealthFindings(f))
+		}
+	}
+	return out
 }
 
 // witnessed says how collecting cosignatures goes, for /readyz.
