@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,35 +158,44 @@ func TestRulesOfAnotherNode(t *testing.T) {
 	}
 }
 
+// unreadable is a store whose one stream cannot be read while failing.
+type unreadable struct {
+	node
+	stream  string
+	failing atomic.Bool
+}
+
+func (u *unreadable) ReadStream(ctx context.Context, stream string, from eventstore.Revision) iter.Seq2[eventstore.Record, error] {
+	if stream == u.stream && u.failing.Load() {
+		return func(yield func(eventstore.Record, error) bool) { yield(eventstore.Record{}, errDisk) }
+	}
+	return u.node.ReadStream(ctx, stream, from)
+}
+
 // A node that cannot read the rule book decides nothing once what it knows is
 // too old, and goes on when it can.
 func TestNoDecisionByRulesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	w, a, _ := nodes(t, 0)
+	w, _, b := nodes(t, 0)
 	w.register()
-	w.store.FailReads(0, errDisk)
-	r := w.request(domain.SetSeamless{UserID: w.user, Enabled: false})
-	w.store.Set(storetest.Faults{BeforeRecord: func(int) error { return errDisk }})
-	w.compliesNot(a, r)
-	w.store.Set(storetest.Faults{})
-	if out, err := a.Execute(t.Context(), r); err != nil || out.Replayed {
-		t.Errorf("afterwards: %+v, %v", out, err)
+	u := &unreadable{node: b.store.(node), stream: domain.PolicyStream()}
+	here := w.journal(func(c *Config) { c.Store = u })
+	u.failing.Store(true)
+	if _, err := here.Execute(t.Context(), w.request(domain.SetSeamless{UserID: w.user, Enabled: false})); err != nil {
+		t.Errorf("by rules read a moment ago: %v", err)
 	}
-}
-
-// compliesNot executes a request when the rules are too old and there are newer
-// ones that cannot be read.
-func (w *world) compliesNot(j *Journal, r Request) {
-	w.t.Helper()
-	elsewhere := w.memory.Node(w.clock.time, disorder)
-	w.on(w.journal(func(c *Config) { c.Store = elsewhere }), func() { w.compliance(germanRule()) })
 	w.clock.advance(maxRuleAge)
-	before := len(w.memoryRecords())
-	if _, err := j.Execute(w.t.Context(), r); !errors.Is(err, errDisk) {
-		w.t.Errorf("decided by old rules: %v", err)
+	before := len(w.records())
+	r := w.request(domain.SetSeamless{UserID: w.user, Enabled: true})
+	if _, err := here.Execute(t.Context(), r); !errors.Is(err, errDisk) {
+		t.Errorf("by rules read a second ago: %v", err)
 	}
-	if after := len(w.memoryRecords()); after != before {
-		w.t.Errorf("%d records were appended", after-before)
+	if after := len(w.records()); after != before {
+		t.Errorf("%d records were appended", after-before)
+	}
+	u.failing.Store(false)
+	if out, err := here.Execute(t.Context(), r); err != nil || out.Replayed || len(out.Events) != 1 {
+		t.Errorf("afterwards: %+v, %v", out, err)
 	}
 }
 
