@@ -548,11 +548,13 @@ func (w *world) send(userID string, n int, a, b *Journal) {
 		return
 	}
 	second, err := w.persist(b, r)
-	switch {
-	case err != nil:
+	if err != nil {
 		w.t.Error(err)
-	case len(first.Events) > 0 && (!second.Replayed || len(second.Events) != len(first.Events)):
+		return
+	}
+	if len(first.Events) > 0 && (!second.Replayed || len(second.Events) != len(first.Events)) {
 		w.t.Errorf("%s: answered %v first, %v then", c.Name(), names(first), names(second))
+		return
 	}
 	for i, e := range first.Events {
 		if e.ID != second.Events[i].ID || e.Revision != second.Events[i].Revision {
