@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/authledger/authledger/api"
@@ -23,26 +22,7 @@ func (a *App) hearOthers(logger *slog.Logger) {
 	if !eventstore.IsShared(a.stores.log) {
 		return
 	}
-	var done eventstore.Sequence
-	from := func(ctx context.Context) (eventstore.Sequence, error) {
-		if done > 0 {
-			return done, nil
-		}
-		head, _, err := a.stores.log.Head(ctx)
-		return head, err
-	}
-	subscriber := bridge.NewSubscriber(a.stores.log, bridge.Config{From: from}, logger)
-	a.router.AddConsumerHandler("journal", bridge.Topic, subscriber, func(m *message.Message) error {
-		records, err := bridge.Records(m)
-		if err != nil {
-			return err
-		}
-		if err := a.stores.journal.Notice(m.Context(), records); err != nil {
-			return err
-		}
-		done = records[len(records)-1].Sequence
-		return nil
-	})
+	bridge.Listen(a.router, "journal", a.stores.log, bridge.Config{}, a.stores.journal.Notice, logger)
 }
 
 // checkStore finds out whether the event database keeps the log's promises.

@@ -53,6 +53,7 @@ type Journal interface {
 type Views interface {
 	WaitFor(ctx context.Context, position eventstore.Position) error
 	Position() eventstore.Position
+	Status() projections.Status
 	Events(ctx context.Context, f projections.EventFilter) (projections.Page[projections.EventRow], error)
 	OptedOut(ctx context.Context, at time.Time) ([]projections.OptOut, error)
 	OptOuts(ctx context.Context, f projections.OptOutFilter) (projections.Page[projections.OptOut], error)
