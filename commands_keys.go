@@ -211,20 +211,27 @@ func (f *keysFlags) rotate(ctx context.Context, kind keyring.RotationKind) (r ge
 func newKeysGenerate() *cobra.Command {
 	var kind, name, out string
 	cmd := &cobra.Command{
-		Use: "generate --kind witness --name NAME --out FILE", Short: "Make the key of a witness and print its public half", Args: cobra.NoArgs,
-		Long: `Writes an Ed25519 key as C2SP signed notes have them (PRIVATE+KEY+…) to a file of
+		Use: "generate --kind witness|kek --out FILE", Short: "Make the key of a witness, or the key-encryption key of several nodes", Args: cobra.NoArgs,
+		Long: `kek: writes the key that wraps all others to a file of mode 0400, to be copied to
+every node that serves with --store esdb://… and --kek-file. Without an event
+database the ledger makes it by itself.
+
+witness: writes an Ed25519 key as C2SP signed notes have them (PRIVATE+KEY+…) to a file of
 mode 0400 and prints the two forms of its public half: the key of signed notes,
-and the key of cosignatures that a witness policy names. The ledger makes its
-own keys by itself.`,
-		Example: "  authledger keys generate --kind witness --name witness.audit.example/1 --out witness.key",
+and the key of cosignatures that a witness policy names.`,
+		Example: "  authledger keys generate --kind witness --name witness.audit.example/1 --out witness.key\n" +
+			"  authledger keys generate --kind kek --out kek.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case kind != "witness":
-				return usage("--kind %q: want witness; the ledger makes its own keys by itself", kind)
-			case name == "":
+			case kind != "witness" && kind != "kek":
+				return usage("--kind %q: want witness or kek; the ledger makes its other keys by itself", kind)
+			case name == "" && kind == "witness":
 				return usage("--name: give the name the witness signs with, such as witness.audit.example/1")
 			case out == "":
 				return usage("--out: name the file to write the private key to; it must not exist")
+			}
+			if kind == "kek" {
+				return generateKEK(cmd, out)
 			}
 			verifier, cosigner, err := generateWitness(name, out)
 			if err != nil {
@@ -235,10 +242,24 @@ own keys by itself.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&kind, "kind", "witness", "what the key is for: witness")
+	cmd.Flags().StringVar(&kind, "kind", "witness", "what the key is for: witness or kek")
 	cmd.Flags().StringVar(&name, "name", "", "name of the witness, a URL without scheme")
 	cmd.Flags().StringVar(&out, "out", "", "file for the private key")
 	return cmd
+}
+
+// generateKEK makes the key-encryption key of several nodes.
+func generateKEK(cmd *cobra.Command, out string) error {
+	id, err := keyring.CreateKEKFile(out)
+	if errors.Is(err, fs.ErrExist) {
+		return usage("--out: %s exists; keys wrapped by it would be lost with it", out)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "The key is in %s. Copy it to every node, and keep a copy apart: without it all keys are lost.\n", out)
+	fmt.Fprintf(cmd.OutOrStdout(), "key-encryption key  %s\n", id)
+	return nil
 }
 
 // generateWitness makes a key and writes its private half.

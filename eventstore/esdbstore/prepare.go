@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/uuid"
@@ -15,18 +14,11 @@ import (
 	"github.com/authledger/authledger/eventstore"
 )
 
-// Group is a group of consumers to be made (Store.Share).
-type Group struct {
-	Name  string
-	Types []string
-	Lease time.Duration
-}
-
 // Preparation is what an administrator does once for a ledger.
 type Preparation struct {
 	URL    string // with a user in $admins
 	Prefix string // DefaultPrefix when empty
-	Groups []Group
+	Groups []eventstore.Group
 	// User is who the nodes will connect as: it may then read $all, and read and
 	// write all streams, and delete none. Empty leaves access as it is.
 	User   string
@@ -44,7 +36,7 @@ func Prepare(ctx context.Context, p Preparation) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	for _, g := range p.Groups {
-		if err := s.ensureGroup(ctx, s.names.prefix+g.Name, g.Types, g.Lease); err != nil {
+		if err := s.ensureGroup(ctx, s.names.prefix+g.Name, g.Types, g.Lease, esdb.Start{}); err != nil {
 			return outside("make the group "+g.Name, err)
 		}
 	}
