@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/esdbstore"
 	"github.com/authledger/authledger/eventstore/move"
 	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/spf13/cobra"
@@ -20,8 +21,9 @@ import (
 
 // migrateFlags say what is moved where.
 type migrateFlags struct {
-	from, to, data, toData string
-	json                   bool
+	from, to, data, toData    string
+	prefix, keyStore, kekFile string
+	json                      bool
 }
 
 func newMigrateCommand() *cobra.Command {
@@ -34,18 +36,27 @@ the source is touched, but it is opened as a server opens it, so nobody else may
 have it open. Cut off at any moment, the same command goes on where it was. Exit
 code %d when the target holds another log.
 
-The record alone is moved. In a data directory kek.json, keys.db, proof.db,
-reactors.db and access.db lie beside it: copy them, too, before a server starts
-on the new one. views.db is built again.`, exitDiffers),
-		Example: "  authledger migrate --from sqlite --data /var/lib/authledger --to sqlite --to-data /mnt/new/authledger",
+With the log go the keys, wrapped as they are, every checkpoint with its
+cosignatures and time stamps, the API clients, and how far the reactions have
+come. The key-encryption key stays what it is: kek.json of the data directory is
+what every node gets as --kek-file. views.db is built again. Into an event
+database this needs one of its administrators; run store prepare afterwards.`, exitDiffers),
+		Example: "  authledger migrate --from sqlite --data /var/lib/authledger \\\n" +
+			"      --to 'esdb://admin:PASSWORD@db1:2113?tlsCaFile=ca.pem' --to-data /var/lib/authledger-node1\n" +
+			"  authledger migrate --from 'esdb://admin:PASSWORD@db1:2113?tlsCaFile=ca.pem' --data /var/lib/authledger-node1 --kek-file kek.json \\\n" +
+			"      --to sqlite --to-data /var/lib/authledger\n" +
+			"  authledger migrate --from sqlite --data /var/lib/authledger --to sqlite --to-data /mnt/new/authledger",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVar(&f.from, "from", "sqlite", "store to move from: sqlite (the one in --data)")
-	cmd.Flags().StringVar(&f.to, "to", "", "store to move to: sqlite (the one in --to-data)")
+	cmd.Flags().StringVar(&f.from, "from", "sqlite", "store to move from: sqlite (the one in --data), or the connection string of an event database")
+	cmd.Flags().StringVar(&f.to, "to", "", "store to move to: sqlite (the one in --to-data), or the connection string of an event database")
 	cmd.Flags().StringVar(&f.data, "data", "./data", "data directory to move from")
-	cmd.Flags().StringVar(&f.toData, "to-data", "", "data directory to move to; made when missing")
+	cmd.Flags().StringVar(&f.toData, "to-data", "", "data directory to move to; that of the first node, with an event database; made when missing")
+	cmd.Flags().StringVar(&f.prefix, "store-prefix", esdbstore.DefaultPrefix, "with an event database: what sets this ledger's streams apart from others there")
+	cmd.Flags().StringVar(&f.keyStore, "key-store", "", "with an event database: connection string for the streams of the keys (default: that of the log)")
+	cmd.Flags().StringVar(&f.kekFile, "kek-file", "", "with an event database: file with the key-encryption key (default: kek.json of the directory on the other side)")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the summary as JSON")
 	return cmd
 }
@@ -54,16 +65,16 @@ func (f *migrateFlags) run(ctx context.Context, stdout, stderr io.Writer) (err e
 	if err := f.check(); err != nil {
 		return err
 	}
-	from, err := openLog(ctx, f.from, f.data, true)
+	from, err := f.open(ctx, f.from, f.data, true)
 	if err != nil {
 		return fmt.Errorf("the source: %w", err)
 	}
-	defer func() { err = errors.Join(err, from.log.Close()) }()
-	to, err := openLog(ctx, f.to, f.toData, false)
+	defer func() { err = errors.Join(err, from.Close()) }()
+	to, err := f.open(ctx, f.to, f.toData, false)
 	if err != nil {
 		return fmt.Errorf("the target: %w", err)
 	}
-	defer func() { err = errors.Join(err, to.log.Close()) }()
+	defer func() { err = errors.Join(err, to.Close()) }()
 	m := &migration{from: from, to: to, progress: moveProgress(stderr), summary: moveSummary{From: from.name, To: to.name}}
 	if err := m.run(ctx); err != nil {
 		fmt.Fprintf(stderr, "%d records were copied by this run; the same command goes on behind them\n", m.summary.Copied)
@@ -74,15 +85,18 @@ func (f *migrateFlags) run(ctx context.Context, stdout, stderr io.Writer) (err e
 
 func (f *migrateFlags) check() error {
 	if f.to == "" {
-		return usage("--to says which store to move to: %s", knownLogs)
+		return usage("--to says which store to move to: sqlite, or a connection string that begins with esdb:// or kurrentdb://")
 	}
 	for flag, spec := range map[string]string{"--from": f.from, "--to": f.to} {
-		if spec != "sqlite" {
-			return usage("%s %q: this build knows %s", flag, spec, knownLogs)
+		if spec != "sqlite" && !esdbstore.IsURL(spec) {
+			return usage("%s %q: want sqlite, or a connection string that begins with esdb:// or kurrentdb://", flag, esdbstore.Redacted(spec))
 		}
 	}
+	if esdbstore.IsURL(f.from) && esdbstore.IsURL(f.to) {
+		return usage("from one event database to another it is the database's own backup that moves a ledger")
+	}
 	if f.toData == "" {
-		return usage("--to sqlite needs --to-data, the directory to move to")
+		return usage("--to-data: name the data directory to move to; with an event database that of its first node")
 	}
 	source, err := filepath.Abs(f.data)
 	if err != nil {
@@ -98,47 +112,57 @@ func (f *migrateFlags) check() error {
 	return nil
 }
 
-// knownLogs are what openLog opens.
-const knownLogs = "sqlite"
-
-// place is one end of a move.
-type place struct {
-	name string // for people
-	dir  string // data directory
-	log  interface {
-		eventstore.Store
-		eventstore.Importer
+// backend is where one end of the move lies.
+func (f *migrateFlags) backend(spec string) backend {
+	if spec == "sqlite" {
+		return backend{}
 	}
+	b := backend{url: spec, prefix: f.prefix, keyURL: f.keyStore, kekFile: f.kekFile}
+	if b.kekFile == "" {
+		b.kekFile = filepath.Join(f.data, "kek.json")
+	}
+	return b
 }
 
-// openLog opens what a --from or --to names, and keeps everybody else out. It is
-// the one function that knows which stores there are.
-func openLog(ctx context.Context, spec, dir string, existing bool) (*place, error) {
-	switch spec {
-	case "sqlite":
-		return openSQLiteLog(ctx, dir, existing)
-	}
-	return nil, usage("store %q: this build knows %s", spec, knownLogs)
-}
-
-func openSQLiteLog(ctx context.Context, dir string, existing bool) (*place, error) {
-	if _, err := os.Stat(filepath.Join(dir, "ledger.db")); existing && errors.Is(err, fs.ErrNotExist) {
+// open opens one end, and keeps everybody else out of a directory.
+func (f *migrateFlags) open(ctx context.Context, spec, dir string, existing bool) (_ *end, err error) {
+	b := f.backend(spec)
+	if _, err := os.Stat(filepath.Join(dir, "ledger.db")); existing && !b.shared() && errors.Is(err, fs.ErrNotExist) {
 		return nil, &codedError{code: exitNotFound, err: fmt.Errorf("%s holds no ledger", dir)}
 	}
-	log, err := sqlitestore.Open(ctx, sqlitestore.Options{Dir: dir, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	e := &end{backend: b, dir: dir, name: "sqlite in " + dir}
+	if b.shared() {
+		e.name = esdbstore.Redacted(b.url) + ", prefix " + b.prefix
+	}
+	log, side, err := b.openLog(ctx, dir, time.Now, slog.New(slog.DiscardHandler))
 	var start *sqlitestore.StartError
-	if errors.As(err, &start) && start.Reason == sqlitestore.ReasonDataDirInUse {
+	if errors.As(err, &start) && start.Reason == sqlitestore.ReasonDataDirInUse || errors.Is(err, esdbstore.ErrInUse) {
 		err = fmt.Errorf("%w; stop the server that has it", err)
 	}
 	if err != nil {
 		return nil, refused(err)
 	}
-	return &place{name: "sqlite in " + dir, dir: dir, log: log}, nil
+	e.log, e.side = log, side
+	return e, nil
 }
+
+// end is one end of a move.
+type end struct {
+	backend backend
+	name    string // for people
+	dir     string // data directory
+	log     ledgerLog
+	side    eventstore.Side // nil for SQLite
+}
+
+func (e *end) Close() error { return e.log.Close() }
 
 // migration is one move. Its steps fill the summary.
 type migration struct {
-	from, to *place
+	from, to *end
 	progress func(move.Progress)
 	summary  moveSummary
 }
@@ -172,6 +196,10 @@ type moveStep struct {
 func (m *migration) steps() []moveStep {
 	return []moveStep{
 		{"log", m.copyLog},
+		{"keys", m.copyKeys},
+		{"checkpoints", m.copyCheckpoints},
+		{"clients", m.copyClients},
+		{"reactions", m.copyReactions},
 		{"compare", m.compareLogs},
 	}
 }

@@ -26,6 +26,7 @@ const (
 ) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 1`
 	sqlLoadReactor = `SELECT sequence FROM reactors WHERE name = ?`
+	sqlAllReactors = `SELECT name, sequence FROM reactors`
 	sqlSaveReactor = `INSERT INTO reactors (name, sequence, saved_at) VALUES (?1, ?2, ?3)
 ON CONFLICT (name) DO UPDATE SET sequence = ?2, saved_at = ?3 WHERE sequence < ?2`
 )
@@ -89,6 +90,28 @@ func (c *Checkpoints) Save(ctx context.Context, name string, at eventstore.Seque
 		return fmt.Errorf("save checkpoint of %s at %d: %w", name, at, err)
 	}
 	return nil
+}
+
+// All returns every position by name.
+func (c *Checkpoints) All(ctx context.Context) (map[string]eventstore.Sequence, error) {
+	rows, err := c.db.QueryContext(ctx, sqlAllReactors)
+	if err != nil {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // Err tells
+	all := map[string]eventstore.Sequence{}
+	for rows.Next() {
+		var name string
+		var at int64
+		if err := rows.Scan(&name, &at); err != nil {
+			return nil, fmt.Errorf("list checkpoints: %w", err)
+		}
+		all[name] = eventstore.Sequence(at)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
+	}
+	return all, nil
 }
 
 // Close releases the file.
