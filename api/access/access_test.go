@@ -11,8 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/authledger/authledger/api/access"
+	"github.com/authledger/authledger/eventstore/memstore"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // clock is a time a test moves.
 type clock struct {
@@ -32,9 +37,12 @@ func (c *clock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func open(t *testing.T, dir string, c *clock) *access.Store {
+// place is where a store lives, however often it is opened.
+type place func(t *testing.T, c *clock) *access.Store
+
+func open(t *testing.T, o access.Options) *access.Store {
 	t.Helper()
-	s, err := access.Open(context.Background(), access.Options{Dir: dir, Clock: c.Now})
+	s, err := access.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +52,21 @@ func open(t *testing.T, dir string, c *clock) *access.Store {
 		}
 	})
 	return s
+}
+
+// everywhere runs a test over both homes: the contract is one.
+func everywhere(t *testing.T, test func(t *testing.T, home place)) {
+	t.Helper()
+	t.Run("file", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		test(t, func(t *testing.T, c *clock) *access.Store { return open(t, access.Options{Dir: dir, Clock: c.Now}) })
+	})
+	t.Run("side", func(t *testing.T) {
+		t.Parallel()
+		side := memstore.NewSide()
+		test(t, func(t *testing.T, c *clock) *access.Store { return open(t, access.Options{Side: side, Clock: c.Now}) })
+	})
 }
 
 func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)} }
@@ -59,7 +82,11 @@ func create(t *testing.T, s *access.Store, role access.Role, expires time.Time) 
 
 func TestAuthenticateKnowsTheKeyAndNothingElse(t *testing.T) {
 	t.Parallel()
-	s := open(t, t.TempDir(), newClock())
+	everywhere(t, authenticateKnowsTheKeyAndNothingElse)
+}
+
+func authenticateKnowsTheKeyAndNothingElse(t *testing.T, home place) {
+	s := home(t, newClock())
 	want, key := create(t, s, access.Frontend, time.Time{})
 	got, err := s.Authenticate(context.Background(), string(key))
 	if err != nil || got != want {
@@ -74,10 +101,11 @@ func TestAuthenticateKnowsTheKeyAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestKeyEndsWhenItExpires(t *testing.T) {
-	t.Parallel()
+func TestKeyEndsWhenItExpires(t *testing.T) { t.Parallel(); everywhere(t, keyEndsWhenItExpires) }
+
+func keyEndsWhenItExpires(t *testing.T, home place) {
 	c := newClock()
-	s := open(t, t.TempDir(), c)
+	s := home(t, c)
 	_, key := create(t, s, access.Auditor, c.Now().Add(time.Hour))
 	c.add(time.Hour - time.Microsecond)
 	if _, err := s.Authenticate(context.Background(), string(key)); err != nil {
@@ -91,8 +119,12 @@ func TestKeyEndsWhenItExpires(t *testing.T) {
 
 func TestRevocationIsNoticedHereAtOnceAndElsewhereSoon(t *testing.T) {
 	t.Parallel()
-	dir, c := t.TempDir(), newClock()
-	server, line := open(t, dir, c), open(t, dir, c)
+	everywhere(t, revocationIsNoticedHereAtOnceAndElsewhereSoon)
+}
+
+func revocationIsNoticedHereAtOnceAndElsewhereSoon(t *testing.T, home place) {
+	c := newClock()
+	server, line := home(t, c), home(t, c)
 	client, key := create(t, line, access.Frontend, time.Time{})
 	if _, err := server.Authenticate(context.Background(), string(key)); err != nil {
 		t.Fatalf("a key made by another process: %v", err)
@@ -112,12 +144,13 @@ func TestRevocationIsNoticedHereAtOnceAndElsewhereSoon(t *testing.T) {
 	}
 }
 
-func TestListSurvivesReopen(t *testing.T) {
-	t.Parallel()
-	dir, c := t.TempDir(), newClock()
-	first, _ := create(t, open(t, dir, c), access.Gateway, time.Time{})
+func TestListSurvivesReopen(t *testing.T) { t.Parallel(); everywhere(t, listSurvivesReopen) }
+
+func listSurvivesReopen(t *testing.T, home place) {
+	c := newClock()
+	first, _ := create(t, home(t, c), access.Gateway, time.Time{})
 	c.add(time.Second)
-	s := open(t, dir, c)
+	s := home(t, c)
 	second, _ := create(t, s, access.Device, c.Now().Add(time.Hour))
 	list, err := s.List(context.Background())
 	if err != nil || len(list) != 2 || list[0] != first || list[1] != second {
@@ -127,8 +160,12 @@ func TestListSurvivesReopen(t *testing.T) {
 
 func TestCreateRefusesWhatBreaksTheFormat(t *testing.T) {
 	t.Parallel()
+	everywhere(t, createRefusesWhatBreaksTheFormat)
+}
+
+func createRefusesWhatBreaksTheFormat(t *testing.T, home place) {
 	c := newClock()
-	s := open(t, t.TempDir(), c)
+	s := home(t, c)
 	for _, v := range []struct {
 		name    string
 		role    access.Role
@@ -149,7 +186,7 @@ func TestCreateRefusesWhatBreaksTheFormat(t *testing.T) {
 func TestNoKeyAtRestOrInPrint(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := open(t, dir, newClock())
+	s := open(t, access.Options{Dir: dir, Clock: newClock().Now})
 	client, key := create(t, s, access.Frontend, time.Time{})
 	secret := strings.TrimPrefix(string(key), client.ID+"_")
 	for _, text := range []string{fmt.Sprint(key), fmt.Sprintf("%v %+v %#v %s", key, key, key, key)} {

@@ -1,85 +1,79 @@
 package access
 
 import (
+	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
-	"sync"
+	"log/slog"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+	"github.com/authledger/authledger/eventstore"
 )
 
-const (
-	sqlSchema = `CREATE TABLE IF NOT EXISTS clients (
-	id         TEXT PRIMARY KEY,
-	name       TEXT NOT NULL,
-	role       TEXT NOT NULL,
-	digest     BLOB NOT NULL CHECK (length(digest) = 32), -- SHA-256 of the key's text
-	created_at INTEGER NOT NULL,                          -- microseconds UTC, as all times
-	expires_at INTEGER NOT NULL,                          -- 0: never
-	revoked_at INTEGER NOT NULL                           -- 0: not
-) STRICT`
-	sqlInsert = `INSERT INTO clients (id, name, role, digest, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, 0)`
-	sqlSelect = `SELECT id, name, role, digest, created_at, expires_at, revoked_at FROM clients WHERE id = ?`
-	sqlList   = `SELECT id, name, role, digest, created_at, expires_at, revoked_at FROM clients ORDER BY created_at, id`
-	sqlRevoke = `UPDATE clients SET revoked_at = ? WHERE id = ? AND revoked_at = 0`
-)
-
-// Options say where the file lives.
+// Options say where the clients are kept: in a file, or for all nodes together.
 type Options struct {
-	Dir   string           // an existing directory; the file is access.db
-	Clock func() time.Time // for creation, expiry and the cache; nil means time.Now
+	Dir    string           // an existing directory; the file is access.db
+	Side   eventstore.Side  // instead of the file: the stream "access", shared by all nodes
+	Clock  func() time.Time // for creation, expiry and the cache; nil means time.Now
+	Logger *slog.Logger     // nil discards
 }
 
-// Store is the open file. It is safe for concurrent use, also by another
-// process: what the command line creates or revokes, a running server notices.
+// Store is the open home of the clients. It is safe for concurrent use, also by
+// another process: what the command line or another node creates or revokes, a
+// running server notices.
 type Store struct {
-	db    *sql.DB
+	home  home
 	clock func() time.Time
-
-	mu    sync.Mutex
-	cache map[string]cached // by client id
 }
 
-type cached struct {
+// entry is a client as it is kept.
+type entry struct {
 	client Client
-	digest []byte
-	readAt time.Time
+	digest []byte // SHA-256 of the key's text
+}
+
+// home is where clients are kept. Its methods may be called from any goroutine.
+type home interface {
+	// add keeps a new client, durably when it returns nil.
+	add(ctx context.Context, e entry) error
+	// find returns a client, at most freshFor after another process changed it,
+	// or ErrNotFound, which is never remembered.
+	find(ctx context.Context, id string) (entry, error)
+	// list returns all, in the order they were made, as they are now.
+	list(ctx context.Context) ([]entry, error)
+	// revoke marks a client as revoked, unless it is. It returns ErrNotFound when
+	// there is none.
+	revoke(ctx context.Context, id string, at time.Time) error
+	close() error
 }
 
 // freshFor bounds how long a revocation by another process goes unnoticed.
 const freshFor = 2 * time.Second
 
-// cacheLimit bounds memory; there are rarely more than a dozen clients.
-const cacheLimit = 4096
-
-// Open opens the file and creates it when it is missing.
+// Open opens the home and creates it when it is missing. The caller must Close.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	// Keys are few and precious: FULL, because a key that was shown must not
-	// be forgotten after a power failure.
-	dsn := "file:" + (&url.URL{Path: filepath.Join(o.Dir, "access.db")}).EscapedPath() +
-		"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_txlock=immediate"
-	db, err := sql.Open("sqlite3", dsn)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{clock: o.Clock}
+	var err error
+	if o.Side != nil {
+		s.home, err = openSide(ctx, o)
+	} else {
+		s.home, err = openFile(ctx, o.Dir, o.Clock)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open access.db: %w", err)
-	}
-	db.SetMaxOpenConns(4)
-	if _, err := db.ExecContext(ctx, sqlSchema); err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare access.db: %w", err), db.Close())
-	}
-	s := &Store{db: db, clock: o.Clock, cache: map[string]cached{}}
-	if s.clock == nil {
-		s.clock = time.Now
+		return nil, err
 	}
 	return s, nil
 }
 
-// Close releases the file.
-func (s *Store) Close() error { return s.db.Close() }
+// Close releases what Open took.
+func (s *Store) Close() error { return s.home.close() }
 
 // Create makes a client and its key. The key is durable when Create returns
 // and can never be read again. A zero expires means never.
@@ -99,78 +93,45 @@ func (s *Store) Create(ctx context.Context, name string, role Role, expires time
 		return Client{}, "", err
 	}
 	sum := digest(string(key))
-	if _, err := s.db.ExecContext(ctx, sqlInsert, id, name, string(role), sum[:], now.UnixMicro(), micros(expires)); err != nil {
+	c := Client{ID: id, Name: name, Role: role, CreatedAt: now, ExpiresAt: instant(micros(expires))}
+	if err := s.home.add(ctx, entry{client: c, digest: sum[:]}); err != nil {
 		return Client{}, "", fmt.Errorf("store API client %s: %w", id, err)
 	}
-	return Client{ID: id, Name: name, Role: role, CreatedAt: now, ExpiresAt: instant(micros(expires))}, key, nil
+	return c, key, nil
 }
 
 // Authenticate tells whose key this is, or ErrUnauthenticated. Any other error
-// means that the file could not be read.
+// means that the home could not be read.
 func (s *Store) Authenticate(ctx context.Context, key string) (Client, error) {
 	id, ok := idOf(key)
 	if !ok {
 		return Client{}, ErrUnauthenticated
 	}
-	row, err := s.lookup(ctx, id)
+	e, err := s.home.find(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		matches(make([]byte, 32), key) // the same work as for a known id
 		return Client{}, ErrUnauthenticated
 	}
 	if err != nil {
-		return Client{}, err
+		return Client{}, fmt.Errorf("read API client %s: %w", id, err)
 	}
 	now := s.clock()
-	c := row.client
-	if !matches(row.digest, key) || !c.RevokedAt.IsZero() || !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt) {
+	c := e.client
+	if !matches(e.digest, key) || !c.RevokedAt.IsZero() || !c.ExpiresAt.IsZero() && !now.Before(c.ExpiresAt) {
 		return Client{}, ErrUnauthenticated
 	}
 	return c, nil
 }
 
-// lookup reads a client, from memory when it was read a moment ago.
-func (s *Store) lookup(ctx context.Context, id string) (cached, error) {
-	now := s.clock()
-	s.mu.Lock()
-	row, ok := s.cache[id]
-	s.mu.Unlock()
-	if ok && now.Sub(row.readAt) < freshFor && !now.Before(row.readAt) {
-		return row, nil
-	}
-	row, err := scan(s.db.QueryRowContext(ctx, sqlSelect, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return cached{}, fmt.Errorf("read API client %s: %w", id, ErrNotFound)
-	}
-	if err != nil {
-		return cached{}, fmt.Errorf("read API client %s: %w", id, err)
-	}
-	row.readAt = now
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.cache) >= cacheLimit {
-		clear(s.cache)
-	}
-	s.cache[id] = row
-	return row, nil
-}
-
 // List lists all clients in the order they were made, revoked ones included.
 func (s *Store) List(ctx context.Context) ([]Client, error) {
-	rows, err := s.db.QueryContext(ctx, sqlList)
+	all, err := s.home.list(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list API clients: %w", err)
 	}
-	defer rows.Close()
-	out := []Client{}
-	for rows.Next() {
-		row, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list API clients: %w", err)
-		}
-		out = append(out, row.client)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list API clients: %w", err)
+	out := make([]Client, len(all))
+	for i, e := range all {
+		out[i] = e.client
 	}
 	return out, nil
 }
@@ -178,28 +139,48 @@ func (s *Store) List(ctx context.Context) ([]Client, error) {
 // Revoke ends a client's key at once here, and within two seconds in other
 // processes. Revoking twice changes nothing.
 func (s *Store) Revoke(ctx context.Context, id string) error {
-	if _, err := s.db.ExecContext(ctx, sqlRevoke, s.clock().UnixMicro(), id); err != nil {
+	if err := s.home.revoke(ctx, id, s.clock()); err != nil {
 		return fmt.Errorf("revoke API client %s: %w", id, err)
 	}
-	s.mu.Lock()
-	delete(s.cache, id)
-	s.mu.Unlock()
-	_, err := s.lookup(ctx, id)
-	return err
+	return nil
 }
 
-type scanner interface{ Scan(dest ...any) error }
+// ErrOtherClient means that a target of Copy knows another client by the same
+// id. Compare with errors.Is.
+var ErrOtherClient = errors.New("the target has another API client of this id")
 
-func scan(r scanner) (cached, error) {
-	var c cached
-	var role string
-	var created, expires, revoked int64
-	if err := r.Scan(&c.client.ID, &c.client.Name, &role, &c.digest, &created, &expires, &revoked); err != nil {
-		return cached{}, err
+// Copy copies all clients with the digests of their keys, so that the keys that
+// callers hold are valid there, and returns how many there are. Those that stand
+// there already are left alone, but for a revocation. Doing it again changes
+// nothing.
+func Copy(ctx context.Context, from, to *Store) (clients int, err error) {
+	all, err := from.home.list(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("copy API clients: %w", err)
 	}
-	c.client.Role = Role(role)
-	c.client.CreatedAt, c.client.ExpiresAt, c.client.RevokedAt = instant(created), instant(expires), instant(revoked)
-	return c, nil
+	for _, e := range all {
+		if err := copyOne(ctx, e, to.home); err != nil {
+			return 0, fmt.Errorf("copy API client %s: %w", e.client.ID, err)
+		}
+	}
+	return len(all), nil
+}
+
+func copyOne(ctx context.Context, e entry, to home) error {
+	has, err := to.find(ctx, e.client.ID)
+	if errors.Is(err, ErrNotFound) {
+		has, err = e, to.add(ctx, e)
+		has.client.RevokedAt = time.Time{}
+	}
+	switch {
+	case err != nil:
+		return err
+	case !bytes.Equal(has.digest, e.digest):
+		return ErrOtherClient
+	case e.client.RevokedAt.IsZero() || !has.client.RevokedAt.IsZero():
+		return nil
+	}
+	return to.revoke(ctx, e.client.ID, e.client.RevokedAt)
 }
 
 func micros(t time.Time) int64 {
