@@ -76,7 +76,7 @@ func Start(ctx context.Context, c Config) (app *App, err error) {
 	if err := a.catchUpClock(); err != nil {
 		return a, err
 	}
-	if a.access, err = access.Open(ctx, access.Options{Dir: c.Data}); err != nil {
+	if a.access, err = access.Open(ctx, access.Options{Dir: c.Data, Side: a.stores.side}); err != nil {
 		return a, err
 	}
 	deliveries, err := a.openDelivery(c)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"github.com/authledger/authledger/api/access"
+	"github.com/authledger/authledger/eventstore/esdbstore"
 	"github.com/spf13/cobra"
 )
 
@@ -15,17 +18,53 @@ func newClientCommand() *cobra.Command {
 	var data string
 	cmd := &cobra.Command{Use: "client", Short: "Create, list and revoke API keys"}
 	cmd.PersistentFlags().StringVar(&data, "data", "./data", "directory of the ledger")
-	open := func(cmd *cobra.Command) (*access.Store, error) {
-		if err := os.MkdirAll(data, 0o700); err != nil {
-			return nil, fmt.Errorf("make %s: %w", data, err)
-		}
-		return access.Open(cmd.Context(), access.Options{Dir: data, Clock: time.Now})
-	}
+	f := &backendFlags{}
+	f.registerRead(cmd.PersistentFlags())
+	open := func(cmd *cobra.Command) (*clients, error) { return openClients(cmd.Context(), f, data) }
 	cmd.AddCommand(newClientCreate(open), newClientList(open), newClientRevoke(open))
 	return cmd
 }
 
-type openAccess func(*cobra.Command) (*access.Store, error)
+type openAccess func(*cobra.Command) (*clients, error)
+
+// clients are the API clients of a ledger, with what must be closed.
+type clients struct {
+	*access.Store
+	sides *esdbstore.Sides // nil for SQLite
+}
+
+func openClients(ctx context.Context, f *backendFlags, data string) (*clients, error) {
+	b, err := f.backend()
+	if err != nil {
+		return nil, err
+	}
+	o := access.Options{Dir: data, Clock: time.Now}
+	c := &clients{}
+	if b.shared() {
+		if c.sides, err = esdbstore.OpenSides(esdbstore.Options{URL: b.url, Prefix: b.prefix}); err != nil {
+			return nil, err
+		}
+		o.Side = c.sides
+	} else if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, fmt.Errorf("make %s: %w", data, err)
+	}
+	if c.Store, err = access.Open(ctx, o); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// Close releases the store and the connection.
+func (c *clients) Close() error {
+	var errs []error
+	if c.Store != nil {
+		errs = append(errs, c.Store.Close())
+	}
+	if c.sides != nil {
+		errs = append(errs, c.sides.Close())
+	}
+	return errors.Join(errs...)
+}
 
 func newClientCreate(open openAccess) *cobra.Command {
 	var role, name string

@@ -24,7 +24,7 @@ import (
 // copyKeys moves the keyring, every key wrapped as it is. A directory gets the
 // key-encryption key, too; the nodes of an event database get it by hand.
 func (m *migration) copyKeys(ctx context.Context) (n uint64, err error) {
-	if m.summary.Records == 0 && !m.from.hasKeys() {
+	if !m.from.backend.shared() && !m.from.hasKeys() {
 		return 0, nil
 	}
 	if err := m.giveKEK(); err != nil {
