@@ -86,7 +86,8 @@ func (s *Sealer) first(ctx context.Context) error {
 		if r.Sequence > newest {
 			break
 		}
-		leaves, s.published.recorded = append(leaves, r.Leaf()), r.RecordedAt
+		leaves = append(leaves, r.Leaf())
+		s.published.saw(r)
 		if len(leaves) == s.options.Step {
 			if err := extend(); err != nil {
 				return err
@@ -137,9 +138,16 @@ func (s *Sealer) checkLedger(ctx context.Context) error {
 		if eventstore.Hash(data[i:i+32]) != r.Leaf() {
 			return refusef(LedgerDiffers, "record %d (event %s) is not the one that was sealed", r.Sequence, r.ID)
 		}
-		s.published.recorded = r.RecordedAt
+		s.published.saw(r)
 	}
 	return nil
+}
+
+// saw takes a record that the head covers.
+func (h *head) saw(r eventstore.Record) {
+	if r.RecordedAt.After(h.recorded) {
+		h.recorded = r.RecordedAt
+	}
 }
 
 // tiles reads the tree that is kept.

@@ -36,6 +36,9 @@ type Options struct {
 	// Rotation recognises the record that announces a signing key. nil means
 	// that none does.
 	Rotation func(eventstore.Record) (epoch uint32, public ed25519.PublicKey, found bool, err error)
+	// Disorder is by how much a record may be older than one that precedes it;
+	// zero: what Log declares (eventstore.DisorderOf).
+	Disorder time.Duration
 	// Rebuild begins a new history of checkpoints for a ledger that has records
 	// when the old history is lost. Without it such a start is refused.
 	Rebuild bool
@@ -51,7 +54,9 @@ const (
 	Heartbeat = time.Minute
 	// Tolerance is how much older than the newest checkpoint a new record may
 	// be, for those that were being written while it was signed, and how far the
-	// clock may be set back before sealing stops (security.md §6.2).
+	// clock may be set back before sealing stops (security.md §6.2). In a log with
+	// disorder a record that is older than that is late, up to
+	// eventstore.LateLimit, and does not stop sealing.
 	Tolerance = 5 * time.Second
 )
 
@@ -73,6 +78,7 @@ type Sealer struct {
 	published head              // changed under turn and mu, so that either is enough to read it
 	seen      []eventstore.Hash // leaves seen at append, of the records after the published size
 	since     time.Time         // when the oldest of them was seen
+	late      uint64            // records sealed since the start that came late
 	stopped   *StopError
 	failing   error         // of the last step, when it may pass
 	changed   chan struct{} // closed and replaced when published or stopped changes
@@ -84,7 +90,7 @@ type head struct {
 	size     uint64
 	root     eventstore.Hash
 	signedAt time.Time
-	recorded time.Time // of the newest record it covers
+	recorded time.Time // newest time of any record it covers, of those that were read
 	// stood is the newest record that may be older than the signature, because a
 	// backlog was being worked off; zero otherwise.
 	stood eventstore.Sequence
@@ -103,6 +109,9 @@ func Open(ctx context.Context, o Options) (s *Sealer, err error) {
 	}
 	if o.Rotation == nil {
 		o.Rotation = func(eventstore.Record) (uint32, ed25519.PublicKey, bool, error) { return 0, nil, false, nil }
+	}
+	if o.Disorder == 0 {
+		o.Disorder = eventstore.DisorderOf(o.Log)
 	}
 	s = &Sealer{options: o, log: o.Logger, changed: make(chan struct{})}
 	defer func() {

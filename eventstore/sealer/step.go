@@ -114,10 +114,15 @@ func (s *Sealer) partial(read reading) bool { return read.count < s.options.Step
 // under a checkpoint of that time; zero for none. A silence leaves out nothing.
 func (s *Sealer) leavesOut(ctx context.Context, read reading, at time.Time) (eventstore.Sequence, error) {
 	for r, err := range s.options.Log.ReadAll(ctx, eventstore.Sequence(s.published.size)+eventstore.Sequence(read.count)+1) {
-		if err == nil && (read.count == 0 || r.RecordedAt.Before(at.Add(-Tolerance))) {
+		if err != nil {
+			return 0, err
+		}
+		if read.count == 0 || r.RecordedAt.Before(at.Add(-Tolerance)) {
 			return r.Sequence, nil
 		}
-		return 0, err
+		if s.options.Disorder == 0 {
+			return 0, nil // those behind it are no older
+		}
 	}
 	return 0, nil
 }
@@ -155,7 +160,8 @@ type attempt struct {
 type reading struct {
 	count    int           // leaves that are as they were seen
 	epoch    *merkle.Epoch // announced by the last of them
-	recorded time.Time     // of the last of them
+	recorded time.Time     // newest time of any record up to the last of them
+	late     lateness      // of them
 	// stood is the newest record that was in the ledger when a step was signed
 	// that does not cover all there is; zero for any other.
 	stood eventstore.Sequence
@@ -172,13 +178,16 @@ func (s *Sealer) reread(ctx context.Context, seen []eventstore.Hash) (reading, e
 		if err != nil {
 			return read, err
 		}
-		if err := s.check(r, seen, read); err != nil {
+		if err := s.check(r, seen, &read); err != nil {
 			return read, err
 		}
 		if read.epoch, err = s.announced(s.keys, r); err != nil {
 			return read, stopf(KeyUnknown, "%v", err)
 		}
-		read.count, read.recorded = read.count+1, r.RecordedAt
+		read.count++
+		if r.RecordedAt.After(read.recorded) {
+			read.recorded = r.RecordedAt
+		}
 		if read.count == len(seen) || read.epoch != nil {
 			return read, nil
 		}
@@ -186,19 +195,49 @@ func (s *Sealer) reread(ctx context.Context, seen []eventstore.Hash) (reading, e
 	return read, stopf(SizeBack, "the ledger ends at sequence %d, appended were %d", s.published.size+uint64(read.count), s.published.size+uint64(len(seen)))
 }
 
-func (s *Sealer) check(r eventstore.Record, seen []eventstore.Hash, read reading) error {
+func (s *Sealer) check(r eventstore.Record, seen []eventstore.Hash, read *reading) error {
 	want := eventstore.Sequence(s.published.size) + eventstore.Sequence(read.count) + 1
 	switch {
 	case r.Sequence != want:
 		return stopf(RecordChanged, "record %d stands where record %d belongs", r.Sequence, want)
 	case r.Leaf() != seen[read.count]:
 		return stopf(RecordChanged, "record %d (event %s) is not what was appended", r.Sequence, r.ID)
-	case r.RecordedAt.Before(read.recorded):
-		return stopf(BackDated, "record %d (event %s) is older than the one before", r.Sequence, r.ID)
-	case r.Sequence > s.published.stood && r.RecordedAt.Before(s.published.signedAt.Add(-Tolerance)):
-		return stopf(BackDated, "record %d (event %s) is older than the checkpoint before it", r.Sequence, r.ID)
+	}
+	return s.age(r, read)
+}
+
+// age judges the time of a record by those before it and by the checkpoint
+// before it.
+func (s *Sealer) age(r eventstore.Record, read *reading) error {
+	older, elder := read.recorded.Sub(r.RecordedAt), "one before it"
+	worst := eventstore.Judge(older, s.options.Disorder, s.options.Disorder)
+	if signed := s.published.signedAt.Sub(r.RecordedAt); r.Sequence > s.published.stood {
+		if l := eventstore.Judge(signed, Tolerance, s.options.Disorder); l > worst {
+			worst, older, elder = l, signed, "the checkpoint before it"
+		}
+	}
+	switch worst {
+	case eventstore.BackDated:
+		return stopf(BackDated, "record %d (event %s) is older than %s, by %s", r.Sequence, r.ID, elder, older)
+	case eventstore.Late:
+		read.late.add(r, older)
 	}
 	return nil
+}
+
+// lateness tells of records that came late by nobody's fault.
+type lateness struct {
+	count       uint64
+	first, last eventstore.Sequence
+	event       eventstore.EventID // the first of them
+	most        time.Duration
+}
+
+func (l *lateness) add(r eventstore.Record, older time.Duration) {
+	if l.count == 0 {
+		l.first, l.event = r.Sequence, r.ID
+	}
+	l.count, l.last, l.most = l.count+1, r.Sequence, max(l.most, older)
 }
 
 // announced returns the signing key a record announces, or nil.
@@ -277,7 +316,12 @@ func (s *Sealer) signer(ctx context.Context, e merkle.Epoch) merkle.Signer {
 func (s *Sealer) proceed(p Publication, read reading) {
 	s.mu.Lock()
 	s.published.recorded, s.published.stood = read.recorded, read.stood
+	s.late += read.late.count
 	s.mu.Unlock()
+	if l := read.late; l.count > 0 {
+		s.log.Warn("records came late: they were long under way, or a clock is slow", "records", l.count,
+			"first", uint64(l.first), "event", l.event.String(), "last", uint64(l.last), "by_at_most", l.most.String())
+	}
 	s.advance(p, read.count)
 	if p.Epoch == nil {
 		return
