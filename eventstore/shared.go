@@ -20,8 +20,9 @@ import (
 // process has read from any stream.
 type Shared interface {
 	// Disorder is how far the clocks of the processes may stand apart: a record
-	// may have been recorded before its predecessor in the log by that much, when
-	// they are of different streams. Within a stream time never goes back.
+	// may be older by that much than the newest of those that precede it in the
+	// log. Within a stream time never goes back. A record whose append was long
+	// under way may be older still (LateLimit).
 	Disorder() time.Duration
 }
 
