@@ -236,9 +236,9 @@ func TestVerifyLogOfACrossingLog(t *testing.T) {
 			c.happen(w)
 			w.now = w.now.Add(time.Second)
 			w.notary.Publish(w.now)
-			check := LogCheck{Records: Plain(w.nodes[0]), History: w.notary, Codec: codec.New(nil)}
+			check := LogCheck{Records: Plain(w.nodes[0]), History: w.notary, Codec: codec.New(nil), Disorder: disorder}
 			if c.strict {
-				check.Records = Plain(oneProcess{w.store})
+				check.Records, check.Disorder = Plain(oneProcess{w.store}), 0
 			}
 			r := verified(t, check)
 			if diff := cmp.Diff(c.want, mechanisms(r)); diff != "" || r.Late != c.late {
@@ -294,6 +294,18 @@ func TestVerifyLogOfAStreamThatGoesBack(t *testing.T) {
 	}
 }
 
+// A log says of itself how far time goes back.
+func TestVerifyLogAsksTheLogForItsDisorder(t *testing.T) {
+	t.Parallel()
+	w := newCrossed(t, t, 5*time.Second, 0, -5*time.Second)
+	w.toggle(0, 0)
+	w.toggle(1, 1)
+	w.notary.Publish(w.now)
+	if r := verified(t, LogCheck{Records: Plain(w.nodes[0]), History: w.notary, Codec: codec.New(nil)}); r.Failed != 0 || r.Late != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // Many late records are counted, and the first are named.
 func TestLateRecordsAreCounted(t *testing.T) {
 	t.Parallel()
@@ -303,7 +315,7 @@ func TestLateRecordsAreCounted(t *testing.T) {
 		w.toggle(1, 1+i)
 	}
 	w.notary.Publish(w.now)
-	r := verified(t, LogCheck{Records: Plain(w.nodes[0]), History: w.notary, Codec: codec.New(nil), Most: 3})
+	r := verified(t, LogCheck{Records: Plain(w.nodes[0]), History: w.notary, Codec: codec.New(nil), Most: 3, Disorder: 5 * time.Second})
 	named := 0
 	for _, f := range r.Findings {
 		if strings.Contains(f, "in user-") && strings.Contains(f, "came late") {

@@ -17,10 +17,11 @@ import (
 	"github.com/authledger/authledger/eventstore/sealer"
 )
 
-const disorder = 5 * time.Second
+// apart is how far the clocks of the nodes may stand apart.
+const apart = 5 * time.Second
 
-// cluster is a log that two nodes append to; the first one seals it.
-type cluster struct {
+// pair is a log that two nodes append to; the first one seals it.
+type pair struct {
 	t     *testing.T
 	clock *clock
 	skew  time.Duration // of the second node's clock
@@ -31,12 +32,12 @@ type cluster struct {
 	streams int
 }
 
-func newCluster(t *testing.T) *cluster {
+func newPair(t *testing.T) *pair {
 	t.Helper()
-	c := &cluster{t: t, clock: newClock(), disk: &full{Memory: sealer.NewMemory()}}
+	c := &pair{t: t, clock: newClock(), disk: &full{Memory: sealer.NewMemory()}}
 	store := memstore.New(c.clock.now)
-	c.nodes[0] = store.Node(c.clock.now, disorder)
-	c.nodes[1] = store.Node(func() time.Time { return c.clock.now().Add(c.skew) }, disorder)
+	c.nodes[0] = store.Node(c.clock.now, apart)
+	c.nodes[1] = store.Node(func() time.Time { return c.clock.now().Add(c.skew) }, apart)
 	s, err := sealer.Open(t.Context(), sealer.Options{
 		Store: c.disk, LedgerID: "cluster", Log: c.nodes[0], Keys: &signingKeys{}, Clock: c.clock.now,
 		Step: 100, Logger: slog.New(slog.NewTextHandler(&c.log, nil)),
@@ -56,7 +57,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-func (c *cluster) append(node int) eventstore.EventID {
+func (c *pair) append(node int) eventstore.EventID {
 	c.t.Helper()
 	c.streams++
 	e := eventstore.Proposed{ID: uuid.New(), Type: "Happened", Schema: 1, Data: []byte(`{}`), Metadata: []byte(`{}`)}
@@ -67,7 +68,7 @@ func (c *cluster) append(node int) eventstore.EventID {
 }
 
 // hand gives the sealer at most n of the records it has not seen.
-func (c *cluster) hand(n int) {
+func (c *pair) hand(n int) {
 	c.t.Helper()
 	from, err := c.Seen(c.t.Context())
 	if err != nil {
@@ -87,7 +88,7 @@ func (c *cluster) hand(n int) {
 	}
 }
 
-func (c *cluster) want(size, late uint64, stopped sealer.StopReason) {
+func (c *pair) want(size, late uint64, stopped sealer.StopReason) {
 	c.t.Helper()
 	if err := c.Tick(c.t.Context()); err != nil {
 		c.t.Fatal(err)
@@ -104,8 +105,8 @@ func (c *cluster) want(size, late uint64, stopped sealer.StopReason) {
 // Records of two nodes cross by as much as their clocks may differ, and nobody
 // minds.
 func TestCrossingRecordsAreSealed(t *testing.T) {
-	c := newCluster(t)
-	c.skew = -disorder
+	c := newPair(t)
+	c.skew = -apart
 	for i := range 20 {
 		c.append(i % 2)
 		c.clock.add(100 * time.Millisecond)
@@ -121,9 +122,9 @@ func TestCrossingRecordsAreSealed(t *testing.T) {
 
 // An append that was long under way is remarked on, and sealing goes on.
 func TestLateRecordsAreCountedAndSealed(t *testing.T) {
-	c := newCluster(t)
+	c := newPair(t)
 	c.append(0)
-	c.skew = -disorder - time.Microsecond // older than one before it, by more than clocks may differ
+	c.skew = -apart - time.Microsecond // older than one before it, by more than clocks may differ
 	first := c.append(1)
 	c.hand(100)
 	c.clock.add(time.Second)
@@ -147,7 +148,7 @@ func TestLateRecordsAreCountedAndSealed(t *testing.T) {
 
 // Steps back that are small each do not add up to a large one.
 func TestSmallStepsBackAddUp(t *testing.T) {
-	c := newCluster(t)
+	c := newPair(t)
 	c.clock.add(2 * time.Minute) // the checkpoint before is no newer than any of them
 	c.append(0)
 	for range 30 {
@@ -173,7 +174,7 @@ func (f *full) Publish(ctx context.Context, p sealer.Publication) error {
 
 // A publication that failed and is tried again counts its late records once.
 func TestLateRecordsAreCountedOnce(t *testing.T) {
-	c := newCluster(t)
+	c := newPair(t)
 	c.append(0)
 	c.skew = -20 * time.Second
 	c.append(1)
@@ -191,7 +192,7 @@ func TestLateRecordsAreCountedOnce(t *testing.T) {
 
 // A record that is not seen yet is waited for when it is old.
 func TestUnseenOldRecordsAreWaitedFor(t *testing.T) {
-	c := newCluster(t)
+	c := newPair(t)
 	c.append(0)
 	c.skew = -20 * time.Second
 	c.append(1)
@@ -203,7 +204,7 @@ func TestUnseenOldRecordsAreWaitedFor(t *testing.T) {
 
 // A young record that is not seen yet hides no old one behind it.
 func TestOldRecordsBehindYoungOnesAreWaitedFor(t *testing.T) {
-	c := newCluster(t)
+	c := newPair(t)
 	c.append(0)
 	c.append(0)
 	c.skew = -sealer.Tolerance - time.Second
@@ -216,9 +217,9 @@ func TestOldRecordsBehindYoungOnesAreWaitedFor(t *testing.T) {
 
 // The head knows the newest time it covers after a restart, too.
 func TestRestartKnowsTheNewestTime(t *testing.T) {
-	c := newCluster(t)
+	c := newPair(t)
 	c.append(0)
-	c.skew = -disorder
+	c.skew = -apart
 	c.append(1) // the last, but not the newest
 	c.hand(100)
 	kept := sealer.NewMemory()
@@ -244,7 +245,7 @@ func TestRestartKnowsTheNewestTime(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	c.skew = -disorder - time.Microsecond
+	c.skew = -apart - time.Microsecond
 	c.append(1)
 	c.Sealer = again
 	c.hand(100)

@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/memstore"
 	"github.com/authledger/authledger/replay/bundle"
 )
 
@@ -41,6 +42,9 @@ func (w *world) bundleOf(t *testing.T, log eventstore.Reader, q bundle.Query) []
 	t.Helper()
 	src := w.source()
 	src.Log = log
+	if _, ok := log.(*memstore.Node); ok {
+		src.Disorder = 5 * time.Second // whatever the log holds
+	}
 	var b bytes.Buffer
 	if _, err := bundle.Write(t.Context(), src, request(q), &b); err != nil {
 		t.Fatal(err)
@@ -215,6 +219,18 @@ func TestLogOfOneProcessDeclaresNothing(t *testing.T) {
 	w := newWorld(t, 10)
 	if text := unpack(t, w.write(t, request(bundle.Query{})))["manifest.json"]; bytes.Contains(text, []byte("isorder")) {
 		t.Errorf("the manifest speaks of disorder:\n%s", text)
+	}
+}
+
+// A log says of itself how far time goes back.
+func TestDisorderIsTheLogs(t *testing.T) {
+	t.Parallel()
+	w := crossing(t, -5*time.Second)
+	src := w.source()
+	src.Log = w.shared()
+	m, err := bundle.Write(t.Context(), src, request(bundle.Query{}), &bytes.Buffer{})
+	if err != nil || m.DisorderMicros != 5_000_000 {
+		t.Errorf("the manifest says %d, %v", m.DisorderMicros, err)
 	}
 }
 
