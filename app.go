@@ -191,7 +191,7 @@ func (a *App) openWitnesses(c Config, registry *prometheus.Registry) (err error)
 	}
 	a.stores.witnesses = c.WitnessPolicy
 	a.witnesses, err = witness.NewCollector(witness.CollectorConfig{
-		History: a.stores.sealer.History, Add: a.stores.sealer.AddCosignature, Policy: c.WitnessPolicy,
+		History: a.stores.sealer.History, Newest: a.stores.sealer.Newest, Add: a.stores.sealer.AddCosignature, Policy: c.WitnessPolicy,
 		Clock: a.stores.journal.Now, Logger: c.Logger,
 	})
 	if err != nil {

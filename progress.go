@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/authledger/authledger/eventstore/move"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
@@ -28,6 +29,23 @@ func progressTo(w io.Writer, what string) func(done, total int) {
 		if time.Since(last) >= 10*time.Second || done == total {
 			last = time.Now()
 			fmt.Fprintf(w, "%s: %d of %d\n", what, done, total)
+		}
+	}
+}
+
+// moveProgress shows the steps of a move, and the rate of each at its end.
+func moveProgress(w io.Writer) func(move.Progress) {
+	what := map[move.Step]string{move.Copying: "records copied", move.Comparing: "records compared"}
+	shows := map[move.Step]func(done, total int){}
+	return func(p move.Progress) {
+		show, ok := shows[p.Step]
+		if !ok {
+			show = progressTo(w, what[p.Step])
+			shows[p.Step] = show
+		}
+		show(int(p.Records), int(p.Total))
+		if p.Records == p.Total {
+			fmt.Fprintf(w, "%s: %.1f MB in this run, %.0f records a second\n", what[p.Step], float64(p.Bytes)/1e6, p.PerSecond)
 		}
 	}
 }

@@ -19,17 +19,27 @@ import (
 // process, and of the others what has arrived here, which is at least what this
 // process has read from any stream.
 type Shared interface {
-	// Disorder is how far the clocks of the processes may stand apart: a record
-	// may be older by that much than the newest of those that precede it in the
-	// log. Within a stream time never goes back. A record whose append was long
-	// under way may be older still (LateLimit).
+	Disorderly
+	// Shared reports that several processes append. What wraps a store answers
+	// as the store would.
+	Shared() bool
+}
+
+// Disorderly is what a store implements whose log's time may go back: because
+// the clocks of several processes stand apart, or because it holds records that
+// were imported from such a log.
+type Disorderly interface {
+	// Disorder is how far time may go back: a record may have been recorded
+	// before one that stands earlier in the log by that much, when they are of
+	// different streams. Within a stream time never goes back.
+	// A record whose append was long under way may be older still (LateLimit).
 	Disorder() time.Duration
 }
 
 // DisorderOf is the Disorder of a store, or of anything that reads one; zero
-// for one that belongs to one process, whose time never goes back.
+// for one whose time never goes back.
 func DisorderOf(store any) time.Duration {
-	if s, ok := store.(Shared); ok {
+	if s, ok := store.(Disorderly); ok {
 		return s.Disorder()
 	}
 	return 0
@@ -37,8 +47,8 @@ func DisorderOf(store any) time.Duration {
 
 // IsShared reports whether several processes append to the store.
 func IsShared(store any) bool {
-	_, ok := store.(Shared)
-	return ok
+	s, ok := store.(Shared)
+	return ok && s.Shared()
 }
 
 // Handed is a record handed to one consumer of a group. Exactly one of Done and
@@ -49,7 +59,8 @@ type Handed struct {
 	Record
 	// Retries is how often it was handed out before, as far as the store counts.
 	Retries int
-	// Done says that the record was dealt with: it is not handed out again.
+	// Done says that the record was dealt with: it is not handed out again, unless
+	// the group forgets it, as a server may that stops just then.
 	Done func(context.Context) error
 	// Again asks for the record to be handed out again, to anybody.
 	Again func(context.Context) error
@@ -77,8 +88,15 @@ type Importer interface {
 	// streams, and every byte, time and id is kept. Records that stand there
 	// already, byte for byte, at the beginning of the batch are passed over, so
 	// that an import that was cut off can be repeated. It is durable when it
-	// returns, and returns ErrConflict when the log holds something else there.
-	// Nobody else may append meanwhile.
+	// returns, and returns ErrConflict when the log holds something else there or
+	// a record does not continue the log or its stream, ErrDuplicateID when an id
+	// stands elsewhere, ErrInvalid or ErrTooLarge for what is no record of any log
+	// (CheckImport). After an error a part of the batch, from its beginning, may
+	// be there. Nobody else may append meanwhile.
+	//
+	// Time may go back between streams, as far as it does in the other log; the
+	// store says so from then on (Disorderly), and what is appended later is
+	// never recorded before what was imported.
 	Import(ctx context.Context, records []Record) error
 }
 

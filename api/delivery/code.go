@@ -19,6 +19,7 @@ const (
 	codeErased      = "erased"           // the subject's key was destroyed, or the data is locked away
 	codeNoText      = "template_unknown" // no text of that id
 	codeNotAccepted = "rejected"         // a provider that gave no reason
+	codeNoTime      = "cancelled"        // the node had to stop before the hand-over
 )
 
 // issuedCode names a code that was issued, and the phone it was issued for.

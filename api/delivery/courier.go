@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,7 +43,9 @@ type progress struct{ dispatched, over bool }
 
 // deliver goes one step at a time. The dispatch is recorded before the
 // hand-over, so that a crash in between leaves a mark: whoever finds a dispatch
-// without an outcome records it as uncertain and sends nothing.
+// without an outcome records it as uncertain and sends nothing. Of several nodes
+// only one can record it, whatever the lease, because all of them would append
+// the same event to the same place of the stream.
 func (s *courier) deliver(ctx context.Context, p parcel) error {
 	if r, ok := s.keep.of(p.id); ok {
 		return s.settle(ctx, p, r)
@@ -78,6 +81,9 @@ func (s *courier) deliver(ctx context.Context, p parcel) error {
 // send records the dispatch, hands the message over once, and records the
 // outcome.
 func (s *courier) send(ctx context.Context, p parcel, out Message) error {
+	if until, bounded := ctx.Deadline(); bounded && time.Until(until) < sendTimeout {
+		return errNoTime
+	}
 	done, err := s.c.Journal.Execute(ctx, request(p.cause, p.dispatch.name, p.sender, p.dispatch.cmd))
 	if moot(err) {
 		return nil
@@ -89,7 +95,7 @@ func (s *courier) send(ctx context.Context, p parcel, out Message) error {
 		// Somebody dispatched it between our look and now.
 		return s.record(ctx, p, p.uncertain)
 	}
-	r := s.outcome(p, out, s.c.Gateway.Send(ctx, out))
+	r := s.outcome(p, out, s.c.send(ctx, out))
 	s.keep.put(p.id, r)
 	return s.settle(ctx, p, r)
 }
@@ -109,7 +115,16 @@ func (s *courier) outcome(p parcel, out Message, r Result) reported {
 	return p.uncertain
 }
 
+// errNoTime leaves a message for another attempt.
+var errNoTime = errors.New("too little time is left to hand the message over")
+
+// recordTimeout bounds the recording of what a provider said. It goes on when
+// the time of the reaction is over: what is known must not be lost for that.
+const recordTimeout = 10 * time.Second
+
 func (s *courier) settle(ctx context.Context, p parcel, r reported) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
 	if err := s.record(ctx, p, r); err != nil {
 		return err
 	}
@@ -145,12 +160,19 @@ type reported struct {
 }
 
 // outcomes are those of hand-overs that could not be recorded yet, by message.
-// While the process lives they are better than "uncertain"; a new process does
-// not have them and records that instead. The zero value is ready.
+// While the process lives they are better than "uncertain"; a new process, or
+// another node, does not have them and records that instead. What was sent may
+// be recorded behind that: both stand, and the message counts as sent. The zero
+// value is ready.
 type outcomes struct {
-	mu sync.Mutex
-	by map[string]reported // guarded by mu
+	mu  sync.Mutex
+	by  map[string]reported // guarded by mu
+	old []string            // the messages in the order they came, guarded by mu
 }
+
+// outcomesKept bounds them: another node may have dealt with a message that this
+// one remembers.
+const outcomesKept = 1000
 
 func (o *outcomes) of(id string) (reported, bool) {
 	o.mu.Lock()
@@ -165,11 +187,21 @@ func (o *outcomes) put(id string, r reported) {
 	if o.by == nil {
 		o.by = map[string]reported{}
 	}
+	if _, known := o.by[id]; !known {
+		o.old = append(o.old, id)
+	}
 	o.by[id] = r
+	if len(o.old) > outcomesKept {
+		delete(o.by, o.old[0])
+		o.old = o.old[1:]
+	}
 }
 
 func (o *outcomes) drop(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.by, id)
+	if _, known := o.by[id]; known {
+		delete(o.by, id)
+		o.old = slices.DeleteFunc(o.old, func(other string) bool { return other == id })
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 
 	"github.com/authledger/authledger/domain"
@@ -67,8 +68,12 @@ type Config struct {
 
 // Reaction is a named consumer of the log with a position of its own.
 type Reaction struct {
-	Name  string // of its checkpoint; fixed for ever
+	Name  string // of its checkpoint or group; fixed for ever
 	Types []string
+	// everywhere makes every node that shares a log react to every record, for
+	// what it brings along on the node itself. The others are done once, by
+	// whichever node a record is handed to.
+	everywhere bool
 	// act is called in the order of the stream, at least once, for several
 	// streams at the same time.
 	act func(ctx context.Context, d codec.Decoded) error
@@ -101,7 +106,9 @@ func New(c Config) (*Delivery, error) {
 		{Name: "auto-sms", Types: []string{"PhoneNumberVerified"}, act: (&enroller{c: c}).act},
 		{Name: "notices", Types: noticeTypes(), act: (&notifier{c: c}).act},
 		{Name: "hosts", Types: hostTypes(), act: (&hosts{c: c}).act},
-		{Name: "regime", Types: regimeTypes(), act: d.regime.act},
+		// It brings the node's own policy up to the record, and its commands are
+		// the same on every node.
+		{Name: "regime", Types: regimeTypes(), act: d.regime.act, everywhere: true},
 	}
 	if c.Gateway.Name() == InboxName {
 		d.reactions = append(d.reactions, Reaction{
@@ -114,18 +121,53 @@ func New(c Config) (*Delivery, error) {
 // Reactions lists what Register registers.
 func (d *Delivery) Reactions() []Reaction { return d.reactions }
 
+// lease is how long a node may keep a record that it shares with others. By
+// bridge.SharedConfig a reaction begins in the first quarter and its context
+// ends with the third, so it has thirty seconds: fifteen to find out what to do
+// and record that it begins, and sendTimeout for the provider. The last quarter
+// is for recording what the provider said (recordTimeout). So nobody else finds
+// a message dispatched and without an outcome while it is still being sent.
+const lease = time.Minute
+
 // Register gives every reaction a handler of its own on the router, fed from
-// the log behind its checkpoint. The returned subscribers end with the router;
-// closing them is needed only when the router never ran.
+// the log behind its checkpoint. When the log is an eventstore.Sharer, most of
+// them share it with other nodes instead, in a group that keeps the place; a new
+// group begins with the log's first record. The returned subscribers end with
+// the router; closing them is needed only when the router never ran.
 func (d *Delivery) Register(router *bridge.Router, log eventstore.Follower, checkpoints bridge.Checkpoints) []*bridge.Subscriber {
 	var subscribers []*bridge.Subscriber
+	sharer, shared := log.(eventstore.Sharer)
 	for _, r := range d.reactions {
+		name := "delivery-" + r.Name
+		if shared && !r.everywhere {
+			cfg := bridge.SharedConfig{Lease: lease, InFlight: laneWidth}
+			subscriber := bridge.NewSharedSubscriber(sharer, name, r.Types, cfg, d.c.Logger)
+			router.AddConsumerHandler(name, bridge.Topic, subscriber, handler(d.Act(r)))
+			subscribers = append(subscribers, subscriber)
+			continue
+		}
 		l := &lanes{name: r.Name, checkpoints: checkpoints, wanted: r.wanted(), act: d.Act(r), every: 250 * time.Millisecond}
 		subscriber := bridge.NewSubscriber(log, bridge.Config{From: l.from}, d.c.Logger)
-		router.AddConsumerHandler("delivery-"+r.Name, bridge.Topic, subscriber, l.handle)
+		router.AddConsumerHandler(name, bridge.Topic, subscriber, l.handle)
 		subscribers = append(subscribers, subscriber)
 	}
 	return subscribers
+}
+
+// handler acts on the records of a message, one after the other.
+func handler(act func(context.Context, eventstore.Record) error) message.NoPublishHandlerFunc {
+	return func(m *message.Message) error {
+		records, err := bridge.Records(m)
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
+			if err := act(m.Context(), r); err != nil {
+				return &bridge.RecordError{Sequence: r.Sequence, Err: err}
+			}
+		}
+		return nil
+	}
 }
 
 // Act is a reaction as a function over records; records of other types are
@@ -181,6 +223,33 @@ func system(reaction string) domain.Actor {
 // provider is the actor of what a gateway reported.
 func provider(g Gateway) domain.Actor { return domain.Actor{Kind: domain.ActorProvider, Ref: g.Name()} }
 
+// upTo brings the state of a user up to what the record says of it, which may
+// have been appended by another node: a command decided on the state before
+// would find nothing to do.
+func (c Config) upTo(ctx context.Context, d codec.Decoded) error {
+	_, key, _ := cutStream(d.Record.Stream)
+	err := c.Journal.UserAt(ctx, domain.UserID(key), d.Record.Revision, func(*domain.User, time.Time) error { return nil })
+	if moot(err) {
+		return nil
+	}
+	return err
+}
+
+// sendTimeout bounds one hand-over. It is longer than a provider is given
+// (WebhookConfig.Timeout) and short enough for the lease.
+const sendTimeout = 15 * time.Second
+
+// send hands a message over. When there is no time left it does not begin, which
+// the caller, who has recorded that it would, must take for uncertain.
+func (c Config) send(ctx context.Context, m Message) Result {
+	if ctx.Err() != nil {
+		return Result{Outcome: Uncertain, Code: codeNoTime}
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	return c.Gateway.Send(ctx, m)
+}
+
 // moot reports whether an error means that there is nothing left to react to:
 // the user was closed, or the thing is long over. Anything else, an outage
 // above all, must be tried again.
@@ -196,6 +265,9 @@ func (r *enroller) act(ctx context.Context, d codec.Decoded) error {
 	e := d.Event.(domain.PhoneNumberVerified)
 	const name = "auto-sms"
 	cmd := domain.EvaluateAutoSMS{UserID: domain.UserOf(e.PhoneID), PhoneID: e.PhoneID}
+	if err := r.c.upTo(ctx, d); err != nil {
+		return err
+	}
 	_, err := r.c.Journal.Execute(ctx, request(d, name, system(name), cmd))
 	if moot(err) {
 		return nil
@@ -224,6 +296,9 @@ func (r *receipts) act(ctx context.Context, d codec.Decoded) error {
 	}
 	if by != InboxName {
 		return nil
+	}
+	if err := r.c.upTo(ctx, d); err != nil {
+		return err
 	}
 	_, err := r.c.Journal.Execute(ctx, request(d, "inbox-receipts", provider(r.c.Gateway), cmd))
 	if moot(err) {

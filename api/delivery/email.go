@@ -136,7 +136,7 @@ func (s *copier) send(ctx context.Context, d codec.Decoded, e domain.SMSSent, ru
 	if err != nil || done.Replayed || len(done.Events) == 0 {
 		return err // somebody did it between our look and now
 	}
-	r := s.c.Gateway.Send(ctx, out)
+	r := s.c.send(ctx, out)
 	if r.Outcome == Accepted {
 		return nil
 	}
@@ -150,6 +150,8 @@ func (s *copier) send(ctx context.Context, d codec.Decoded, e domain.SMSSent, ru
 }
 
 func (s *copier) fail(ctx context.Context, d codec.Decoded, smsID string, r reported) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
 	if _, err := s.c.Journal.Execute(ctx, request(d, r.name, provider(s.c.Gateway), r.cmd)); err != nil && !moot(err) {
 		return err
 	}

@@ -129,7 +129,7 @@ func (h *hosts) arrived(ctx context.Context, d codec.Decoded, authenticatorID st
 	if err != nil {
 		return err
 	}
-	if v.returned > d.Record.Sequence {
+	if v.returned > d.Record.Position {
 		return h.do(ctx, d, "revoke/"+authenticatorID, domain.RevokeAuthenticator{AuthenticatorID: authenticatorID, Reason: "returned"})
 	}
 	for _, b := range v.Bindings {
@@ -169,7 +169,7 @@ func (h *hosts) recovered(ctx context.Context, d codec.Decoded, e domain.Recover
 	if err != nil {
 		return err
 	}
-	if app.Blocked && app.blocked < d.Record.Sequence {
+	if app.Blocked && app.blocked < d.Record.Position {
 		err := h.do(ctx, d, "unblock", domain.UnblockInstallation{InstallationID: e.InstallationID, RecoveryID: e.RecoveryID})
 		if err != nil {
 			return err
@@ -216,7 +216,7 @@ func (h *hosts) reportedLost(ctx context.Context, d codec.Decoded, authenticator
 		if b.AuthenticatorID == authenticatorID {
 			continue
 		}
-		if err := h.suspend(ctx, d, b.AuthenticatorID, l.host, "reported_lost", d.Record.Sequence); err != nil {
+		if err := h.suspend(ctx, d, b.AuthenticatorID, l.host, "reported_lost", d.Record.Position); err != nil {
 			return err
 		}
 	}
@@ -225,7 +225,7 @@ func (h *hosts) reportedLost(ctx context.Context, d codec.Decoded, authenticator
 
 // suspend stops an authenticator for what happened to its host at a moment of
 // the log: unless it came there later, has left, or was activated again since.
-func (h *hosts) suspend(ctx context.Context, d codec.Decoded, authenticatorID string, at host, reason string, since eventstore.Sequence) error {
+func (h *hosts) suspend(ctx context.Context, d codec.Decoded, authenticatorID string, at host, reason string, since eventstore.Position) error {
 	l, err := h.life(ctx, authenticatorID)
 	if err != nil {
 		return err
@@ -239,7 +239,7 @@ func (h *hosts) suspend(ctx context.Context, d codec.Decoded, authenticatorID st
 // returned ends what was bound to a unit when it came back. Later bindings are
 // of whoever it was sent to next.
 func (h *hosts) returned(ctx context.Context, d codec.Decoded, deviceID string) error {
-	v, err := h.unit(ctx, deviceID, d.Record.Sequence)
+	v, err := h.unit(ctx, deviceID, d.Record.Position)
 	if err != nil {
 		return err
 	}
@@ -252,11 +252,11 @@ func (h *hosts) returned(ctx context.Context, d codec.Decoded, deviceID string) 
 	return nil
 }
 
-// life is what the log says about an authenticator. Sequences are 0 for what
+// life is what the log says about an authenticator. Positions are 0 for what
 // never happened, and of the last time otherwise.
 type life struct {
 	host                   host
-	arrived, lost, resumed eventstore.Sequence
+	arrived, lost, resumed eventstore.Position
 	revoked                bool
 }
 
@@ -276,19 +276,19 @@ func (h *hosts) life(ctx context.Context, authenticatorID string) (life, error) 
 		switch e := d.Event.(type) {
 		case domain.AuthenticatorEnrolled:
 			if own(e.AuthenticatorID) {
-				l.host, l.arrived = host{installationID: e.InstallationID, deviceID: e.DeviceID}, d.Record.Sequence
+				l.host, l.arrived = host{installationID: e.InstallationID, deviceID: e.DeviceID}, d.Record.Position
 			}
 		case domain.UnificationCompleted:
 			if own(e.AuthenticatorID) {
-				l.host, l.arrived = host{installationID: e.NewInstallationID}, d.Record.Sequence
+				l.host, l.arrived = host{installationID: e.NewInstallationID}, d.Record.Position
 			}
 		case domain.AuthenticatorReportedLost:
 			if own(e.AuthenticatorID) {
-				l.lost = d.Record.Sequence
+				l.lost = d.Record.Position
 			}
 		case domain.AuthenticatorReactivated:
 			if own(e.AuthenticatorID) {
-				l.resumed = d.Record.Sequence
+				l.resumed = d.Record.Position
 			}
 		case domain.AuthenticatorRevoked:
 			l.revoked = l.revoked || own(e.AuthenticatorID)
@@ -300,7 +300,7 @@ func (h *hosts) life(ctx context.Context, authenticatorID string) (life, error) 
 // app is an installation as the log has it now.
 type app struct {
 	domain.Installation
-	blocked eventstore.Sequence // when its PIN was blocked last
+	blocked eventstore.Position // when its PIN was blocked last
 }
 
 func (h *hosts) app(ctx context.Context, installationID string) (app, error) {
@@ -312,7 +312,7 @@ func (h *hosts) app(ctx context.Context, installationID string) (app, error) {
 		}
 		a.Apply(d.Event, d.Meta.OccurredAt)
 		if _, ok := d.Event.(domain.AppPINBlocked); ok {
-			a.blocked = d.Record.Sequence
+			a.blocked = d.Record.Position
 		}
 	}
 	return a, nil
@@ -321,22 +321,22 @@ func (h *hosts) app(ctx context.Context, installationID string) (app, error) {
 // unit is a physical unit as the log has it.
 type unit struct {
 	domain.Device
-	returned eventstore.Sequence // when it came back last
+	returned eventstore.Position // when it came back last
 }
 
 // unit reads one, up to and including a moment of the log; 0 is now.
-func (h *hosts) unit(ctx context.Context, deviceID string, until eventstore.Sequence) (unit, error) {
+func (h *hosts) unit(ctx context.Context, deviceID string, until eventstore.Position) (unit, error) {
 	var v unit
 	for d, err := range history(ctx, h.c, domain.DeviceStream(deviceID), "DeviceReturned", "AuthenticatorBound", "AuthenticatorUnbound") {
 		if err != nil {
 			return unit{}, err
 		}
-		if until != 0 && d.Record.Sequence > until {
+		if until != 0 && d.Record.Position > until {
 			break
 		}
 		v.Apply(d.Event, d.Meta.OccurredAt)
 		if _, ok := d.Event.(domain.DeviceReturned); ok {
-			v.returned = d.Record.Sequence
+			v.returned = d.Record.Position
 		}
 	}
 	return v, nil

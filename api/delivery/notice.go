@@ -102,6 +102,10 @@ func topic(eventType string, e domain.Event) (about string, rank int) {
 // to at most one notice: moving IB Key to another phone revokes one
 // authenticator, enrols another and completes the migration, and is one piece
 // of news.
+//
+// A notice is handed over before it is recorded: of a warning, two are better
+// than none. After a crash in between it is handed over again under the same id,
+// which derives from the append, so that a receiver can tell (webhook-id).
 type notifier struct{ c Config }
 
 const noticeReaction = "notice"
@@ -134,7 +138,7 @@ func (n *notifier) act(ctx context.Context, d codec.Decoded) error {
 	if err != nil {
 		return err
 	}
-	r := n.c.Gateway.Send(ctx, Message{
+	r := n.c.send(ctx, Message{
 		ID: id.String(), Kind: Notice, UserID: userID, Text: text, TemplateID: template, Locale: spoken,
 		Topic: about, Channel: noticeChannel,
 	})

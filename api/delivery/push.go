@@ -14,7 +14,8 @@ const pushTemplate = "push_login@1"
 // pusher wakes the app of a user who is asked by push. A push is a hint: it
 // carries no number and no code, the app fetches the challenge itself, and a
 // second push for the same challenge does no harm. So the outcome is recorded
-// after the hand-over, and a crash in between pushes again.
+// after the hand-over, and a crash in between pushes again, under the same id,
+// the challenge's.
 type pusher struct{ c Config }
 
 func (p *pusher) act(ctx context.Context, d codec.Decoded) error {
@@ -58,7 +59,7 @@ func (p *pusher) send(ctx context.Context, d codec.Decoded, e domain.ChallengeIs
 	if err != nil {
 		return err
 	}
-	r := p.c.Gateway.Send(ctx, Message{
+	r := p.c.send(ctx, Message{
 		ID: e.ChallengeID, Kind: Push, UserID: domain.UserOf(e.ChallengeID), Text: text, TemplateID: pushTemplate, Locale: spoken,
 		InstallationID: e.InstallationID, ChallengeID: e.ChallengeID, ExpiresAt: e.ExpiresAt,
 	})

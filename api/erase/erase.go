@@ -7,6 +7,10 @@
 // and every step here is harmless when it is done again. What it searches for
 // exists in memory only, for as long as the search takes.
 //
+// Of several nodes that share a log, one carries an erasure out: it alone
+// searches, in its own data directory, and the certificate says so. Every node
+// empties its own read models and drops the keys it remembers.
+//
 // Most readers want Eraser.
 package erase
 
@@ -20,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 
 	"github.com/authledger/authledger/domain"
@@ -62,8 +67,8 @@ type Views interface {
 	From(ctx context.Context) (eventstore.Sequence, error)
 }
 
-// Config says what an Eraser works with. All fields but Step and Logger are
-// required.
+// Config says what an Eraser works with. All fields but Node, Step and Logger
+// are required.
 type Config struct {
 	Journal Journal
 	Log     Log
@@ -71,6 +76,7 @@ type Config struct {
 	Keys    Keys
 	Views   Views
 	Dir     string // data directory that is searched
+	Node    string // of several nodes that share the log, the name of this one in certificates
 	// Step, if not nil, is called behind each step of an erasure; its error ends
 	// the attempt there, as a crash would.
 	Step   func(name string) error
@@ -80,8 +86,9 @@ type Config struct {
 // Eraser destroys what was decided to be destroyed. It is safe for concurrent
 // use and starts no goroutines.
 type Eraser struct {
-	c   Config
-	log *slog.Logger
+	c      Config
+	log    *slog.Logger
+	shared bool // several nodes share the log
 
 	mu sync.Mutex // guards all below
 	// kept is what to look for after a search that found something or could not
@@ -102,12 +109,27 @@ func New(c Config) (*Eraser, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Eraser{c: c, log: c.Logger, kept: map[string]keyring.Patterns{}, done: map[string]domain.CertifyErasure{}}, nil
+	return &Eraser{c: c, log: c.Logger, shared: eventstore.IsShared(c.Log), kept: map[string]keyring.Patterns{}, done: map[string]domain.CertifyErasure{}}, nil
 }
 
-// HandlerName is the name of the handler on a router and of its checkpoint;
-// fixed for ever.
+// HandlerName is the name of the handler on a router and of its checkpoint or
+// group; fixed for ever.
 const HandlerName = "erase"
+
+// followName is the name of the handler that every node has beside it when the
+// log is shared, and of its checkpoint; fixed for ever.
+const followName = "erase-here"
+
+// lease is how long a node that carries out an erasure may say nothing. What it
+// searches for is known to no other node, so it tries for six hours (a quarter,
+// see bridge.SharedConfig) before another one may finish without a search; one
+// that goes away is replaced at once.
+const lease = 24 * time.Hour
+
+// headStart is how long another node, which finds the keys gone, leaves an
+// erasure to the one that destroyed them: it may have lost its connection only,
+// and be about to certify a search.
+const headStart = 10 * time.Minute
 
 // namespaceErase is the UUIDv5 name space of the commands that carry out a
 // request whose time has come; fixed for ever.
@@ -118,9 +140,56 @@ var actor = domain.Actor{Kind: domain.ActorSystem, Ref: "reaction:" + HandlerNam
 // Register puts the Eraser on a router, behind its checkpoint. A search that
 // finds something parks the handler, which tries again and shows in the router's
 // status.
+//
+// When the log is an eventstore.Sharer, each erasure is carried out by one of the
+// nodes, and every node has a second handler behind a checkpoint of its own.
 func (e *Eraser) Register(router *bridge.Router, log eventstore.Follower, checkpoints bridge.Checkpoints) {
+	if sharer, ok := log.(eventstore.Sharer); ok {
+		subscriber := bridge.NewSharedSubscriber(sharer, HandlerName, []string{"PersonalDataErased"}, bridge.SharedConfig{Lease: lease, InFlight: 1}, e.log)
+		router.AddConsumerHandler(HandlerName, bridge.Topic, subscriber, e.handle)
+		r := bridge.NewReactor(followName, checkpoints, e.Follow)
+		router.AddConsumerHandler(followName, bridge.Topic, bridge.NewSubscriber(log, bridge.Config{From: r.From}, e.log), r.Handle)
+		return
+	}
 	r := bridge.NewReactor(HandlerName, checkpoints, e.Act)
 	router.AddConsumerHandler(HandlerName, bridge.Topic, bridge.NewSubscriber(log, bridge.Config{From: r.From}, e.log), r.Handle)
+}
+
+// handle carries out the erasures of a message of a shared log.
+func (e *Eraser) handle(m *message.Message) error {
+	records, err := bridge.Records(m)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		if err := e.Act(m.Context(), r); err != nil {
+			return &bridge.RecordError{Sequence: r.Sequence, Err: err}
+		}
+	}
+	return nil
+}
+
+// Follow drops what this node holds of a person whom any node erases, and passes
+// over other records. It is for a log that several nodes share.
+//
+// The read models are emptied at once. The keys are left alone until the erasure
+// is certified: only who carries it out knows when it may do without them. Then
+// destroying them again makes this node forget those it remembers.
+func (e *Eraser) Follow(ctx context.Context, record eventstore.Record) error {
+	if record.Type != "PersonalDataErased" && record.Type != "ErasureCertified" {
+		return nil
+	}
+	d, err := e.c.Codec.Decode(record)
+	if err != nil {
+		return err
+	}
+	if err := e.c.Views.WaitFor(ctx, record.Position); err != nil {
+		return fmt.Errorf("drop what is held here of %s: wait for the views: %w", record.Stream, err)
+	}
+	if c, ok := d.Event.(domain.ErasureCertified); ok {
+		return e.scrub(ctx, append([]string{c.SubjectRef}, c.Also...))
+	}
+	return e.c.Views.Scrub(ctx)
 }
 
 // Act carries out the erasure a record decides, and passes over other records.
@@ -141,7 +210,7 @@ func (e *Eraser) Act(ctx context.Context, record eventstore.Record) error {
 	}
 	certificate, ok := e.finished(erased.ErasureID)
 	if !ok {
-		if certificate, err = e.Destroy(ctx, erased); err != nil {
+		if certificate, err = e.destroyShared(ctx, erased, record.RecordedAt); err != nil {
 			return err
 		}
 	}
@@ -159,6 +228,37 @@ func (e *Eraser) Act(ctx context.Context, record eventstore.Record) error {
 	}
 	e.log.Info("personal data erased", "erasure", erased.ErasureID, "files", certificate.Files, "bytes", certificate.Bytes)
 	return e.c.Step("certified")
+}
+
+// ErrElsewhere means that the node which began with an erasure is given time to
+// certify it.
+var ErrElsewhere = errors.New("another node destroyed the keys and may still be searching")
+
+// destroyShared is Destroy, which on a shared log gives another node that has
+// begun a head start.
+func (e *Eraser) destroyShared(ctx context.Context, erased domain.PersonalDataErased, since time.Time) (domain.CertifyErasure, error) {
+	if e.shared {
+		begun, err := e.begunElsewhere(ctx, erased)
+		if err != nil {
+			return domain.CertifyErasure{}, err
+		}
+		if left := headStart - e.c.Journal.Now().Sub(since); begun && left > 0 {
+			return domain.CertifyErasure{}, fmt.Errorf("erase %s: %w: taking over in %s", erased.ErasureID, ErrElsewhere, left.Round(time.Second))
+		}
+	}
+	return e.Destroy(ctx, erased)
+}
+
+// begunElsewhere reports whether the keys are gone, and nobody here knows what
+// to search for.
+func (e *Eraser) begunElsewhere(ctx context.Context, erased domain.PersonalDataErased) (bool, error) {
+	e.mu.Lock()
+	_, kept := e.kept[erased.ErasureID]
+	e.mu.Unlock()
+	if kept || erased.KeyID == "" {
+		return false, nil
+	}
+	return e.destroyed(ctx, append([]string{erased.SubjectRef}, erased.Also...))
 }
 
 // finished returns the certificate of a search that could not be recorded.
@@ -182,7 +282,29 @@ const (
 	// Behind a crash the keys are gone and nobody can say any more what to look
 	// for, so nothing is searched and the figures are zero.
 	methodAgain = "data keys overwritten and the key store's log emptied; the process ended before the search was clean, and what to search for went with it; tombstones verified"
+	// The same on a shared log, where the process may live on, on another node.
+	methodElsewhere = "data keys destroyed; the node that searched first ended or lost the erasure to another before its search was clean, and what to search for was known to it alone; tombstones verified"
+	// methodHere follows methodWhole on a shared log.
+	methodHere = "; searched was the data directory of the node that carried this out%s, not those of other nodes, whose read models empty themselves"
 )
+
+// method is how a certificate on this log describes a search, or that there was
+// none.
+func (e *Eraser) method(searched bool) string {
+	switch {
+	case !e.shared && searched:
+		return methodWhole
+	case !e.shared:
+		return methodAgain
+	case !searched:
+		return methodElsewhere
+	}
+	name := ""
+	if e.c.Node != "" {
+		name = " (" + e.c.Node + ")"
+	}
+	return methodWhole + fmt.Sprintf(methodHere, name)
+}
 
 // Destroy destroys the keys of an erasure, scrubs the views, which must have
 // applied it, and searches every file below the data directory. It returns the
@@ -190,7 +312,7 @@ const (
 // names the files.
 func (e *Eraser) Destroy(ctx context.Context, erased domain.PersonalDataErased) (domain.CertifyErasure, error) {
 	c := domain.CertifyErasure{
-		ErasureID: erased.ErasureID, SubjectRef: erased.SubjectRef, Also: erased.Also, KeyID: erased.KeyID, Method: methodWhole,
+		ErasureID: erased.ErasureID, SubjectRef: erased.SubjectRef, Also: erased.Also, KeyID: erased.KeyID, Method: e.method(true),
 	}
 	subjects := append([]string{erased.SubjectRef}, erased.Also...)
 	gone, err := e.destroyed(ctx, subjects)
@@ -199,7 +321,7 @@ func (e *Eraser) Destroy(ctx context.Context, erased domain.PersonalDataErased) 
 	}
 	patterns, kept := e.take(c.ErasureID)
 	if gone && !kept && erased.KeyID != "" {
-		c.Method, c.DestroyedAt = methodAgain, e.c.Journal.Now()
+		c.Method, c.DestroyedAt = e.method(false), e.c.Journal.Now()
 		return c, e.scrub(ctx, subjects)
 	}
 	if !kept {
@@ -382,6 +504,8 @@ func (e *Eraser) destroyed(ctx context.Context, subjects []string) (bool, error)
 // anything is served. It goes by the certificates in the log, by what the views
 // know of, and by what stands in the log behind the views. Of an erasure that is
 // not certified yet it remembers what to search for; the handler does the rest.
+// On a shared log such an erasure is left to the handler altogether: it is handed
+// out until it is certified.
 func (e *Eraser) Repeat(ctx context.Context) error {
 	orders, err := e.orders(ctx)
 	if err != nil {
@@ -396,6 +520,9 @@ func (e *Eraser) Repeat(ctx context.Context) error {
 		}
 		if gone {
 			continue
+		}
+		if x.pending && e.shared {
+			continue // the node it is handed to must find the keys alive
 		}
 		if x.pending {
 			clear, all, err := e.traces(ctx, subjects)

@@ -35,6 +35,9 @@ const (
 // Observe and Logger are required.
 type CollectorConfig struct {
 	History merkle.History
+	// Newest is the newest checkpoint that any node of the log published, when
+	// there are several and History may be behind. nil: that of History.
+	Newest func(context.Context) (merkle.Checkpoint, error)
 	// Add keeps a witness's line with the checkpoint of a revision; doing it
 	// again must be harmless.
 	Add    func(ctx context.Context, revision uint64, line string) error
@@ -135,6 +138,7 @@ func (c *Collector) Round(ctx context.Context) error {
 	}
 	var running sync.WaitGroup
 	for _, w := range c.asked {
+		c.hear(w, newest, checkpoint)
 		if c.due(w, newest.Revision) {
 			running.Go(func() { c.ask(ctx, w, newest, checkpoint) })
 		}
@@ -149,22 +153,48 @@ func (c *Collector) due(w *asked, revision uint64) bool {
 	return w.signed < revision && !c.c.Clock().Before(w.notBefore)
 }
 
+// hear takes note of a cosignature that another node asked for.
+func (c *Collector) hear(w *asked, p merkle.Published, checkpoint merkle.Checkpoint) {
+	times, err := merkle.CosignedAt(p.Signed, w.Key)
+	at, ok := times[w.Key.Name()]
+	if err != nil || !ok {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w.signed < p.Revision {
+		*w = asked{Witness: w.Witness, size: checkpoint.Size, signed: p.Revision, signedAt: at, fork: w.fork}
+	}
+}
+
+// askAgain is how often a witness that stands elsewhere than believed is asked
+// from there: other nodes may move it meanwhile.
+const askAgain = 3
+
+// errBehind means that a witness has cosigned what another node published and
+// this one has not seen yet.
+var errBehind = errors.New("this node is behind the witness")
+
 // ask brings one witness to the checkpoint. A witness that stands elsewhere
-// than believed says where, and is asked once more from there.
+// than believed says where, and is asked again from there.
 func (c *Collector) ask(ctx context.Context, w *asked, p merkle.Published, checkpoint merkle.Checkpoint) {
 	c.mu.Lock()
 	from := min(w.size, checkpoint.Size)
 	c.mu.Unlock()
 	line, err := c.post(ctx, w, from, p, checkpoint)
 	var stands *conflictError
-	if errors.As(err, &stands) && stands.size != from {
-		if stands.size > checkpoint.Size {
-			err = &forkError{fmt.Sprintf("it has cosigned size %d, this log has %d", stands.size, checkpoint.Size)}
-		} else {
-			line, err = c.post(ctx, w, stands.size, p, checkpoint)
+	for range askAgain {
+		if !errors.As(err, &stands) || stands.size == from {
+			break
 		}
+		if stands.size > checkpoint.Size {
+			err = c.ahead(ctx, stands.size, checkpoint)
+			break
+		}
+		from = stands.size
+		line, err = c.post(ctx, w, from, p, checkpoint)
 	}
-	if errors.As(err, &stands) {
+	if errors.As(err, &stands) && stands.size == from {
 		err = &forkError{fmt.Sprintf("it has cosigned another root for size %d", stands.size)}
 	}
 	if err == nil {
@@ -173,14 +203,29 @@ func (c *Collector) ask(ctx context.Context, w *asked, p merkle.Published, check
 	c.note(ctx, w, p, checkpoint, line, err)
 }
 
+// ahead says what it means that a witness stands at a size beyond a checkpoint.
+func (c *Collector) ahead(ctx context.Context, size uint64, checkpoint merkle.Checkpoint) error {
+	newest := checkpoint
+	if c.c.Newest != nil {
+		var err error
+		if newest, err = c.c.Newest(ctx); err != nil {
+			return err
+		}
+	}
+	if size <= newest.Size {
+		return errBehind
+	}
+	return &forkError{fmt.Sprintf("it has cosigned size %d, this log has %d", size, newest.Size)}
+}
+
 // note remembers how asking ended.
 func (c *Collector) note(ctx context.Context, w *asked, p merkle.Published, checkpoint merkle.Checkpoint, line string, err error) {
 	outcome, name := "cosigned", w.Key.Name()
 	var fork *forkError
 	var refused *refusedError
 	switch {
-	case ctx.Err() != nil && err != nil:
-		return
+	case ctx.Err() != nil && err != nil, errors.Is(err, errBehind):
+		return // the next round asks again
 	case errors.As(err, &fork):
 		outcome = "fork"
 	case errors.As(err, &refused):

@@ -6,7 +6,9 @@
 // one's Ack, because watermill's router runs a goroutine for each message. The
 // messages of the topic "ledger" carry whole batches (Records), for one message
 // per event is slower than a rebuild may be. NewPubSub makes the same log a
-// general publisher and subscriber for outbound messages. NewRouter builds the
+// general publisher and subscriber for outbound messages. NewSharedSubscriber is
+// for a log that several nodes share: each record goes to one of them, one record
+// a message and several in flight, in order within a stream. NewRouter builds the
 // router whose handlers park instead of skipping.
 //
 // It must not know what a record means, where a consumer keeps its position,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -17,11 +16,11 @@ import (
 // its contract forbids; it is treated like any store error.
 var errFollowEnded = errors.New("follower ended early")
 
-// feed is one subscription: the only delivery loop of the package. Its fields
+// feed is one subscription: the delivery loop of those who follow the log. Its fields
 // do not change; everything that does is in the cursor, which belongs to the
 // goroutine of run.
 type feed struct {
-	name       string // for logs
+	subscription
 	follower   eventstore.Follower
 	fetch      int                          // records asked of the follower at once
 	perMessage int                          // records in one message, at most
@@ -32,10 +31,7 @@ type feed struct {
 	linger     time.Duration                                    // least time from one batch to the next; see Config
 	hurry      func() <-chan struct{}                           // required when linger is not zero
 	grace      time.Duration
-	storePause Backoff
 	nackPause  Backoff
-	trouble    *trouble
-	log        *slog.Logger
 }
 
 // skipsPerSave bounds how many records a feed that takes few of them reads
@@ -61,7 +57,7 @@ const (
 // pause: out must not close on an error that may pass, because a closed
 // channel ends the handler and, with the last handler, the router.
 func (f *feed) run(ctx context.Context, out chan<- *message.Message) {
-	start, ok := retry(ctx, f, "load position", f.load)
+	start, ok := retry(ctx, &f.subscription, "load position", f.load)
 	if !ok {
 		return
 	}
@@ -76,7 +72,7 @@ func (f *feed) run(ctx context.Context, out chan<- *message.Message) {
 			failures = 0
 		}
 		failures++
-		f.trouble.report(f, fmt.Errorf("follow the log after %d: %w", c.at, err))
+		f.trouble.report(&f.subscription, fmt.Errorf("follow the log after %d: %w", c.at, err))
 		wait(ctx, f.storePause.after(failures))
 	}
 }
@@ -91,7 +87,7 @@ func (f *feed) follow(ctx context.Context, c *cursor, out chan<- *message.Messag
 		if len(batch) == 0 {
 			continue
 		}
-		f.trouble.clear(f)
+		f.trouble.clear(&f.subscription)
 		arrived, full := time.Now(), len(batch) >= f.fetch
 		last := batch[len(batch)-1].Sequence
 		if f.pick != nil {
@@ -185,6 +181,11 @@ func (f *feed) send(ctx context.Context, records []eventstore.Record, out chan<-
 	case <-ctx.Done():
 		return stopped
 	}
+	return f.await(ctx, m, f.grace, records[0].Sequence)
+}
+
+// await waits for a message's answer, when ctx ends no longer than grace.
+func (s *subscription) await(ctx context.Context, m *message.Message, grace time.Duration, first eventstore.Sequence) outcome {
 	select {
 	case <-m.Acked():
 		return acked
@@ -192,14 +193,14 @@ func (f *feed) send(ctx context.Context, records []eventstore.Record, out chan<-
 		return nacked
 	case <-ctx.Done():
 	}
-	t := time.NewTimer(f.grace)
+	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {
 	case <-m.Acked():
 		return acked
 	case <-m.Nacked():
 	case <-t.C:
-		f.log.Warn("message given up at shutdown", "subscription", f.name, "sequence", records[0].Sequence)
+		s.log.Warn("message given up at shutdown", "subscription", s.name, "sequence", first)
 	}
 	return stopped
 }
@@ -207,7 +208,7 @@ func (f *feed) send(ctx context.Context, records []eventstore.Record, out chan<-
 // message builds the message. Records it cannot be built from stop the feed at
 // their place, loudly, until somebody repairs the cause; they are not skipped.
 func (f *feed) message(ctx context.Context, records []eventstore.Record) (*message.Message, bool) {
-	return retry(ctx, f, "build message", func(context.Context) (*message.Message, error) {
+	return retry(ctx, &f.subscription, "build message", func(context.Context) (*message.Message, error) {
 		m, err := f.build(records)
 		if err != nil {
 			return nil, fmt.Errorf("record %d: %w", records[0].Sequence, err)
@@ -220,7 +221,7 @@ func (f *feed) message(ctx context.Context, records []eventstore.Record) (*messa
 // acknowledgement may have come in the grace period. Giving up at shutdown
 // costs a repeated delivery, not a lost one.
 func (f *feed) checkpoint(ctx context.Context, c *cursor) {
-	_, ok := retry(ctx, f, "save position", func(ctx context.Context) (struct{}, error) {
+	_, ok := retry(ctx, &f.subscription, "save position", func(ctx context.Context) (struct{}, error) {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.grace)
 		defer cancel()
 		return struct{}{}, f.save(own, c.at)
@@ -231,7 +232,7 @@ func (f *feed) checkpoint(ctx context.Context, c *cursor) {
 }
 
 // retry calls do, at least once, until it succeeds or ctx ends.
-func retry[T any](ctx context.Context, f *feed, what string, do func(context.Context) (T, error)) (T, bool) {
+func retry[T any](ctx context.Context, f *subscription, what string, do func(context.Context) (T, error)) (T, bool) {
 	for failures := 1; ; failures++ {
 		v, err := do(ctx)
 		if err == nil {

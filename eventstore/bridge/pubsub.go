@@ -39,16 +39,16 @@ type PubSubConfig struct {
 func NewPubSub(store eventstore.Store, checkpoints Checkpoints, cfg PubSubConfig, logger *slog.Logger) (*Publisher, *Subscriber) {
 	c := Config{BatchSize: cfg.Fetch, Grace: cfg.Grace, StorePause: cfg.StorePause, NackPause: cfg.NackPause, Now: cfg.Now}.withDefaults()
 	s := newSubscriber(c.Now)
-	s.open = func(topic string) (*feed, error) {
+	s.open = func(topic string) (source, error) {
 		prefix, err := topicPrefix(topic)
 		if err != nil {
 			return nil, fmt.Errorf("subscribe: %w", err)
 		}
 		f := &feed{
-			name: topic, follower: store, fetch: c.BatchSize, perMessage: 1, build: publishedMessage,
+			subscription: subscription{name: topic, storePause: c.StorePause, trouble: s.trouble, log: logger}, follower: store, fetch: c.BatchSize, perMessage: 1, build: publishedMessage,
 			pick:  func(r eventstore.Record) bool { return strings.HasPrefix(r.Stream, prefix) },
 			load:  func(context.Context) (eventstore.Sequence, error) { return 0, nil },
-			grace: c.Grace, storePause: c.StorePause, nackPause: c.NackPause, trouble: s.trouble, log: logger,
+			grace: c.Grace, nackPause: c.NackPause,
 		}
 		if cfg.Group != "" {
 			name := cfg.Group + topicSeparator + topic // a topic has no separator, so names do not meet

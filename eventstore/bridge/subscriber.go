@@ -82,10 +82,19 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// source is one subscription.
+type source interface {
+	// run delivers until ctx ends.
+	run(ctx context.Context, out chan<- *message.Message)
+	// of is what the subscription is known by.
+	of() *subscription
+}
+
 // Subscriber is a message.Subscriber over a log. Every subscription is
-// independent: two of them both get everything.
+// independent: two of them both get everything, unless they share it in a group
+// (NewSharedSubscriber).
 type Subscriber struct {
-	open    func(topic string) (*feed, error)
+	open    func(topic string) (source, error)
 	trouble *trouble
 	stop    context.Context // ends with Close; every subscription ends with it
 	cancel  context.CancelFunc
@@ -103,14 +112,14 @@ type Subscriber struct {
 func NewSubscriber(follower eventstore.Follower, cfg Config, logger *slog.Logger) *Subscriber {
 	cfg = cfg.withDefaults()
 	s := newSubscriber(cfg.Now)
-	s.open = func(topic string) (*feed, error) {
+	s.open = func(topic string) (source, error) {
 		if topic != Topic {
 			return nil, fmt.Errorf("subscribe to %q: the only topic is %q", topic, Topic)
 		}
 		return &feed{
-			name: topic, follower: follower, fetch: cfg.BatchSize, perMessage: cfg.BatchSize,
+			subscription: subscription{name: topic, storePause: cfg.StorePause, trouble: s.trouble, log: logger}, follower: follower, fetch: cfg.BatchSize, perMessage: cfg.BatchSize,
 			build: batchMessage, load: cfg.From, linger: cfg.Linger, hurry: cfg.Hurry,
-			grace: cfg.Grace, storePause: cfg.StorePause, nackPause: cfg.NackPause, trouble: s.trouble, log: logger,
+			grace: cfg.Grace, nackPause: cfg.NackPause,
 		}, nil
 	}
 	return s
@@ -141,7 +150,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		defer close(out)
 		defer cancel()
 		defer release()
-		defer s.trouble.forget(f)
+		defer s.trouble.forget(f.of())
 		f.run(ctx, out)
 	})
 	return out, nil

@@ -1,17 +1,29 @@
 package bridge
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 )
+
+// subscription is what every kind of subscription has: a name and patience with
+// a store that fails.
+type subscription struct {
+	name       string // for logs
+	storePause Backoff
+	trouble    *trouble
+	log        *slog.Logger
+}
+
+func (s *subscription) of() *subscription { return s }
 
 // trouble remembers what holds the subscriptions of one Subscriber up, and
 // logs when it begins and ends rather than at every attempt.
 type trouble struct {
 	now func() time.Time
 
-	mu    sync.Mutex // guards the rest
-	feeds map[*feed]problem
+	mu   sync.Mutex // guards the rest
+	held map[*subscription]problem
 }
 
 type problem struct {
@@ -20,38 +32,38 @@ type problem struct {
 }
 
 func newTrouble(now func() time.Time) *trouble {
-	return &trouble{now: now, feeds: map[*feed]problem{}}
+	return &trouble{now: now, held: map[*subscription]problem{}}
 }
 
-func (t *trouble) report(f *feed, err error) {
+func (t *trouble) report(f *subscription, err error) {
 	t.mu.Lock()
-	p, known := t.feeds[f]
+	p, known := t.held[f]
 	if !known {
 		p.since = t.now()
 	}
 	p.err = err
-	t.feeds[f] = p
+	t.held[f] = p
 	t.mu.Unlock()
 	if !known {
 		f.log.Warn("subscription is held up and retries", "subscription", f.name, "error", err)
 	}
 }
 
-func (t *trouble) clear(f *feed) {
+func (t *trouble) clear(f *subscription) {
 	t.mu.Lock()
-	p, known := t.feeds[f]
-	delete(t.feeds, f)
+	p, known := t.held[f]
+	delete(t.held, f)
 	t.mu.Unlock()
 	if known {
 		f.log.Info("subscription goes on", "subscription", f.name, "after", t.now().Sub(p.since))
 	}
 }
 
-// forget removes a feed that ended.
-func (t *trouble) forget(f *feed) {
+// forget removes a subscription that ended.
+func (t *trouble) forget(f *subscription) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.feeds, f)
+	delete(t.held, f)
 }
 
 // oldest returns the problem that has lasted longest.
@@ -59,7 +71,7 @@ func (t *trouble) oldest() (time.Time, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var first problem
-	for _, p := range t.feeds {
+	for _, p := range t.held {
 		if first.err == nil || p.since.Before(first.since) {
 			first = p
 		}

@@ -37,7 +37,7 @@ func (k bent) Challenge(ctx context.Context, kid, purpose, subject string, seq i
 func TestResponseIsNotAcceptedTwiceForOneQuestionAndStep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.j = w.journal(func(c *Config) { c.Keyring = bent{Keyring: w.keys, number: "482913"} })
+	w.reopen(func(c *Config) { c.Keyring = bent{Keyring: w.keys, number: "482913"} })
 	w.register()
 	w.bind()
 	ask := func() string {

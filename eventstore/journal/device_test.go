@@ -13,7 +13,7 @@ import (
 // constant makes the world's journal ask one and the same question always, so
 // that a response of one challenge could be right for another.
 func (w *world) constant(question string) {
-	w.j = w.journal(func(c *Config) { c.Keyring = bent{Keyring: w.keys, number: question} })
+	w.reopen(func(c *Config) { c.Keyring = bent{Keyring: w.keys, number: question} })
 }
 
 func TestUnitLooksAheadAndNeverBack(t *testing.T) {

@@ -25,7 +25,7 @@ type gathering struct {
 }
 
 func (g *gathering) release() {
-	for _, unlock := range g.locked {
+	for _, unlock := range slices.Backward(g.locked) {
 		unlock()
 	}
 	g.locked = nil
@@ -294,20 +294,27 @@ func (g *gathering) clients(ctx context.Context, u *domain.User) error {
 
 // lockClients locks the states of clients for reading. They are taken in the
 // order of their names, so that two gatherings and the commands on those
-// clients cannot wait for each other in a circle.
+// clients cannot wait for each other in a circle; and all are read before one is
+// locked, so that nobody waits for the store on their account.
 func (g *gathering) lockClients(ctx context.Context, ids []string) error {
 	slices.Sort(ids)
 	g.facts.Clients = map[string]*domain.Client{}
+	var found []*slot
 	for _, id := range slices.Compact(ids) {
 		if !domain.IsID(id, domain.PrefixClient) {
 			continue
 		}
-		s, release, err := g.j.view(ctx, domain.ClientStream(id))
+		s, done, err := g.j.current(ctx, domain.ClientStream(id))
 		if err != nil {
 			return err
 		}
-		g.locked = append(g.locked, release)
+		g.locked = append(g.locked, done)
+		found = append(found, s)
 		g.facts.Clients[id] = s.state.(*domain.Client) // by the stream's category
+	}
+	for _, s := range found {
+		s.mu.RLock()
+		g.locked = append(g.locked, s.mu.RUnlock)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,9 +145,15 @@ func TestReadBackThatFailsStaysUnknown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.register()
+	var lost atomic.Bool
 	w.store.Set(storetest.Faults{
-		AfterAppend:  func(string, eventstore.Appended) error { return errDisk },
-		BeforeRecord: func(int) error { return eventstore.ErrUnavailable },
+		AfterAppend: func(string, eventstore.Appended) error { lost.Store(true); return errDisk },
+		BeforeRecord: func(int) error {
+			if lost.Load() {
+				return eventstore.ErrUnavailable
+			}
+			return nil
+		},
 	})
 	r := w.request(domain.SetSeamless{UserID: w.user, Enabled: false})
 	if _, err := w.j.Execute(t.Context(), r); !errors.Is(err, eventstore.ErrOutcomeUnknown) {

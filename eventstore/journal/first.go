@@ -10,15 +10,64 @@ import (
 	"github.com/authledger/authledger/eventstore"
 )
 
+// errMoved means that the state a decision was taken on was not the newest, and
+// that it has been brought along.
+var errMoved = errors.New("stream moved on")
+
 // unrecorded answers a decision without events. Before the caller is told so,
 // the log is asked whether the command was executed before: a repeat must see
-// its first outcome, not the refusal that it causes itself.
-func (j *Journal) unrecorded(ctx context.Context, x execution, refused error) (Outcome, error) {
+// its first outcome, not the refusal that it causes itself. Nothing guards such
+// a decision against a state that is behind, as the expected revision guards an
+// append; so in a shared store the stream is read once more.
+func (j *Journal) unrecorded(ctx context.Context, s *slot, x execution, refused error) (Outcome, error) {
+	if err := j.confirm(ctx, s); err != nil {
+		return Outcome{}, err
+	}
 	out, err := j.first(ctx, x)
 	if errors.Is(err, eventstore.ErrNotFound) {
 		return Outcome{}, refused
 	}
 	return out, err
+}
+
+// confirm returns errMoved when the slot's state was not the newest of a shared
+// store.
+func (j *Journal) confirm(ctx context.Context, s *slot) error {
+	if !j.shared {
+		return nil
+	}
+	moved, err := j.catchUp(ctx, s)
+	if err == nil && moved {
+		err = errMoved
+	}
+	return err
+}
+
+// before stands between a decision and what it leads to in a shared store. There
+// an append recognises its own ids only where it expects them, so an earlier
+// execution of the command, wherever it is, must be asked for: what it appended
+// to this stream up to the state's end is found here, and behind that end the
+// append is refused. done says that out is the answer.
+//
+// And what is written over in the keyring before the append must not be written
+// for a decision on an old state, which the append would refuse too late.
+func (j *Journal) before(ctx context.Context, s *slot, x execution, events []domain.Event) (out Outcome, done bool, err error) {
+	if !j.shared {
+		return Outcome{}, false, nil
+	}
+	out, err = j.first(ctx, x)
+	switch {
+	case err == nil && out.Events[len(out.Events)-1].Revision < s.last.Next():
+		return out, true, nil
+	case err == nil: // from another process, and this one's state does not have it yet
+		_, err = j.catchUp(ctx, s)
+		return out, true, err
+	case !errors.Is(err, eventstore.ErrNotFound):
+		return Outcome{}, false, err
+	case overwrites(events):
+		return Outcome{}, false, j.confirm(ctx, s)
+	}
+	return Outcome{}, false, nil
 }
 
 // first reads back what the command id led to, in any stream. It returns
@@ -58,7 +107,7 @@ func (j *Journal) readOutcome(ctx context.Context, first eventstore.Record, n in
 			return Outcome{}, fmt.Errorf("%w: revision %d of %s is not part of the append", errBroken, r.Revision, r.Stream)
 		}
 		out.Events = append(out.Events, Recorded{
-			ID: r.ID, Type: r.Type, Event: d.Event, Revision: r.Revision, Sequence: r.Sequence,
+			ID: r.ID, Type: r.Type, Event: d.Event, Revision: r.Revision,
 			OccurredAt: d.Meta.OccurredAt, RecordedAt: r.RecordedAt,
 		})
 		out.Position = r.Position
@@ -71,7 +120,9 @@ func (j *Journal) readOutcome(ctx context.Context, first eventstore.Record, n in
 
 // settle finds out what became of an append whose answer was lost. It never
 // sends anything again: an append that was not found may still land, so the
-// slot stays doubtful until a later append proves that it cannot.
+// slot stays doubtful until the stream has grown without it, which proves that it
+// cannot. When somebody else has grown it by then, settle returns
+// eventstore.ErrConflict and the command is decided anew.
 func (j *Journal) settle(ctx context.Context, s *slot, x execution, now time.Time, lost error) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
 	defer cancel()
@@ -79,19 +130,23 @@ func (j *Journal) settle(ctx context.Context, s *slot, x execution, now time.Tim
 	s.mu.Lock()
 	s.doubtful = true
 	s.mu.Unlock()
-	if err := j.catchUp(ctx, s); err != nil {
+	if _, err := j.catchUp(ctx, s); err != nil {
 		return Outcome{}, fmt.Errorf("execute %s: %w; reading it back: %w", x.Command.Name(), lost, err)
 	}
 	out, err := j.first(ctx, x)
+	absent := errors.Is(err, eventstore.ErrNotFound)
 	switch {
-	case errors.Is(err, eventstore.ErrNotFound):
+	case absent && s.last == expected:
 		return Outcome{}, fmt.Errorf("execute %s: %w", x.Command.Name(), lost)
-	case err != nil:
+	case err != nil && !absent:
 		return Outcome{}, fmt.Errorf("execute %s: %w; reading it back: %w", x.Command.Name(), lost, err)
 	}
 	s.mu.Lock()
-	s.doubtful = false // it landed; nothing else is under way
+	s.doubtful = false // it landed, or what it expected is past; nothing else is under way
 	s.mu.Unlock()
+	if absent {
+		return Outcome{}, fmt.Errorf("execute %s: another append took its place: %w", x.Command.Name(), eventstore.ErrConflict)
+	}
 	// Ours, or that of an earlier execution this state did not know?
 	out.Replayed = out.Events[0].Revision != expected.Next() || !out.Events[0].OccurredAt.Equal(now)
 	return out, nil

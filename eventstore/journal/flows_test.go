@@ -13,6 +13,7 @@ import (
 
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/domain/ocra"
+	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/codec"
 )
 
@@ -254,7 +255,26 @@ func (w *world) compliance(c domain.Command) Outcome {
 	if err != nil {
 		w.t.Fatalf("%s: %v", c.Name(), err)
 	}
+	w.notice(r.Command.Stream())
 	return out
+}
+
+// notice tells the other node what the stream holds, as its follower would.
+func (w *world) notice(stream string) {
+	w.t.Helper()
+	if w.other == nil {
+		return
+	}
+	var told []eventstore.Record
+	for r, err := range w.store.ReadStream(w.t.Context(), stream, 0) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		told = append(told, r)
+	}
+	if err := w.other.Notice(w.t.Context(), told); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // fails executes a command that must end in an error and returns its code.

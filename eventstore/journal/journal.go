@@ -61,6 +61,7 @@ type Config struct {
 // concurrent use and starts no goroutines.
 type Journal struct {
 	store   eventstore.Store
+	shared  bool // other processes append, too
 	codec   *codec.Codec
 	keys    Keyring
 	rules   rules
@@ -96,7 +97,8 @@ func New(c Config) (*Journal, error) {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	j := &Journal{
-		store: c.Store, codec: c.Codec, keys: c.Keyring, clock: c.Clock, counter: c.SMSCounter, log: c.Logger, slots: s,
+		store: c.Store, shared: eventstore.IsShared(c.Store), codec: c.Codec, keys: c.Keyring, clock: c.Clock,
+		counter: c.SMSCounter, log: c.Logger, slots: s,
 	}
 	if err := j.openRules(c.Policy); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -133,7 +135,6 @@ type Recorded struct {
 	Type       string
 	Event      domain.Event
 	Revision   eventstore.Revision
-	Sequence   eventstore.Sequence // 0 in a store that learns it later
 	OccurredAt time.Time
 	RecordedAt time.Time
 }
@@ -170,10 +171,13 @@ func (j *Journal) Execute(ctx context.Context, r Request) (Outcome, error) {
 	}
 	for range maxAttempts {
 		out, err := j.attempt(ctx, s, x)
-		if !errors.Is(err, eventstore.ErrConflict) {
+		switch {
+		case errors.Is(err, errMoved):
+			continue
+		case !errors.Is(err, eventstore.ErrConflict):
 			return out, err
 		}
-		if err := j.catchUp(ctx, s); err != nil {
+		if _, err := j.catchUp(ctx, s); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -196,16 +200,23 @@ func newExecution(r Request) (execution, error) {
 }
 
 // attempt gathers, decides and appends once. eventstore.ErrConflict means that
-// the state was not the newest.
+// the state was not the newest, errMoved that it was not and is now.
 func (j *Journal) attempt(ctx context.Context, s *slot, x execution) (Outcome, error) {
+	policy, err := j.ruling(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
 	now := j.Now()
-	g := gathering{j: j, slot: s, now: now, policy: j.Policy(), facts: domain.Facts{Actor: x.Actor}}
+	g := gathering{j: j, slot: s, now: now, policy: policy, facts: domain.Facts{Actor: x.Actor}}
 	events, refused, err := g.decide(ctx, x.Command)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("gather evidence for %s on %s: %w", x.Command.Name(), x.stream, err)
 	}
 	if refused != nil || len(events) == 0 {
-		return j.unrecorded(ctx, x, refused)
+		return j.unrecorded(ctx, s, x, refused)
+	}
+	if out, done, err := j.before(ctx, s, x, events); done || err != nil {
+		return out, err
 	}
 	proposed, events, err := j.encode(ctx, x, events, now, g.policy.Version)
 	if err != nil {
@@ -276,7 +287,7 @@ func (j *Journal) append(ctx context.Context, s *slot, x execution, proposed []e
 	case err == nil || errors.Is(err, eventstore.ErrDuplicateID):
 		// An earlier execution stands in the log, perhaps with other events
 		// than those decided now. The state may be behind it.
-		if err := j.catchUp(detached, s); err != nil {
+		if _, err := j.catchUp(detached, s); err != nil {
 			return Outcome{}, err
 		}
 		return j.first(detached, x)
@@ -294,7 +305,7 @@ func (j *Journal) accept(s *slot, proposed []eventstore.Proposed, events []domai
 		s.apply(proposed[i].ID, e, now)
 		s.last = eventstore.At(stamp.Revision, stamp.Leaf)
 		out.Events[i] = Recorded{
-			ID: proposed[i].ID, Type: proposed[i].Type, Event: e, Revision: stamp.Revision, Sequence: stamp.Sequence,
+			ID: proposed[i].ID, Type: proposed[i].Type, Event: e, Revision: stamp.Revision,
 			OccurredAt: now, RecordedAt: stamp.RecordedAt,
 		}
 	}

@@ -28,8 +28,8 @@ type notes struct {
 	homes []string
 }
 
-// take notes one stored event of a stream with this state.
-func (n *notes) take(s domain.State, id eventstore.EventID, e domain.Event) {
+// note takes down one stored event of a stream with this state.
+func (n *notes) note(s domain.State, id eventstore.EventID, e domain.Event) {
 	switch s.(type) {
 	case *domain.Device, *domain.Installation:
 		n.takeHolder(e)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
@@ -87,6 +88,18 @@ func (g *gathering) provision(ctx context.Context, proposed []eventstore.Propose
 		}
 	}
 	return nil
+}
+
+// overwrites reports whether provision replaces a secret that may be in use: the
+// PIN of a unit, the one thing that does not go by the event it came with.
+func overwrites(events []domain.Event) bool {
+	return slices.ContainsFunc(events, func(e domain.Event) bool {
+		switch e.(type) {
+		case domain.DevicePINChanged, domain.PhysicalDeviceShipped:
+			return true
+		}
+		return false
+	})
 }
 
 func (g *gathering) provide(ctx context.Context, id eventstore.EventID, e domain.Event) error {

@@ -14,9 +14,11 @@ func unknown(what string) error {
 	return &domain.Error{Code: domain.Unknown, Detail: "there is no such " + what}
 }
 
-// User shows a user's current state: everything in it that this process was
-// told of is there; it does not wait for a command under way. read must not keep or change u, nor call the journal; its error is
-// returned as it is. A user who was never registered is an UNKNOWN error.
+// User shows a user's current state: everything that was acknowledged before the
+// call is in it, in a shared store whichever process appended it; it does not
+// wait for a command under way. read must not keep or change u, nor call the
+// journal; its error is returned as it is. A user who was never registered is an
+// UNKNOWN error.
 func (j *Journal) User(ctx context.Context, userID string, read func(u *domain.User, now time.Time) error) error {
 	if !domain.IsID(userID, domain.PrefixUser) {
 		return unknown("user")
@@ -60,7 +62,8 @@ func (j *Journal) reach(ctx context.Context, stream string, least eventstore.Rev
 		return err
 	}
 	if s.last.Next() <= least {
-		return j.catchUp(ctx, s)
+		_, err := j.catchUp(ctx, s)
+		return err
 	}
 	return nil
 }
@@ -205,7 +208,10 @@ func (j *Journal) Matching(ctx context.Context, userID, effect string) ([]domain
 // MatchingAt is Matching at a moment, of what is known now: rules and facts
 // that were recorded since count as well.
 func (j *Journal) MatchingAt(ctx context.Context, userID, effect string, at time.Time) (rules []domain.Rule, err error) {
-	p := j.Policy()
+	p, err := j.ruling(ctx)
+	if err != nil {
+		return nil, err
+	}
 	err = j.withClients(ctx, userID, at, p, func(u *domain.User, clients map[string]*domain.Client) {
 		rules = p.Matching(u.Facts(clients, at, p), at, effect)
 	})

@@ -15,6 +15,24 @@ import (
 type rules struct {
 	base    *domain.Policy
 	current atomic.Pointer[domain.Policy]
+	// confirmed is when the last reading of the rule book began, by the
+	// journal's clock, and asking holds one token while somebody reads it because
+	// that is too long ago. They matter in a shared store only.
+	confirmed atomic.Pointer[time.Time]
+	asking    chan struct{}
+}
+
+// maxRuleAge is how old a reading of the rule book may be that a decision is
+// taken by, where other processes may change the rules. So a rule that was
+// acknowledged anywhere is obeyed everywhere a second later; mostly much sooner,
+// because Notice reads the book when a change arrives.
+const maxRuleAge = time.Second
+
+// fresh reports whether the rule book was read within maxRuleAge. A clock that
+// goes back makes no reading younger.
+func (r *rules) fresh(now time.Time) bool {
+	at := r.confirmed.Load()
+	return at != nil && now.Sub(*at).Abs() < maxRuleAge
 }
 
 // advance takes over a policy unless a newer one was taken over meanwhile.
@@ -32,7 +50,7 @@ const openTimeout = 30 * time.Second
 
 // openRules reads the rule book.
 func (j *Journal) openRules(base *domain.Policy) error {
-	j.rules.base = base
+	j.rules.base, j.rules.asking = base, make(chan struct{}, 1)
 	j.rules.current.Store(base)
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
@@ -41,8 +59,31 @@ func (j *Journal) openRules(base *domain.Policy) error {
 }
 
 // Policy is the policy decisions are taken by now. It is immutable; ask again
-// for each decision.
+// for each decision. Of changes that other processes made it has what Notice was
+// told of or a decision has read; PolicyKnownAt has all.
 func (j *Journal) Policy() *domain.Policy { return j.rules.current.Load() }
+
+// ruling is the policy for a decision: that of a rule book read at most
+// maxRuleAge ago. When it cannot be read nothing is decided.
+func (j *Journal) ruling(ctx context.Context) (*domain.Policy, error) {
+	if !j.shared || j.rules.fresh(j.clock()) {
+		return j.Policy(), nil
+	}
+	// Whoever has the token waits for the store only, never for a turn, so it may
+	// be waited for while holding one.
+	select {
+	case j.rules.asking <- struct{}{}:
+		defer func() { <-j.rules.asking }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read the rule book: %w", ctx.Err())
+	}
+	if !j.rules.fresh(j.clock()) {
+		if _, err := j.PolicyKnownAt(ctx, time.Time{}); err != nil {
+			return nil, err
+		}
+	}
+	return j.Policy(), nil
+}
 
 // PolicyAt is Policy for those who follow the log: it includes the rule book's
 // record at least, like UserAt.
@@ -59,10 +100,12 @@ func (j *Journal) PolicyAt(ctx context.Context, least eventstore.Revision) (*dom
 // PolicyKnownAt is the policy with every change recorded by a moment; a zero
 // moment means all of them.
 func (j *Journal) PolicyKnownAt(ctx context.Context, knownAt time.Time) (p *domain.Policy, err error) {
+	begun := j.clock()
 	err = j.book(ctx, func(b *domain.PolicyBook) error {
 		p, err = b.Policy(j.rules.base, knownAt)
 		if err == nil && knownAt.IsZero() {
 			j.rules.advance(p)
+			j.rules.confirmed.Store(&begun)
 		}
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 	"time"
@@ -12,10 +13,14 @@ import (
 
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/codec"
 )
 
 // slot is one stream in memory. At any moment a process has at most one slot
-// for a stream, so what one command applied every later reader sees.
+// for a stream, so what one command applied every later reader sees. Where
+// several processes append, a slot is what this one knew last: readers read on
+// from there (refresh), and a command decides on it because its append is
+// refused when it was behind (unrecorded is for those that append nothing).
 //
 // Two locks, taken in this order: turn makes commands on the stream follow one
 // another and is held across the append; mu guards the state and is held only
@@ -35,11 +40,19 @@ type slot struct {
 	notes
 }
 
-func (s *slot) enter(ctx context.Context) error {
+// tryEnter takes the turn when it is free.
+func (s *slot) tryEnter() bool {
 	select {
 	case s.turn <- struct{}{}:
-		return nil
+		return true
 	default:
+		return false
+	}
+}
+
+func (s *slot) enter(ctx context.Context) error {
+	if s.tryEnter() {
+		return nil
 	}
 	select {
 	case s.turn <- struct{}{}:
@@ -54,7 +67,7 @@ func (s *slot) leave() { <-s.turn }
 // apply records one stored event. The caller holds mu.
 func (s *slot) apply(id eventstore.EventID, e domain.Event, at time.Time) {
 	s.state.Apply(e, at)
-	s.take(s.state, id, e)
+	s.note(s.state, id, e)
 }
 
 // slots holds the slots in use and the most recently used idle ones, so memory
@@ -128,88 +141,171 @@ func (j *Journal) ready(ctx context.Context, s *slot) error {
 	if fresh {
 		return nil
 	}
-	return j.catchUp(ctx, s)
+	_, err := j.catchUp(ctx, s)
+	return err
 }
 
-// catchUp folds the records behind the state. The caller holds the turn.
-func (j *Journal) catchUp(ctx context.Context, s *slot) error {
-	s.mu.Lock()
-	before, loaded := s.last, s.loaded
-	err := j.fold(ctx, s)
-	if err != nil && loaded {
-		s.doubtful = true // so that the next command tries again
+// catchUp folds the records behind the state and reports whether a loaded state
+// moved. The caller holds the turn, and mu is not held while reading, so that
+// nobody but the caller waits for the store.
+func (j *Journal) catchUp(ctx context.Context, s *slot) (moved bool, err error) {
+	if first, err := j.load(ctx, s); first || err != nil {
+		return false, err
 	}
-	moved := loaded && s.last != before
-	if !loaded && err == nil {
-		j.obey(s)
+	var steps []step
+	for next, e := range j.tail(ctx, s.stream, s.last) {
+		if err = e; err == nil {
+			steps = append(steps, next)
+		}
+	}
+	s.mu.Lock()
+	for _, next := range steps {
+		s.take(next)
+	}
+	if err != nil && !j.shared {
+		s.doubtful = true // so that the next command tries again; in a shared store all of them do
 	}
 	s.mu.Unlock()
-	if moved {
+	if len(steps) > 0 {
 		j.changed(s)
 	}
-	return err
+	return len(steps) > 0, err
 }
 
 var errBroken = errors.New("stream history is broken")
 
-// fold applies the stream's records after s.last. It stops, with the state at
-// the last good record, at a gap, a broken chain or an event nobody knows: a
-// decision must not stand on a history with a hole. The caller holds mu or is
-// the only one to know s.
+// step is one record as a state takes it in.
+type step struct {
+	id    eventstore.EventID
+	event domain.Event
+	at    time.Time
+	end   eventstore.Expected // the record itself
+}
+
+// tail yields the records after one that is known. It ends with an error at a
+// gap, a broken chain or an event nobody knows: a decision must not stand on a
+// history with a hole.
+func (j *Journal) tail(ctx context.Context, stream string, last eventstore.Expected) iter.Seq2[step, error] {
+	return func(yield func(step, error) bool) {
+		for r, err := range j.store.ReadStream(ctx, stream, last.Next()) {
+			var d codec.Decoded
+			if err == nil {
+				d, err = j.codec.Decode(r)
+			}
+			if err == nil && (r.Revision != last.Next() || d.Meta.Prev != last.Leaf().String()) {
+				err = fmt.Errorf("%w at revision %d, want %d and its predecessor's leaf", errBroken, r.Revision, last.Next())
+			}
+			if err != nil {
+				yield(step{}, fmt.Errorf("load %s: %w", stream, err))
+				return
+			}
+			last = eventstore.At(r.Revision, r.Leaf())
+			if !yield(step{id: r.ID, event: d.Event, at: d.Meta.OccurredAt, end: last}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// take applies a record that follows the state. The caller holds mu, or is the
+// only one to know s.
+func (s *slot) take(next step) {
+	s.apply(next.id, next.event, next.at)
+	s.last = next.end
+}
+
+// fold applies everything behind the state, and stops with the state at the last
+// good record. The caller holds mu, or is the only one to know s.
 func (j *Journal) fold(ctx context.Context, s *slot) error {
-	for r, err := range j.store.ReadStream(ctx, s.stream, s.last.Next()) {
+	for next, err := range j.tail(ctx, s.stream, s.last) {
 		if err != nil {
-			return fmt.Errorf("load %s: %w", s.stream, err)
+			return err
 		}
-		d, err := j.codec.Decode(r)
-		if err != nil {
-			return fmt.Errorf("load %s: %w", s.stream, err)
-		}
-		if r.Revision != s.last.Next() || d.Meta.Prev != s.last.Leaf().String() {
-			return fmt.Errorf("load %s: %w at revision %d, want %d and its predecessor's leaf", s.stream, errBroken, r.Revision, s.last.Next())
-		}
-		s.apply(r.ID, d.Event, d.Meta.OccurredAt)
-		s.last = eventstore.At(r.Revision, r.Leaf())
+		s.take(next)
 	}
 	s.loaded = true
 	return nil
 }
 
-// view returns a slot whose state the caller may read until release. It never
-// waits for a command under way on that stream.
-func (j *Journal) view(ctx context.Context, stream string) (s *slot, release func(), err error) {
-	s = j.slots.acquire(stream)
+// load folds a slot for the first time and reports whether this call did; the
+// caller need not hold the turn.
+func (j *Journal) load(ctx context.Context, s *slot) (first bool, err error) {
 	s.mu.RLock()
-	if !s.loaded {
-		s.mu.RUnlock()
-		if err := j.load(ctx, s); err != nil {
-			j.slots.release(s)
-			return nil, nil, err
-		}
-		s.mu.RLock()
+	loaded := s.loaded
+	s.mu.RUnlock()
+	if loaded {
+		return false, nil
 	}
-	if s.doubtful { // only a command may change the slot; fold for this reader alone
-		s.mu.RUnlock()
-		j.slots.release(s)
-		own := newSlot(stream)
-		if err := j.fold(ctx, own); err != nil {
-			return nil, nil, err
-		}
-		return own, func() {}, nil
-	}
-	return s, func() { s.mu.RUnlock(); j.slots.release(s) }, nil
-}
-
-// load folds a slot for the first time; the caller need not hold the turn.
-func (j *Journal) load(ctx context.Context, s *slot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.loaded {
-		return nil
+		return false, nil
 	}
 	if err := j.fold(ctx, s); err != nil {
-		return err
+		return false, err
 	}
 	j.obey(s)
-	return nil
+	return true, nil
+}
+
+// view returns a slot whose state the caller may read until release: everything
+// acknowledged before the call is in it, in a shared store whichever process did
+// it. It never waits for a command under way on that stream.
+func (j *Journal) view(ctx context.Context, stream string) (s *slot, release func(), err error) {
+	s, done, err := j.current(ctx, stream)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.mu.RLock()
+	return s, func() { s.mu.RUnlock(); done() }, nil
+}
+
+// current returns a slot with the state view promises, not locked yet: who needs
+// several reads the store for all of them before locking any.
+func (j *Journal) current(ctx context.Context, stream string) (s *slot, done func(), err error) {
+	s = j.slots.acquire(stream)
+	own, err := j.refresh(ctx, s)
+	if err == nil && !own {
+		return s, func() { j.slots.release(s) }, nil
+	}
+	j.slots.release(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	s = newSlot(stream)
+	if err := j.fold(ctx, s); err != nil {
+		return nil, nil, err
+	}
+	return s, func() {}, nil
+}
+
+// refresh brings a slot up to date for a reader. It reports true when the slot
+// must not be changed and is, or may be, behind, so that the reader needs a state
+// of its own.
+//
+// In a shared store it reads what is new. The turn is taken if it is free, and
+// never waited for: a command holds its own turn while it reads other streams, so
+// two of them could wait for each other.
+func (j *Journal) refresh(ctx context.Context, s *slot) (own bool, err error) {
+	first, err := j.load(ctx, s)
+	if first || err != nil {
+		return false, err
+	}
+	if !j.shared {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		return s.doubtful, nil
+	}
+	if s.tryEnter() {
+		defer s.leave()
+		_, err := j.catchUp(ctx, s)
+		return false, err
+	}
+	s.mu.RLock()
+	last := s.last
+	s.mu.RUnlock()
+	for _, err := range j.tail(ctx, s.stream, last) {
+		return true, err
+	}
+	return false, nil
 }

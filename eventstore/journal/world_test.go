@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -28,6 +29,9 @@ import (
 	"github.com/authledger/authledger/eventstore/memstore"
 	"github.com/authledger/authledger/eventstore/storetest"
 )
+
+// disorder is how far the nodes' clocks may stand apart.
+const disorder = 5 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -51,11 +55,14 @@ func (c *ticker) advance(d time.Duration) {
 
 // world is a journal over a store that can fail, with a real keyring.
 type world struct {
-	t     testing.TB
-	clock *ticker
-	store *storetest.FaultyStore
-	keys  *keyring.Keyring
-	j     *Journal
+	t      testing.TB
+	clock  *ticker
+	memory *memstore.Store
+	store  *storetest.FaultyStore
+	log    eventstore.Store // store, as the journals see it
+	keys   *keyring.Keyring
+	j      *Journal
+	other  *Journal // of another node on the same log, nil in a store of one process; takes turns with j
 
 	mu    sync.Mutex
 	typed []string // every code and key that must never be stored; guarded by mu
@@ -68,8 +75,31 @@ type world struct {
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
+	return openWorld(t, os.Getenv(storeSwitch) == "shared", change...)
+}
+
+// storeSwitch is the environment variable that runs every test of this package
+// over a store that several processes share, when it is "shared".
+const storeSwitch = "AUTHLEDGER_TEST_STORE"
+
+// node is a process's store on a log that others append to, and that can fail.
+type node struct {
+	*storetest.FaultyStore
+	eventstore.Shared
+}
+
+func openWorld(t testing.TB, shared bool, change ...func(*Config)) *world {
+	t.Helper()
 	w := &world{t: t, clock: &ticker{now: time.Date(2026, 3, 2, 9, 0, 0, 123456789, time.UTC)}}
-	w.store = storetest.Faulty(memstore.New(w.clock.time))
+	w.memory = memstore.New(w.clock.time)
+	if shared {
+		one := w.memory.Node(w.clock.time, disorder)
+		w.store = storetest.Faulty(one)
+		w.log = node{w.store, one}
+	} else {
+		w.store = storetest.Faulty(w.memory)
+		w.log = w.store
+	}
 	keys, err := keyring.Open(t.Context(), keyring.Options{Dir: t.TempDir(), Clock: w.clock.time})
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +113,17 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 			t.Error(err)
 		}
 	})
-	w.j = w.journal(change...)
+	w.reopen(change...)
 	return w
+}
+
+// reopen replaces the world's journals by new ones.
+func (w *world) reopen(change ...func(*Config)) {
+	w.t.Helper()
+	w.j = w.journal(change...)
+	if w.j.shared {
+		w.other = w.journal(change...)
+	}
 }
 
 // journal is another journal over the same store: a process beside the first.
@@ -94,7 +133,7 @@ func (w *world) journal(change ...func(*Config)) *Journal {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c := Config{Store: w.store, Codec: codec.New(w.keys), Keyring: w.keys, Policy: policy, Clock: w.clock.time}
+	c := Config{Store: w.log, Codec: codec.New(w.keys), Keyring: w.keys, Policy: policy, Clock: w.clock.time}
 	for _, f := range change {
 		f(&c)
 	}
@@ -115,11 +154,19 @@ func (w *world) request(c domain.Command) Request {
 // do executes a command that must succeed.
 func (w *world) do(c domain.Command) Outcome {
 	w.t.Helper()
+	w.turn()
 	out, err := w.j.Execute(w.t.Context(), w.request(c))
 	if err != nil {
 		w.t.Fatalf("%s: %v", c.Name(), err)
 	}
 	return out
+}
+
+// turn makes the next node the one that is asked, where there are two.
+func (w *world) turn() {
+	if w.other != nil {
+		w.j, w.other = w.other, w.j
+	}
 }
 
 // event returns the first event of a type, which must be there.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -17,6 +18,63 @@ const (
 	sqlMeta       = `SELECT value FROM meta WHERE name = ?`
 	sqlCheckpoint = `PRAGMA wal_checkpoint(TRUNCATE)`
 )
+
+// database is the vault in keys.db. One process has it; the lock says so.
+type database struct {
+	path  string
+	kek   KeyEncryption
+	write *writer
+	read  *sql.DB
+
+	signing sync.Mutex // held while an epoch of a signing key is chosen and stored
+}
+
+var _ vault = (*database)(nil)
+
+// openDatabase opens keys.db, creating it at the first start with what first
+// returns.
+func openDatabase(ctx context.Context, p paths, kek KeyEncryption, ledgerNotEmpty bool, first func(context.Context) (firstValues, error)) (_ *database, err error) {
+	if err := p.ensureKeys(ledgerNotEmpty); err != nil {
+		return nil, err
+	}
+	d := &database{path: p.keys, kek: kek}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	if d.write, err = openWriter(ctx, p.keys); err != nil {
+		return nil, err
+	}
+	if err := d.migrate(ctx, ledgerNotEmpty, first); err != nil {
+		return nil, err
+	}
+	d.read = openReaders(p.keys)
+	return d, nil
+}
+
+// close closes the readers first: the last connection, which is the writer's,
+// then moves the write-ahead log into the file.
+func (d *database) close() error {
+	var errs []error
+	if d.read != nil {
+		errs = append(errs, d.read.Close())
+	}
+	if d.write != nil {
+		errs = append(errs, d.write.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// settle does nothing: whoever has the file has the key that is in force.
+func (d *database) settle(context.Context) error { return nil }
+
+func (d *database) place(subject string) string { return subject }
+
+// watching trusts what was read for ever: nobody else writes the file.
+func (d *database) watching() watchState { return watchState{alone: true} }
+
+func (d *database) scrub(ctx context.Context) error { return d.write.scrub(ctx) }
 
 // connector opens connections without a name in database/sql's global
 // registry. hook runs on each new one, for settings a DSN cannot carry.
@@ -71,41 +129,14 @@ func openWriter(ctx context.Context, path string) (*writer, error) {
 	return w, nil
 }
 
-// checkText is what the check value holds; only its decryption matters.
-const checkText = "authledger keyring check v1"
-
-// unlock proves that the key-encryption key belongs to this keyring and loads
-// the key of the blind index.
-func (k *Keyring) unlock(ctx context.Context, p paths) error {
-	check, err := k.meta(ctx, p, "check")
-	if err != nil {
-		return err
-	}
-	clear, err := k.kek.Decrypt(ctx, check, wrapData("check", ""))
-	if err != nil && !errors.Is(err, ErrNotAuthentic) {
-		return fmt.Errorf("open keyring: %w", unwrapFailure(err))
-	}
-	if string(clear) != checkText {
-		return &StartError{Reason: KEKWrong, Path: p.keys, Detail: "key " + k.kek.ID() + " does not open it"}
-	}
-	index, err := k.meta(ctx, p, "index")
-	if err != nil {
-		return err
-	}
-	if k.indexKey, err = k.unwrapRaw(ctx, "index", "", index); err != nil {
-		return &StartError{Reason: KeysCorrupt, Path: p.keys, Detail: "the index key does not open", Err: err}
-	}
-	return nil
-}
-
-func (k *Keyring) meta(ctx context.Context, p paths, name string) ([]byte, error) {
+func (d *database) meta(ctx context.Context, name string) ([]byte, error) {
 	var value []byte
-	err := k.read.QueryRowContext(ctx, sqlMeta, name).Scan(&value)
+	err := d.read.QueryRowContext(ctx, sqlMeta, name).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, &StartError{Reason: KeysCorrupt, Path: p.keys, Detail: "the " + name + " value is missing"}
+		return nil, &StartError{Reason: KeysCorrupt, Path: d.path, Detail: "the " + name + " value is missing"}
 	}
 	if err != nil {
-		return nil, startFailure(p.keys, err)
+		return nil, startFailure(d.path, err)
 	}
 	return value, nil
 }

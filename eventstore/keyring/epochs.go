@@ -3,7 +3,6 @@ package keyring
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -19,15 +18,6 @@ const (
 	epochKept     = 30 * 24 * time.Hour
 	kidDayLayout  = "2006-01-02"
 	kidRandomSize = 4 // bytes
-)
-
-const (
-	sqlLivingEpoch  = `SELECT kid FROM code_epochs WHERE day = ? AND destroyed_at = 9223372036854775807 ORDER BY n DESC LIMIT 1`
-	sqlAddEpoch     = `INSERT INTO code_epochs (kid, day, created_at, destroyed_at, wrapped) VALUES (?, ?, ?, 9223372036854775807, ?)`
-	sqlEpochKey     = `SELECT wrapped, destroyed_at FROM code_epochs WHERE kid = ?`
-	sqlExpireEpochs = `UPDATE code_epochs SET destroyed_at = ?1, wrapped = zeroblob(length(wrapped))
-WHERE destroyed_at = 9223372036854775807 AND day <= ?2 RETURNING kid`
-	sqlEpochs = `SELECT kid, day, created_at, destroyed_at FROM code_epochs ORDER BY n`
 )
 
 // Epoch says what became of one code key.
@@ -50,14 +40,14 @@ func (k *Keyring) CurrentKid(ctx context.Context) (string, error) {
 	now := k.clock().UTC()
 	day := now.Truncate(epochLength)
 	name := day.Format(kidDayLayout)
-	kid, generation, ok := k.current.get(name)
+	kid, m, ok := look(k, k.current, name)
 	if ok {
 		return kid, nil
 	}
 	if kid, err = k.epochOf(ctx, day, name, now); err != nil {
 		return "", fmt.Errorf("code key of %s: %w", name, err)
 	}
-	k.current.put(generation, name, kid)
+	keep(k.current, m, name, kid)
 	return kid, nil
 }
 
@@ -65,24 +55,16 @@ func (k *Keyring) CurrentKid(ctx context.Context) (string, error) {
 // callers the first one's key stays. After a clock that went back beyond the
 // life of an epoch, its day gets a second one.
 func (k *Keyring) epochOf(ctx context.Context, day time.Time, name string, now time.Time) (string, error) {
-	var kid string
-	err := k.read.QueryRowContext(ctx, sqlLivingEpoch, day.UnixMicro()).Scan(&kid)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return kid, storage("read code key", err)
+	kid, err := k.vault.livingEpoch(ctx, day.UnixMicro())
+	if !errors.Is(err, ErrKeyNotFound) {
+		return kid, err
 	}
-	k.wrapping.RLock()
-	defer k.wrapping.RUnlock()
-	fresh, wrapped, err := k.newEpoch(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	err = k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, sqlLivingEpoch, day.UnixMicro()).Scan(&kid)
-		if !errors.Is(err, sql.ErrNoRows) {
+	err = k.withKEK(ctx, func() error {
+		fresh, wrapped, err := k.newEpoch(ctx, name)
+		if err != nil {
 			return err
 		}
-		kid = fresh
-		_, err = tx.ExecContext(ctx, sqlAddEpoch, fresh, day.UnixMicro(), now.UnixMicro(), wrapped)
+		kid, err = k.vault.addEpoch(ctx, epochRow{kid: fresh, day: day.UnixMicro(), createdAt: now.UnixMicro(), destroyedAt: alive, wrapped: wrapped}, nil)
 		return err
 	})
 	return kid, err
@@ -110,21 +92,10 @@ func (k *Keyring) ExpireEpochs(ctx context.Context) ([]string, error) {
 	defer leave()
 	now := k.clock().UTC()
 	newest := now.Add(-epochLength - epochKept)
-	var kids []string
-	err = k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, sqlExpireEpochs, now.UnixMicro(), newest.UnixMicro())
-		if err != nil {
-			return err
-		}
-		kids, err = scanTexts(rows)
-		return err
-	})
+	kids, err := k.vault.expireEpochs(ctx, now.UnixMicro(), newest.UnixMicro())
 	k.epochs.evict(kids...)
 	k.current.clear()
 	if err != nil {
-		return nil, fmt.Errorf("expire code keys: %w", err)
-	}
-	if err := k.write.scrub(ctx); err != nil {
 		return nil, fmt.Errorf("expire code keys: %w", err)
 	}
 	slices.Sort(kids) // the text begins with the day
@@ -143,63 +114,42 @@ func (k *Keyring) Epochs(ctx context.Context) ([]Epoch, error) {
 }
 
 func (k *Keyring) codeEpochs(ctx context.Context) ([]Epoch, error) {
-	rows, err := k.read.QueryContext(ctx, sqlEpochs)
+	rows, err := k.vault.epochs(ctx)
 	if err != nil {
-		return nil, storage("list code keys", err)
+		return nil, fmt.Errorf("list code keys: %w", err)
 	}
-	defer rows.Close()
 	var epochs []Epoch
-	for rows.Next() {
-		var e Epoch
-		var day, created, destroyed int64
-		if err := rows.Scan(&e.Kid, &day, &created, &destroyed); err != nil {
-			return nil, storage("list code keys", err)
-		}
-		e.Day, e.Created = time.UnixMicro(day).UTC(), time.UnixMicro(created).UTC()
-		if destroyed != alive {
-			e.Destroyed = time.UnixMicro(destroyed).UTC()
+	for _, r := range rows {
+		e := Epoch{Kid: r.kid, Day: time.UnixMicro(r.day).UTC(), Created: time.UnixMicro(r.createdAt).UTC()}
+		if r.destroyedAt != alive {
+			e.Destroyed = time.UnixMicro(r.destroyedAt).UTC()
 		}
 		epochs = append(epochs, e)
 	}
-	return epochs, storage("list code keys", rows.Err())
+	return epochs, nil
 }
 
 // epochKey returns the living key of an epoch.
 func (k *Keyring) epochKey(ctx context.Context, kid string) (Secret, error) {
-	cached, generation, ok := k.epochs.get(kid)
+	cached, m, ok := look(k, k.epochs, kid)
 	if ok {
 		return cached, nil
 	}
-	k.wrapping.RLock()
-	defer k.wrapping.RUnlock()
-	var wrapped []byte
-	var destroyedAt int64
-	err := k.read.QueryRowContext(ctx, sqlEpochKey, kid).Scan(&wrapped, &destroyedAt)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, fmt.Errorf("code key %q: %w", kid, ErrKeyNotFound)
-	case err != nil:
-		return nil, storage("read code key", err)
-	case destroyedAt != alive:
-		return nil, fmt.Errorf("code key %s: %w", kid, ErrKeyDestroyed)
-	}
-	key, err := k.unwrapRaw(ctx, "epoch", kid, wrapped)
+	var key Secret
+	err := k.withKEK(ctx, func() error {
+		row, err := k.vault.epoch(ctx, kid)
+		switch {
+		case err != nil:
+			return fmt.Errorf("code key %q: %w", kid, err)
+		case row.destroyedAt != alive:
+			return fmt.Errorf("code key %s: %w", kid, ErrKeyDestroyed)
+		}
+		key, err = k.unwrapRaw(ctx, "epoch", kid, row.wrapped)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	k.epochs.put(generation, kid, key)
+	keep(k.epochs, m, kid, key)
 	return key, nil
-}
-
-func scanTexts(rows *sql.Rows) ([]string, error) {
-	defer rows.Close()
-	var texts []string
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
-		}
-		texts = append(texts, s)
-	}
-	return texts, rows.Err()
 }

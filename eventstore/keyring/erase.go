@@ -9,8 +9,6 @@ import (
 	"github.com/tink-crypto/tink-go/v2/insecuresecretdataaccess"
 )
 
-const sqlSecretsOf = `SELECT id, sealed FROM secrets WHERE subject = ? ORDER BY n`
-
 // ErasurePatterns returns what must be in no file once the subjects, at most
 // 1,000, are destroyed, and must be asked for before: each one's data key in
 // clear and wrapped, and its secrets in clear and sealed. Subjects without a
@@ -25,10 +23,8 @@ func (k *Keyring) ErasurePatterns(ctx context.Context, subjects ...string) (Patt
 		return Patterns{}, fmt.Errorf("patterns of erasure: %w", err)
 	}
 	var p Patterns
-	k.wrapping.RLock()
-	defer k.wrapping.RUnlock()
 	for _, s := range subjects {
-		if err := k.addPatterns(ctx, &p, s); err != nil {
+		if err := k.withKEK(ctx, func() error { return k.addPatterns(ctx, &p, s) }); err != nil {
 			p.Wipe()
 			return Patterns{}, fmt.Errorf("patterns of erasure of %s: %w", s, err)
 		}
@@ -37,7 +33,7 @@ func (k *Keyring) ErasurePatterns(ctx context.Context, subjects ...string) (Patt
 }
 
 func (k *Keyring) addPatterns(ctx context.Context, p *Patterns, subject string) error {
-	row, err := k.subjectRow(ctx, subject)
+	row, err := k.vault.subject(ctx, subject)
 	if errors.Is(err, ErrKeyNotFound) || err == nil && row.destroyedAt != alive {
 		return nil
 	}
@@ -80,30 +76,24 @@ func (k *Keyring) addSecretPatterns(ctx context.Context, p *Patterns, subject st
 	if err != nil {
 		return err
 	}
-	rows, err := k.read.QueryContext(ctx, sqlSecretsOf, subject)
+	secrets, err := k.vault.secrets(ctx, subject)
 	if err != nil {
-		return storage("read secrets", err)
+		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		var sealed []byte
-		if err := rows.Scan(&id, &sealed); err != nil {
-			return storage("read secrets", err)
-		}
-		text, err := primitive.Decrypt(sealed, secretData(subject, id))
+	for _, secret := range secrets {
+		text, err := primitive.Decrypt(secret.sealed, secretData(subject, secret.id))
 		if err != nil {
-			return fmt.Errorf("secret %s: %w", id, ErrNotAuthentic)
+			return fmt.Errorf("secret %s: %w", secret.id, ErrNotAuthentic)
 		}
 		if len(text) >= minClearSecret {
 			err = p.Add("secret in clear", text)
 		}
 		clear(text)
-		if err := errors.Join(err, p.Add("secret, sealed", sealed)); err != nil {
+		if err := errors.Join(err, p.Add("secret, sealed", secret.sealed)); err != nil {
 			return err
 		}
 	}
-	return storage("read secrets", rows.Err())
+	return nil
 }
 
 // minClearSecret keeps short secrets, such as a PIN, out of a scan. Keys have 20

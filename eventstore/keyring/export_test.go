@@ -14,10 +14,13 @@ var (
 	Decimal  = decimal
 )
 
+// db is the vault of a keyring in keys.db.
+func (k *Keyring) db() *database { return k.vault.(*database) }
+
 // UseEpochKey makes a kid mean a fixed key, for golden codes.
 func (k *Keyring) UseEpochKey(kid string, key []byte) {
-	_, generation, _ := k.epochs.get(kid)
-	k.epochs.put(generation, kid, key)
+	_, m, _ := look(k, k.epochs, kid)
+	keep(k.epochs, m, kid, Secret(key))
 }
 
 // UseIndexKey replaces the key of the blind index.
@@ -26,7 +29,7 @@ func (k *Keyring) UseIndexKey(key []byte) { k.indexKey = key }
 // SubjectKeyBytes returns the subject's key as keys.db holds it.
 func (k *Keyring) SubjectKeyBytes(ctx context.Context, t testing.TB, subject string) []byte {
 	t.Helper()
-	row, err := k.subjectRow(ctx, subject)
+	row, err := k.vault.subject(ctx, subject)
 	if err != nil {
 		t.Fatalf("row of %s: %v", subject, err)
 	}
@@ -38,7 +41,7 @@ func (k *Keyring) EpochKeyBytes(ctx context.Context, t testing.TB, kid string) [
 	t.Helper()
 	var wrapped []byte
 	var destroyed int64
-	if err := k.read.QueryRowContext(ctx, sqlEpochKey, kid).Scan(&wrapped, &destroyed); err != nil {
+	if err := k.db().read.QueryRowContext(ctx, sqlEpochKey, kid).Scan(&wrapped, &destroyed); err != nil {
 		t.Fatalf("row of %s: %v", kid, err)
 	}
 	return wrapped
@@ -48,7 +51,7 @@ func (k *Keyring) EpochKeyBytes(ctx context.Context, t testing.TB, kid string) [
 func (k *Keyring) SecretBytes(ctx context.Context, t testing.TB, subject, id string) []byte {
 	t.Helper()
 	var sealed []byte
-	if err := k.read.QueryRowContext(ctx, sqlSecret, subject, id).Scan(&sealed); err != nil {
+	if err := k.db().read.QueryRowContext(ctx, sqlSecret, subject, id).Scan(&sealed); err != nil {
 		t.Fatalf("secret of %s: %v", subject, err)
 	}
 	return sealed
@@ -58,7 +61,7 @@ func (k *Keyring) SecretBytes(ctx context.Context, t testing.TB, subject, id str
 func (k *Keyring) Count(ctx context.Context, t testing.TB, statement string) int {
 	t.Helper()
 	var n int
-	if err := k.read.QueryRowContext(ctx, statement).Scan(&n); err != nil {
+	if err := k.db().read.QueryRowContext(ctx, statement).Scan(&n); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
 	return n
@@ -67,7 +70,7 @@ func (k *Keyring) Count(ctx context.Context, t testing.TB, statement string) int
 // Tamper runs a statement on the writer's connection, behind the keyring's back.
 func (k *Keyring) Tamper(ctx context.Context, t testing.TB, statement string, args ...any) {
 	t.Helper()
-	if _, err := k.write.db.ExecContext(ctx, statement, args...); err != nil {
+	if _, err := k.db().write.db.ExecContext(ctx, statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
 }
@@ -76,7 +79,7 @@ func (k *Keyring) Tamper(ctx context.Context, t testing.TB, statement string, ar
 // function is called.
 func (k *Keyring) HoldRead(ctx context.Context, t testing.TB) (release func()) {
 	t.Helper()
-	tx, err := k.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := k.db().read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,12 +98,12 @@ func (k *Keyring) HoldRead(ctx context.Context, t testing.TB) (release func()) {
 // operations wait for it, so they must share one batch.
 func (k *Keyring) InBatch(t testing.TB, waiting int, start func()) {
 	t.Helper()
-	k.write.turn.Lock()
-	defer k.write.turn.Unlock()
+	k.db().write.turn.Lock()
+	defer k.db().write.turn.Unlock()
 	start()
-	for deadline := time.Now().Add(time.Minute); k.write.waiting() < waiting; runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); k.db().write.waiting() < waiting; runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d operations wait for one commit, want %d", k.write.waiting(), waiting)
+			t.Fatalf("%d operations wait for one commit, want %d", k.db().write.waiting(), waiting)
 		}
 	}
 }
@@ -116,7 +119,7 @@ func (w *writer) waiting() int {
 
 // Write runs an operation that fails with err through the writer.
 func (k *Keyring) Write(ctx context.Context, err error) error {
-	return k.write.do(ctx, func(context.Context, *sql.Tx) error { return err })
+	return k.db().write.do(ctx, func(context.Context, *sql.Tx) error { return err })
 }
 
 // OpenFileKEK opens or creates kek.json of a directory.
@@ -133,7 +136,7 @@ func (k *Keyring) SignerBytes(ctx context.Context, t testing.TB, epoch uint32) [
 	t.Helper()
 	var public, wrapped []byte
 	var retired int64
-	if err := k.read.QueryRowContext(ctx, sqlSigner, epoch).Scan(&public, &wrapped, &retired); err != nil {
+	if err := k.db().read.QueryRowContext(ctx, sqlSigner, epoch).Scan(&public, &wrapped, &retired); err != nil {
 		t.Fatalf("row of signing epoch %d: %v", epoch, err)
 	}
 	return wrapped
@@ -157,7 +160,7 @@ func (k *Keyring) StopAtStep(steps int, err error) {
 // WrappedKeys returns every wrapped key of the file.
 func (k *Keyring) WrappedKeys(ctx context.Context, t testing.TB) [][]byte {
 	t.Helper()
-	rows, err := k.read.QueryContext(ctx, `SELECT value FROM meta UNION ALL SELECT wrapped FROM subject_keys WHERE destroyed_at = 9223372036854775807
+	rows, err := k.db().read.QueryContext(ctx, `SELECT value FROM meta UNION ALL SELECT wrapped FROM subject_keys WHERE destroyed_at = 9223372036854775807
 UNION ALL SELECT wrapped FROM code_epochs UNION ALL SELECT wrapped FROM signing_keys WHERE retired_at = 9223372036854775807`)
 	if err != nil {
 		t.Fatal(err)

@@ -22,15 +22,20 @@ const maxKEKFile = 64 << 10
 
 // fileKEK is the KeyEncryption of kek.json: a Tink keyset of AES-256-GCM keys
 // in JSON, in clear, mode 0400. The file is never written in place; a changed
-// keyset replaces it by rename. Its lock says that a process uses the keyring.
+// keyset replaces it by rename. Keys behind the primary in the file's order are
+// prepared for a later rotation. Its lock says that a process uses the keyring;
+// a shared one is locked only while somebody reads or changes it.
 type fileKEK struct {
-	paths paths
+	paths  paths
+	shared bool
 
 	mu        sync.RWMutex // guards all below
 	handle    *keyset.Handle
 	primitive tink.AEAD
-	locks     []*os.File // the locked file last, before it what could not be released
+	locks     []*os.File // the locked file last, before it what could not be released; none of a shared one at rest
 }
+
+var _ Follower = (*fileKEK)(nil)
 
 // openKEK reads kek.json, creating it at the first start, and locks it.
 func (p paths) openKEK(ledgerNotEmpty bool) (*fileKEK, error) {
@@ -45,12 +50,9 @@ func (p paths) openKEK(ledgerNotEmpty bool) (*fileKEK, error) {
 			return nil, err
 		}
 	}
-	f, err := os.OpenFile(p.kek, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.ELOOP) {
-		return nil, &StartError{Reason: KEKPermissions, Path: p.kek, Detail: "a symbolic link"}
-	}
+	f, err := p.openFile()
 	if err != nil {
-		return nil, fmt.Errorf("open key-encryption key: %w", err)
+		return nil, err
 	}
 	h, err := p.readKEK(f)
 	if err != nil {
@@ -63,6 +65,18 @@ func (p paths) openKEK(ledgerNotEmpty bool) (*fileKEK, error) {
 	return k, nil
 }
 
+func (p paths) openFile() (*os.File, error) {
+	f, err := os.OpenFile(p.kek, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, &StartError{Reason: KEKPermissions, Path: p.kek, Detail: "a symbolic link"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open key-encryption key: %w", err)
+	}
+	return f, nil
+}
+
+// readKEK takes the lock of a process that has the keyring to itself.
 func (p paths) readKEK(f *os.File) (*keyset.Handle, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -79,6 +93,10 @@ func (p paths) readKEK(f *os.File) (*keyset.Handle, error) {
 	if named, err := os.Lstat(p.kek); err != nil || !os.SameFile(info, named) {
 		return nil, &StartError{Reason: KeysLocked, Path: p.kek, Detail: "another process is rotating the key-encryption key"}
 	}
+	return p.parseKEK(f)
+}
+
+func (p paths) parseKEK(f *os.File) (*keyset.Handle, error) {
 	text, err := io.ReadAll(io.LimitReader(f, maxKEKFile))
 	if err != nil {
 		return nil, fmt.Errorf("read key-encryption key: %w", err)
@@ -179,47 +197,81 @@ func (k *fileKEK) Older() []string {
 
 func kekName(id uint32) string { return fmt.Sprintf("kek-%08x", id) }
 
-// olderKeys are the keys of a keyset besides the primary, in the order in
-// which they were added.
+// olderKeys are the keys of a keyset before the primary, in the order in which
+// they were added.
 func olderKeys(h *keyset.Handle) []uint32 {
+	keys, primary := keysOf(h)
+	return keys[:primary]
+}
+
+// keysOf lists the keys in the order in which they were added, and says which is
+// the primary one.
+func keysOf(h *keyset.Handle) (ids []uint32, primary int) {
 	info := h.KeysetInfo()
-	var ids []uint32
-	for _, key := range info.GetKeyInfo() {
-		if key.GetKeyId() != info.GetPrimaryKeyId() {
-			ids = append(ids, key.GetKeyId())
+	for i, key := range info.GetKeyInfo() {
+		ids = append(ids, key.GetKeyId())
+		if key.GetKeyId() == info.GetPrimaryKeyId() {
+			primary = i
 		}
 	}
-	return ids
+	return ids, primary
 }
 
-// Rotate implements KeyEncryption.
+// Rotate implements KeyEncryption. A key that was prepared comes first.
 func (k *fileKEK) Rotate(context.Context) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	m := keyset.NewManagerFromHandle(k.handle)
-	id, err := m.Add(aead.AES256GCMKeyTemplate())
-	if err == nil {
-		err = m.SetPrimary(id)
-	}
-	if err != nil {
-		return fmt.Errorf("add key-encryption key: %w", err)
-	}
-	return k.replace(m)
+	return k.change(func(h *keyset.Handle, m *keyset.Manager) error {
+		ids, primary := keysOf(h)
+		if primary+1 < len(ids) {
+			return m.SetPrimary(ids[primary+1])
+		}
+		id, err := m.Add(aead.AES256GCMKeyTemplate())
+		if err == nil {
+			err = m.SetPrimary(id)
+		}
+		if err != nil {
+			return fmt.Errorf("add key-encryption key: %w", err)
+		}
+		return nil
+	})
 }
 
-// Retire implements KeyEncryption.
+// Retire implements KeyEncryption. A file without older keys is not written.
 func (k *fileKEK) Retire(context.Context) error {
+	return k.change(func(h *keyset.Handle, m *keyset.Manager) error {
+		older := olderKeys(h)
+		if len(older) == 0 {
+			return errUnchanged
+		}
+		for _, id := range older {
+			if err := m.Delete(id); err != nil {
+				return fmt.Errorf("drop key-encryption key %s: %w", kekName(id), err)
+			}
+		}
+		return nil
+	})
+}
+
+// errUnchanged says that there is nothing to write.
+var errUnchanged = errors.New("the keyset stays as it is")
+
+// change replaces the file by what edit makes of its keyset. A shared file may
+// have been replaced since it was read, and is locked meanwhile.
+func (k *fileKEK) change(edit func(*keyset.Handle, *keyset.Manager) error) (err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	older := olderKeys(k.handle)
-	if len(older) == 0 {
+	if k.shared {
+		if err := k.takeFile(); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, k.unlockAll()) }()
+	}
+	m := keyset.NewManagerFromHandle(k.handle)
+	err = edit(k.handle, m)
+	if errors.Is(err, errUnchanged) {
 		return nil
 	}
-	m := keyset.NewManagerFromHandle(k.handle)
-	for _, id := range older {
-		if err := m.Delete(id); err != nil {
-			return fmt.Errorf("drop key-encryption key %s: %w", kekName(id), err)
-		}
+	if err != nil {
+		return err
 	}
 	return k.replace(m)
 }

@@ -14,7 +14,6 @@ package keyring
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -60,6 +59,12 @@ type Options struct {
 	// closes it, also when Open fails. With one of its own the directory is
 	// locked through a file keys.lock.
 	KEK KeyEncryption
+	// Side keeps the keys in streams named "key-…" that several nodes share,
+	// instead of in keys.db. Then Dir is not used, KEK must be given and be the
+	// same on every node (OpenKEKFile), and the keyring has a goroutine until
+	// Close that hears of the other nodes' erasures and rotations. The caller
+	// closes Side after the keyring.
+	Side eventstore.Side
 }
 
 // Keyring is an open keyring. It is safe for concurrent use. One process at a
@@ -68,17 +73,15 @@ type Keyring struct {
 	clock func() time.Time
 	kek   KeyEncryption
 	lock  *os.File // keys.lock, when kek.json does not carry the lock
-	write *writer
-	read  *sql.DB
+	vault vault
 
-	indexKey Secret            // fixed after Open
-	subjects *cache[tink.AEAD] // by subject
-	epochs   *cache[Secret]    // by kid
-	current  *cache[string]    // kid by the day it is current on, one entry
-	signers  *cache[Secret]    // Ed25519 private keys by epoch in decimal
-	signing  sync.Mutex        // held while an epoch of a signing key is chosen and stored
-	rotating sync.Mutex        // held by the one rotation there is at a time
-	scanner  *Scanner          // of Scan, closed last
+	indexKey Secret                  // fixed after Open, except by Import, which is alone
+	subjects *cache[held[tink.AEAD]] // by their place in the vault
+	epochs   *cache[held[Secret]]    // by kid
+	current  *cache[held[string]]    // kid by the day it is current on, one entry
+	signers  *cache[held[Secret]]    // Ed25519 private keys by epoch in decimal
+	rotating sync.Mutex              // held by the one rotation there is at a time
+	scanner  *Scanner                // of Scan, closed last
 	// wrapping is held shared from reading a wrapped key to opening it, and from
 	// wrapping one to its commit; a rotation holds it exclusively while it
 	// changes the primary key and while it destroys the older ones. So nothing
@@ -105,10 +108,10 @@ const (
 func Open(ctx context.Context, o Options) (*Keyring, error) {
 	k := &Keyring{
 		clock:    o.Clock,
-		subjects: newCache[tink.AEAD](cachedSubjects),
-		epochs:   newCache[Secret](cachedEpochs),
-		current:  newCache[string](1),
-		signers:  newCache[Secret](cachedSigners),
+		subjects: newCache[held[tink.AEAD]](cachedSubjects),
+		epochs:   newCache[held[Secret]](cachedEpochs),
+		current:  newCache[held[string]](1),
+		signers:  newCache[held[Secret]](cachedSigners),
 		kek:      o.KEK,
 		scanner:  NewScanner(),
 	}
@@ -122,6 +125,9 @@ func Open(ctx context.Context, o Options) (*Keyring, error) {
 }
 
 func (k *Keyring) open(ctx context.Context, o Options) error {
+	if o.Side != nil {
+		return k.openSide(ctx, o)
+	}
 	f, err := files(o.Dir)
 	if err != nil {
 		return err
@@ -129,19 +135,24 @@ func (k *Keyring) open(ctx context.Context, o Options) error {
 	if err := k.lockDir(f, o.LedgerNotEmpty); err != nil {
 		return err
 	}
-	if err := f.ensureKeys(o.LedgerNotEmpty); err != nil {
-		return err
-	}
-	w, err := openWriter(ctx, f.keys)
+	d, err := openDatabase(ctx, f, k.kek, o.LedgerNotEmpty, k.firstValues)
 	if err != nil {
 		return err
 	}
-	k.write = w
-	if err := k.migrate(ctx, f.keys, o.LedgerNotEmpty); err != nil {
+	k.vault = d
+	return k.unlock(ctx, f.keys)
+}
+
+func (k *Keyring) openSide(ctx context.Context, o Options) error {
+	if k.kek == nil {
+		return &StartError{Reason: KEKMissing, Path: registerStream, Detail: "keys in side streams need a key-encryption key that every node has"}
+	}
+	v, err := openSide(ctx, k, o)
+	if err != nil {
 		return err
 	}
-	k.read = openReaders(f.keys)
-	return k.unlock(ctx, f)
+	k.vault = v
+	return k.unlock(ctx, registerStream)
 }
 
 // lockDir takes the lock on the directory, with the key-encryption key in
@@ -175,15 +186,10 @@ func (k *Keyring) Close() error {
 	return k.release()
 }
 
-// release closes what is open, the readers first: the last connection, which
-// is the writer's, then moves the write-ahead log into the file.
 func (k *Keyring) release() error {
 	var errs []error
-	if k.read != nil {
-		errs = append(errs, k.read.Close())
-	}
-	if k.write != nil {
-		errs = append(errs, k.write.db.Close())
+	if k.vault != nil {
+		errs = append(errs, k.vault.close())
 	}
 	if k.kek != nil {
 		errs = append(errs, k.kek.Close())

@@ -36,16 +36,6 @@ type KeyInfo struct {
 	Ended time.Time // UTC; zero while it lives
 }
 
-const (
-	sqlKEKSince = `SELECT coalesce(max(rotated_at), 0) FROM rotations WHERE kind = 'key_encryption' AND key_id = ?`
-	// Counts of living and destroyed keys, in this order, if there are any.
-	sqlSubjectCounts = `SELECT count(*), min(created_at), max(destroyed_at), destroyed_at = 9223372036854775807 AS living
-FROM subject_keys GROUP BY living ORDER BY living DESC`
-	sqlEpochCounts = `SELECT count(*), min(created_at), max(destroyed_at), 0
-FROM code_epochs WHERE destroyed_at <> 9223372036854775807 HAVING count(*) > 0`
-	sqlSecretCounts = `SELECT count(*), min(changed_at), 9223372036854775807, 1 FROM secrets HAVING count(*) > 0`
-)
-
 // Keys lists the keys for an operator: the key-encryption keys, the signing
 // keys and the living code keys one by one, the others by number. Several
 // key-encryption keys are an unfinished rotation, which RotateKEK finishes.
@@ -56,7 +46,7 @@ func (k *Keyring) Keys(ctx context.Context) ([]KeyInfo, error) {
 	}
 	defer leave()
 	var list []KeyInfo
-	for _, part := range []func(context.Context) ([]KeyInfo, error){k.listKEK, k.listSigners, k.listEpochs, k.listCounts} {
+	for _, part := range []func(context.Context) ([]KeyInfo, error){k.listKEK, k.listSigners, k.listEpochs, k.vault.counts} {
 		lines, err := part(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("list keys: %w", err)
@@ -71,13 +61,15 @@ func (k *Keyring) listKEK(ctx context.Context) ([]KeyInfo, error) {
 	for _, id := range k.kek.Older() {
 		list = append(list, KeyInfo{Kind: string(KindKeyEncryption), ID: id, State: Kept, Count: 1})
 	}
+	rotations, err := k.vault.rotations(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
 	for i := range list {
-		var since int64
-		if err := k.read.QueryRowContext(ctx, sqlKEKSince, list[i].ID).Scan(&since); err != nil {
-			return nil, storage("read rotations", err)
-		}
-		if since != 0 {
-			list[i].Since = time.UnixMicro(since).UTC()
+		for _, r := range rotations {
+			if r.Kind == KindKeyEncryption && r.To == list[i].ID {
+				list[i].Since = r.At
+			}
 		}
 	}
 	return list, nil
@@ -125,43 +117,4 @@ func (k *Keyring) listEpochs(ctx context.Context) ([]KeyInfo, error) {
 		list[current].State = InUse
 	}
 	return list, nil
-}
-
-func (k *Keyring) listCounts(ctx context.Context) ([]KeyInfo, error) {
-	var list []KeyInfo
-	for _, part := range []struct{ kind, query string }{
-		{string(KindCodeEpoch), sqlEpochCounts}, {"subject", sqlSubjectCounts}, {"secret", sqlSecretCounts},
-	} {
-		lines, err := k.countKeys(ctx, part.kind, part.query)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, lines...)
-	}
-	return list, nil
-}
-
-func (k *Keyring) countKeys(ctx context.Context, kind, query string) ([]KeyInfo, error) {
-	rows, err := k.read.QueryContext(ctx, query)
-	if err != nil {
-		return nil, storage("count keys", err)
-	}
-	defer rows.Close()
-	var list []KeyInfo
-	for rows.Next() {
-		line := KeyInfo{Kind: kind, State: Destroyed}
-		var since, ended int64
-		var living bool
-		if err := rows.Scan(&line.Count, &since, &ended, &living); err != nil {
-			return nil, storage("count keys", err)
-		}
-		line.Since = time.UnixMicro(since).UTC()
-		if living {
-			line.State = InUse
-		} else {
-			line.Ended = time.UnixMicro(ended).UTC()
-		}
-		list = append(list, line)
-	}
-	return list, storage("count keys", rows.Err())
 }

@@ -108,22 +108,23 @@ func schemaOf(version int) []string {
 // migrate brings an empty file or one of an older release to the newest
 // schema in one transaction. A written file must be whole and exactly ours: a
 // trigger somebody added could copy keys.
-func (k *Keyring) migrate(ctx context.Context, path string, ledgerNotEmpty bool) error {
+func (d *database) migrate(ctx context.Context, ledgerNotEmpty bool, first func(context.Context) (firstValues, error)) error {
+	path := d.path
 	var version int
-	if err := k.write.db.QueryRowContext(ctx, sqlVersion).Scan(&version); err != nil {
+	if err := d.write.db.QueryRowContext(ctx, sqlVersion).Scan(&version); err != nil {
 		return startFailure(path, err)
 	}
 	if version > len(migrations) {
 		return &StartError{Reason: SchemaNewer, Path: path, Detail: fmt.Sprintf("schema version %d, this release knows %d", version, len(migrations))}
 	}
 	var check string
-	if err := k.write.db.QueryRowContext(ctx, sqlQuickCheck).Scan(&check); err != nil {
+	if err := d.write.db.QueryRowContext(ctx, sqlQuickCheck).Scan(&check); err != nil {
 		return startFailure(path, err)
 	}
 	if check != "ok" {
 		return &StartError{Reason: KeysCorrupt, Path: path, Detail: "SQLite's quick_check found damage"}
 	}
-	found, err := k.schema(ctx)
+	found, err := d.schema(ctx)
 	if err != nil {
 		return startFailure(path, err)
 	}
@@ -131,11 +132,11 @@ func (k *Keyring) migrate(ctx context.Context, path string, ledgerNotEmpty bool)
 	if !ours || version == 0 && ledgerNotEmpty {
 		return &StartError{Reason: KeysCorrupt, Path: path, Detail: fmt.Sprintf("schema version %d with %d objects is not ours", version, len(found))}
 	}
-	return k.upgrade(ctx, version)
+	return d.upgrade(ctx, version, first)
 }
 
-func (k *Keyring) schema(ctx context.Context) ([]string, error) {
-	rows, err := k.write.db.QueryContext(ctx, sqlSchema)
+func (d *database) schema(ctx context.Context) ([]string, error) {
+	rows, err := d.write.db.QueryContext(ctx, sqlSchema)
 	if err != nil {
 		return nil, err
 	}
@@ -144,44 +145,35 @@ func (k *Keyring) schema(ctx context.Context) ([]string, error) {
 
 // upgrade runs the migrations that a file lacks: all of them or none. A new
 // file also gets its first values.
-func (k *Keyring) upgrade(ctx context.Context, version int) error {
+func (d *database) upgrade(ctx context.Context, version int, first func(context.Context) (firstValues, error)) error {
 	if version == len(migrations) {
 		return nil
 	}
-	fill := func(context.Context, *sql.Tx) error { return nil }
+	var values firstValues
 	if version == 0 {
 		var err error
-		if fill, err = k.firstValues(ctx); err != nil {
+		if values, err = first(ctx); err != nil {
 			return err
 		}
 	}
-	return k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	return d.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, s := range slices.Concat(migrations[version:]...) {
 			if _, err := tx.ExecContext(ctx, s); err != nil {
 				return err
 			}
 		}
 		_, err := tx.ExecContext(ctx, fmt.Sprintf(sqlSetVersion, len(migrations)))
-		return errors.Join(err, fill(ctx, tx))
+		if version > 0 {
+			return err
+		}
+		return errors.Join(err, values.put(ctx, tx))
 	})
 }
 
-// firstValues prepares the value that recognises the key-encryption key and
-// the key of the blind index.
-func (k *Keyring) firstValues(ctx context.Context) (operation, error) {
-	check, err := k.kek.Encrypt(ctx, []byte(checkText), wrapData("check", ""))
-	if err != nil {
-		return nil, fmt.Errorf("wrap check value: %w", err)
-	}
-	index, err := k.wrapRaw(ctx, "index", "", newRawKey())
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, sqlPutMeta, "check", check); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, sqlPutMeta, "index", index)
+func (v firstValues) put(ctx context.Context, tx *sql.Tx) error {
+	if _, err := tx.ExecContext(ctx, sqlPutMeta, "check", v.check); err != nil {
 		return err
-	}, nil
+	}
+	_, err := tx.ExecContext(ctx, sqlPutMeta, "index", v.index)
+	return err
 }

@@ -2,16 +2,7 @@ package keyring
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-)
-
-const (
-	sqlSecret    = `SELECT sealed FROM secrets WHERE subject = ? AND id = ?`
-	sqlPutSecret = `INSERT INTO secrets (subject, id, changed_at, sealed) VALUES (?, ?, ?, ?)
-ON CONFLICT (subject, id) DO UPDATE SET changed_at = excluded.changed_at, sealed = excluded.sealed`
-	sqlDeleteSecret = `DELETE FROM secrets WHERE subject = ? AND id = ?`
 )
 
 // PutSecret keeps a secret of the subject, such as an authenticator's OCRA key
@@ -38,30 +29,10 @@ func (k *Keyring) PutSecret(ctx context.Context, subject, id string, secret []by
 	if err != nil {
 		return fmt.Errorf("put secret %s of %s: %w", id, subject, err)
 	}
-	if err := k.storeSecret(ctx, subject, id, sealed); err != nil {
+	if err := k.vault.putSecret(ctx, subject, secretRow{id: id, changedAt: k.now(), sealed: sealed}); err != nil {
 		return fmt.Errorf("put secret %s of %s: %w", id, subject, err)
 	}
 	return nil
-}
-
-// storeSecret looks at the key again inside the transaction: a subject that was
-// erased since it was sealed must not get a row.
-func (k *Keyring) storeSecret(ctx context.Context, subject, id string, sealed []byte) error {
-	var refused error
-	now := k.now()
-	err := k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		var row subjectRow
-		if err := tx.QueryRowContext(ctx, sqlSubjectKey, subject).Scan(&row.wrapped, &row.destroyedAt); err != nil {
-			return err
-		}
-		if row.destroyedAt != alive {
-			refused = ErrKeyDestroyed
-			return nil
-		}
-		_, err := tx.ExecContext(ctx, sqlPutSecret, subject, id, now, sealed)
-		return err
-	})
-	return errors.Join(err, refused)
 }
 
 // Secret returns a secret in clear. It returns ErrKeyDestroyed when the subject
@@ -80,13 +51,9 @@ func (k *Keyring) Secret(ctx context.Context, subject, id string) (Secret, error
 	if err != nil {
 		return nil, fmt.Errorf("read secret %s: %w", id, err)
 	}
-	var sealed []byte
-	err = k.read.QueryRowContext(ctx, sqlSecret, subject, id).Scan(&sealed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("read secret %s of %s: %w", id, subject, ErrSecretNotFound)
-	}
+	sealed, err := k.vault.secret(ctx, subject, id)
 	if err != nil {
-		return nil, storage(fmt.Sprintf("read secret %s of %s", id, subject), err)
+		return nil, fmt.Errorf("read secret %s of %s: %w", id, subject, err)
 	}
 	clear, err := p.Decrypt(sealed, secretData(subject, id))
 	if err != nil {
@@ -108,14 +75,7 @@ func (k *Keyring) DeleteSecret(ctx context.Context, subject, id string) error {
 	if err := checkSecret(subject, id); err != nil {
 		return fmt.Errorf("delete secret: %w", err)
 	}
-	err = k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, sqlDeleteSecret, subject, id)
-		return err
-	})
-	if err == nil {
-		err = k.write.scrub(ctx)
-	}
-	if err != nil {
+	if err := k.vault.deleteSecret(ctx, k.now(), subject, id); err != nil {
 		return fmt.Errorf("delete secret %s of %s: %w", id, subject, err)
 	}
 	return nil

@@ -4,22 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"database/sql"
-	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
-)
-
-const (
-	sqlLastSigner   = `SELECT coalesce(max(epoch), 0) FROM signing_keys`
-	sqlAddSigner    = `INSERT INTO signing_keys (epoch, created_at, retired_at, public, wrapped) VALUES (?, ?, 9223372036854775807, ?, ?)`
-	sqlSigners      = `SELECT epoch, created_at, retired_at, public FROM signing_keys ORDER BY epoch`
-	sqlSigner       = `SELECT public, wrapped, retired_at FROM signing_keys WHERE epoch = ?`
-	sqlKnownSigner  = `SELECT EXISTS (SELECT 1 FROM signing_keys WHERE epoch = ?)`
-	sqlRetireSigner = `UPDATE signing_keys SET retired_at = ?2, wrapped = zeroblob(length(wrapped))
-WHERE epoch = ?1 AND retired_at = 9223372036854775807`
 )
 
 // SigningKey is the public side of a key that signs checkpoints. Its epoch
@@ -40,45 +27,37 @@ func (k *Keyring) NewSigningKey(ctx context.Context) (SigningKey, error) {
 		return SigningKey{}, err
 	}
 	defer leave()
-	key, err := k.addSigner(ctx, func(context.Context, *sql.Tx, SigningKey) error { return nil })
+	key, _, err := k.addSigner(ctx, nil)
 	if err != nil {
 		return SigningKey{}, fmt.Errorf("create signing key: %w", err)
 	}
 	return key, nil
 }
 
-// addSigner creates the next epoch's key, and in the same commit does what
-// beside says.
-func (k *Keyring) addSigner(ctx context.Context, beside func(context.Context, *sql.Tx, SigningKey) error) (SigningKey, error) {
-	k.signing.Lock() // the epoch is in the associated data, so it is chosen before the transaction
-	defer k.signing.Unlock()
-	k.wrapping.RLock()
-	defer k.wrapping.RUnlock()
-	var last int64
-	if err := k.read.QueryRowContext(ctx, sqlLastSigner).Scan(&last); err != nil {
-		return SigningKey{}, storage("read the last epoch", err)
-	}
-	if last >= math.MaxUint32 {
-		return SigningKey{}, fmt.Errorf("%w: no epoch is left", ErrInvalid)
-	}
-	seed := newRawKey()
-	key := SigningKey{
-		Epoch:     uint32(last + 1),
-		Public:    ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey),
-		CreatedAt: k.clock().UTC().Truncate(time.Microsecond),
-	}
-	wrapped, err := k.wrapRaw(ctx, "signing", epochName(key.Epoch), seed)
-	if err != nil {
-		return SigningKey{}, err
-	}
-	err = k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := beside(ctx, tx, key); err != nil {
+// addSigner creates the next epoch's key, and notes it in the same commit when
+// there is a note to make of it.
+func (k *Keyring) addSigner(ctx context.Context, note func(signerRow) Rotation) (key SigningKey, noted Rotation, err error) {
+	err = k.withKEK(ctx, func() error {
+		var row signerRow
+		forge := func(epoch uint32) (signerRow, error) { return k.forgeSigner(ctx, epoch) }
+		if row, noted, err = k.vault.addSigner(ctx, forge, note); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, sqlAddSigner, key.Epoch, key.CreatedAt.UnixMicro(), []byte(key.Public), wrapped)
+		key, err = signingKey(row)
 		return err
 	})
-	return key, err
+	return key, noted, err
+}
+
+// forgeSigner makes a key for an epoch, which its wrapping names. The caller
+// holds wrapping.
+func (k *Keyring) forgeSigner(ctx context.Context, epoch uint32) (signerRow, error) {
+	seed := newRawKey()
+	wrapped, err := k.wrapRaw(ctx, "signing", epochName(epoch), seed)
+	return signerRow{
+		epoch: epoch, createdAt: k.now(), retiredAt: alive,
+		public: ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey), wrapped: wrapped,
+	}, err
 }
 
 func epochName(epoch uint32) string { return strconv.FormatUint(uint64(epoch), 10) }
@@ -94,29 +73,30 @@ func (k *Keyring) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 }
 
 func (k *Keyring) signingKeys(ctx context.Context) ([]SigningKey, error) {
-	rows, err := k.read.QueryContext(ctx, sqlSigners)
+	rows, err := k.vault.signers(ctx)
 	if err != nil {
-		return nil, storage("list signing keys", err)
+		return nil, fmt.Errorf("list signing keys: %w", err)
 	}
-	defer rows.Close()
 	var keys []SigningKey
-	for rows.Next() {
-		var key SigningKey
-		var public []byte
-		var created, retired int64
-		if err := rows.Scan(&key.Epoch, &created, &retired, &public); err != nil {
-			return nil, storage("list signing keys", err)
-		}
-		if len(public) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("signing key of epoch %d: %w: a public key of %d bytes", key.Epoch, ErrNotAuthentic, len(public))
-		}
-		key.Public, key.CreatedAt = public, time.UnixMicro(created).UTC()
-		if retired != alive {
-			key.Retired = time.UnixMicro(retired).UTC()
+	for _, row := range rows {
+		key, err := signingKey(row)
+		if err != nil {
+			return nil, err
 		}
 		keys = append(keys, key)
 	}
-	return keys, storage("list signing keys", rows.Err())
+	return keys, nil
+}
+
+func signingKey(row signerRow) (SigningKey, error) {
+	if len(row.public) != ed25519.PublicKeySize {
+		return SigningKey{}, fmt.Errorf("signing key of epoch %d: %w: a public key of %d bytes", row.epoch, ErrNotAuthentic, len(row.public))
+	}
+	key := SigningKey{Epoch: row.epoch, Public: row.public, CreatedAt: time.UnixMicro(row.createdAt).UTC()}
+	if row.retiredAt != alive {
+		key.Retired = time.UnixMicro(row.retiredAt).UTC()
+	}
+	return key, nil
 }
 
 // Sign returns the Ed25519 signature (RFC 8032, 64 bytes) of a message by the
@@ -139,32 +119,38 @@ func (k *Keyring) Sign(ctx context.Context, epoch uint32, message []byte) ([]byt
 // belong to it was exchanged in the file; nobody could check such a signature.
 func (k *Keyring) signer(ctx context.Context, epoch uint32) (Secret, error) {
 	name := epochName(epoch)
-	cached, generation, ok := k.signers.get(name)
+	cached, m, ok := look(k, k.signers, name)
 	if ok {
 		return cached, nil
 	}
-	k.wrapping.RLock()
-	defer k.wrapping.RUnlock()
-	var public, wrapped []byte
-	var retired int64
-	err := k.read.QueryRowContext(ctx, sqlSigner, epoch).Scan(&public, &wrapped, &retired)
+	var private Secret
+	err := k.withKEK(ctx, func() (err error) {
+		private, err = k.loadSigner(ctx, epoch)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	keep(k.signers, m, name, private)
+	return private, nil
+}
+
+func (k *Keyring) loadSigner(ctx context.Context, epoch uint32) (Secret, error) {
+	row, err := k.vault.signer(ctx, epoch)
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, ErrKeyNotFound
 	case err != nil:
-		return nil, storage("read signing key", err)
-	case retired != alive:
+		return nil, err
+	case row.retiredAt != alive:
 		return nil, ErrKeyDestroyed
 	}
-	seed, err := k.unwrapRaw(ctx, "signing", name, wrapped)
+	seed, err := k.unwrapRaw(ctx, "signing", epochName(epoch), row.wrapped)
 	if err != nil {
 		return nil, err
 	}
 	private := ed25519.NewKeyFromSeed(seed)
-	if !bytes.Equal(private.Public().(ed25519.PublicKey), public) {
-		return nil, fmt.Errorf("%w: the public key in keys.db is another one", ErrNotAuthentic)
+	if !bytes.Equal(private.Public().(ed25519.PublicKey), row.public) {
+		return nil, fmt.Errorf("%w: the public key beside it is another one", ErrNotAuthentic)
 	}
-	k.signers.put(generation, name, Secret(private))
 	return Secret(private), nil
 }
 
@@ -178,23 +164,9 @@ func (k *Keyring) RetireSigningKey(ctx context.Context, epoch uint32) error {
 		return err
 	}
 	defer leave()
-	var known bool
-	now := k.now()
-	err = k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, sqlKnownSigner, epoch).Scan(&known); err != nil || !known {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, sqlRetireSigner, epoch, now)
-		return err
-	})
+	err = k.vault.retireSigner(ctx, epoch, k.now())
 	k.signers.evict(epochName(epoch))
-	switch {
-	case err != nil:
-		return fmt.Errorf("retire signing key of epoch %d: %w", epoch, err)
-	case !known:
-		return fmt.Errorf("retire signing key of epoch %d: %w", epoch, ErrKeyNotFound)
-	}
-	if err := k.write.scrub(ctx); err != nil {
+	if err != nil {
 		return fmt.Errorf("retire signing key of epoch %d: %w", epoch, err)
 	}
 	return nil

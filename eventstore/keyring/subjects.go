@@ -2,25 +2,10 @@ package keyring
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
-)
-
-const (
-	sqlSubjectNumber = `SELECT n FROM subject_keys WHERE subject = ?`
-	sqlSubjectKey    = `SELECT wrapped, destroyed_at FROM subject_keys WHERE subject = ?`
-	sqlAddSubject    = `INSERT INTO subject_keys (subject, created_at, destroyed_at, wrapped) VALUES (?, ?, 9223372036854775807, ?)
-ON CONFLICT (subject) DO NOTHING`
-	// Tombstones of keys that never existed here; a living row is left alone.
-	sqlAddTombstone = `INSERT INTO subject_keys (subject, created_at, destroyed_at, wrapped) VALUES (?1, ?2, ?2, x'')
-ON CONFLICT (subject) DO NOTHING`
-	sqlDestroySubject = `UPDATE subject_keys SET destroyed_at = ?2, wrapped = zeroblob(length(wrapped))
-WHERE subject = ?1 AND destroyed_at = 9223372036854775807`
-	sqlDestroySecrets = `DELETE FROM secrets WHERE subject = ?`
 )
 
 // maxSubjects limits the subjects of one CreateKeys or Destroy, so that one
@@ -44,9 +29,11 @@ func (k *Keyring) CreateKeys(ctx context.Context, subjects ...string) error {
 	if len(subjects) == 0 {
 		return nil
 	}
-	k.wrapping.RLock()
-	rows, err := k.addSubjects(ctx, subjects)
-	k.wrapping.RUnlock()
+	var rows []subjectRow
+	err = k.withKEK(ctx, func() (err error) {
+		rows, err = k.addSubjects(ctx, subjects)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("create keys: %w", err)
 	}
@@ -88,35 +75,17 @@ func (k *Keyring) Destroy(ctx context.Context, subjects ...string) error {
 	if len(subjects) == 0 {
 		return nil
 	}
-	now := k.now()
-	err = k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, s := range subjects {
-			if err := destroySubject(ctx, tx, s, now); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err = k.vault.destroySubjects(ctx, k.now(), subjects)
 	// Also after an error: the outcome may be unknown, and forgetting is safe.
-	k.subjects.evict(subjects...)
-	if err == nil {
-		err = k.write.scrub(ctx)
+	places := make([]string, len(subjects))
+	for i, s := range subjects {
+		places[i] = k.vault.place(s)
 	}
+	k.subjects.evict(places...)
 	if err != nil {
 		return fmt.Errorf("destroy keys of %d subjects, the first %s: %w", len(subjects), subjects[0], err)
 	}
 	return nil
-}
-
-func destroySubject(ctx context.Context, tx *sql.Tx, subject string, now int64) error {
-	if _, err := tx.ExecContext(ctx, sqlDestroySubject, subject, now); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, sqlAddTombstone, subject, now); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, sqlDestroySecrets, subject)
-	return err
 }
 
 // Destroyed reports whether the subject was erased here. It is false for a
@@ -130,7 +99,11 @@ func (k *Keyring) Destroyed(ctx context.Context, subject string) (bool, error) {
 	if err := checkName("subject", subject); err != nil {
 		return false, fmt.Errorf("look for a destroyed key: %w", err)
 	}
-	row, err := k.subjectRow(ctx, subject)
+	var row subjectRow
+	err = k.withKEK(ctx, func() (err error) {
+		row, err = k.vault.subject(ctx, subject)
+		return err
+	})
 	if errors.Is(err, ErrKeyNotFound) {
 		return false, nil
 	}
@@ -149,32 +122,35 @@ func (k *Keyring) KeyID(ctx context.Context, subject string) (string, error) {
 	if err := checkName("subject", subject); err != nil {
 		return "", fmt.Errorf("name key: %w", err)
 	}
-	var n int64
-	err = k.read.QueryRowContext(ctx, sqlSubjectNumber, subject).Scan(&n)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", fmt.Errorf("name key of %s: %w", subject, ErrKeyNotFound)
-	}
+	id, err := k.vault.keyID(ctx, subject)
 	if err != nil {
-		return "", storage("name key of "+subject, err)
+		return "", fmt.Errorf("name key of %s: %w", subject, err)
 	}
-	return "k" + strconv.FormatInt(n, 10), nil
-}
-
-// subjectRow is a row of subject_keys.
-type subjectRow struct {
-	wrapped     []byte
-	destroyedAt int64
+	return id, nil
 }
 
 // primitive returns the subject's living key, creating it when asked to.
 func (k *Keyring) primitive(ctx context.Context, subject string, create bool) (tink.AEAD, error) {
-	cached, generation, ok := k.subjects.get(subject)
+	place := k.vault.place(subject)
+	cached, m, ok := look(k, k.subjects, place)
 	if ok {
 		return cached, nil
 	}
-	k.wrapping.RLock()
-	defer k.wrapping.RUnlock()
-	row, err := k.subjectRow(ctx, subject)
+	var p tink.AEAD
+	err := k.withKEK(ctx, func() (err error) {
+		p, err = k.loadSubject(ctx, subject, create)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	keep(k.subjects, m, place, p)
+	return p, nil
+}
+
+// loadSubject reads a subject's key from the vault and opens it.
+func (k *Keyring) loadSubject(ctx context.Context, subject string, create bool) (tink.AEAD, error) {
+	row, err := k.vault.subject(ctx, subject)
 	if create && errors.Is(err, ErrKeyNotFound) {
 		var rows []subjectRow
 		if rows, err = k.addSubjects(ctx, []string{subject}); err == nil {
@@ -187,26 +163,10 @@ func (k *Keyring) primitive(ctx context.Context, subject string, create bool) (t
 	if row.destroyedAt != alive {
 		return nil, fmt.Errorf("key of %s: %w", subject, ErrKeyDestroyed)
 	}
-	p, err := k.openSubjectKey(ctx, subject, row.wrapped)
-	if err != nil {
-		return nil, err
-	}
-	k.subjects.put(generation, subject, p)
-	return p, nil
+	return k.openSubjectKey(ctx, subject, row.wrapped)
 }
 
-func (k *Keyring) subjectRow(ctx context.Context, subject string) (subjectRow, error) {
-	var r subjectRow
-	err := k.read.QueryRowContext(ctx, sqlSubjectKey, subject).Scan(&r.wrapped, &r.destroyedAt)
-	if errors.Is(err, sql.ErrNoRows) {
-		return subjectRow{}, ErrKeyNotFound
-	}
-	return r, storage("read key", err)
-}
-
-// addSubjects inserts the missing keys in one commit and returns the rows that
-// stand afterwards, in order: of several callers with one new subject, all get
-// the key of whoever came first. The caller holds wrapping.
+// addSubjects adds the keys that are missing; see vault.
 func (k *Keyring) addSubjects(ctx context.Context, subjects []string) ([]subjectRow, error) {
 	wrapped := make([][]byte, len(subjects))
 	for i, s := range subjects {
@@ -215,18 +175,5 @@ func (k *Keyring) addSubjects(ctx context.Context, subjects []string) ([]subject
 			return nil, err
 		}
 	}
-	rows := make([]subjectRow, len(subjects))
-	now := k.now()
-	err := k.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for i, s := range subjects {
-			if _, err := tx.ExecContext(ctx, sqlAddSubject, s, now, wrapped[i]); err != nil {
-				return err
-			}
-			if err := tx.QueryRowContext(ctx, sqlSubjectKey, s).Scan(&rows[i].wrapped, &rows[i].destroyedAt); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return rows, err
+	return k.vault.addSubjects(ctx, k.now(), subjects, wrapped)
 }

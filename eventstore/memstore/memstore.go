@@ -26,6 +26,8 @@ type Store struct {
 	leaves  []eventstore.Hash // of records, by the same index
 	streams map[string][]int  // indexes into records, by revision
 	ids     map[eventstore.EventID]int
+	order   eventstore.Order
+	groups  map[string]*group
 	changed chan struct{} // closed and replaced by an append, closed by Close
 	closed  bool
 }
@@ -33,23 +35,25 @@ type Store struct {
 var _ eventstore.Store = (*Store)(nil)
 
 // New returns an empty log that stamps records with clock. A clock that goes
-// back is held at the last record's time.
+// back is held at the newest record's time.
 func New(clock func() time.Time) *Store {
 	return &Store{
 		clock:   clock,
 		streams: map[string][]int{},
 		ids:     map[eventstore.EventID]int{},
+		groups:  map[string]*group{},
 		changed: make(chan struct{}),
 	}
 }
 
 // Append implements eventstore.Appender. The store copies what it keeps.
 func (s *Store) Append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed) (eventstore.Appended, error) {
-	return s.append(ctx, stream, expected, events, s.stamp)
+	return s.append(ctx, stream, expected, events, s.stamp, true)
 }
 
-// append appends at the time that stamp tells under the lock.
-func (s *Store) append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed, stamp func() time.Time) (eventstore.Appended, error) {
+// append appends at the time that stamp tells under the lock. unique says whether
+// an id is recognised anywhere, or only where it is expected.
+func (s *Store) append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed, stamp func() time.Time, unique bool) (eventstore.Appended, error) {
 	if err := eventstore.CheckAppend(stream, events); err != nil {
 		return eventstore.Appended{}, err
 	}
@@ -61,7 +65,7 @@ func (s *Store) append(ctx context.Context, stream string, expected eventstore.E
 	if s.closed {
 		return eventstore.Appended{}, fmt.Errorf("append to %s: %w", stream, eventstore.ErrClosed)
 	}
-	if first, err := s.repeated(stream, expected, events); err != nil {
+	if first, err := s.repeated(stream, expected, events, unique); err != nil {
 		return eventstore.Appended{}, err
 	} else if first >= 0 {
 		appended := s.stamps(s.streams[stream][first : first+len(events)])
@@ -75,19 +79,17 @@ func (s *Store) append(ctx context.Context, stream string, expected eventstore.E
 }
 
 // repeated returns the revision at which all events already stand, which must
-// be the one expected; -1 when none of them is in the log.
-func (s *Store) repeated(stream string, expected eventstore.Expected, events []eventstore.Proposed) (int, error) {
+// be the one expected; -1 when none of them is in the log, or unless unique when
+// none is where it is expected.
+func (s *Store) repeated(stream string, expected eventstore.Expected, events []eventstore.Proposed, unique bool) (int, error) {
 	found := 0
-	wrapped := expected.Exists() && expected.Next() == 0 // no record follows the greatest revision
 	var duplicate eventstore.EventID
 	for i, e := range events {
-		at, ok := s.ids[e.ID]
-		if !ok {
-			continue
-		}
-		r := s.records[at]
-		if !wrapped && r.Stream == stream && r.Revision == expected.Next()+eventstore.Revision(i) {
+		_, anywhere := s.ids[e.ID]
+		if s.stands(stream, expected, i, e.ID) {
 			found++
+		} else if !unique || !anywhere {
+			continue
 		}
 		duplicate = e.ID
 	}
@@ -98,6 +100,16 @@ func (s *Store) repeated(stream string, expected eventstore.Expected, events []e
 		return -1, fmt.Errorf("append to %s: event %s: %w", stream, duplicate, eventstore.ErrDuplicateID)
 	}
 	return -1, nil
+}
+
+// stands reports whether an id is that of the record at the place where number i
+// of an append is expected.
+func (s *Store) stands(stream string, expected eventstore.Expected, i int, id eventstore.EventID) bool {
+	if expected.Exists() && expected.Next() == 0 { // no record follows the greatest revision
+		return false
+	}
+	at, indexes := uint64(expected.Next())+uint64(i), s.streams[stream]
+	return at < uint64(len(indexes)) && s.records[indexes[at]].ID == id
 }
 
 func (s *Store) check(stream string, expected eventstore.Expected) error {
@@ -112,32 +124,42 @@ func (s *Store) check(stream string, expected eventstore.Expected) error {
 	return conflict
 }
 
-// stamp is the time of an append: the clock's, held at the last record's.
+// stamp is the time of an append: the clock's, held at the newest record's.
 func (s *Store) stamp() time.Time {
 	at := s.clock()
-	if n := len(s.records); n > 0 && at.Before(s.records[n-1].RecordedAt) {
-		return s.records[n-1].RecordedAt
+	if at.Before(s.order.Newest) {
+		return s.order.Newest
 	}
 	return at
 }
 
 func (s *Store) add(stream string, expected eventstore.Expected, events []eventstore.Proposed, at time.Time) eventstore.Appended {
 	records, leaves := eventstore.Chain(stream, expected, at, events)
-	first := len(s.records)
-	indexes := make([]int, len(records))
+	first := len(s.streams[stream])
 	for i, r := range records {
 		r.Data = bytes.Clone(r.Data)
-		r.Sequence = eventstore.Sequence(first + i + 1)
-		r.Position = eventstore.Position(r.Sequence)
-		s.records = append(s.records, r)
-		s.ids[r.ID] = first + i
-		indexes[i] = first + i
+		s.keep(r, leaves[i])
 	}
-	s.leaves = append(s.leaves, leaves...)
-	s.streams[stream] = append(s.streams[stream], indexes...)
+	s.wake()
+	return s.stamps(s.streams[stream][first:])
+}
+
+// keep puts a record, whose bytes are the store's from here on, behind the
+// newest one.
+func (s *Store) keep(r eventstore.Record, leaf eventstore.Hash) {
+	n := len(s.records)
+	r.Sequence, r.Position = eventstore.Sequence(n+1), eventstore.Position(n+1)
+	s.records, s.leaves = append(s.records, r), append(s.leaves, leaf)
+	if _, ok := s.ids[r.ID]; !ok { // a Node lets an id stand twice; the first one is found
+		s.ids[r.ID] = n
+	}
+	s.streams[r.Stream] = append(s.streams[r.Stream], n)
+	s.order.See(r.RecordedAt)
+}
+
+func (s *Store) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return s.stamps(indexes)
 }
 
 func (s *Store) stamps(indexes []int) eventstore.Appended {

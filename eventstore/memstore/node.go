@@ -8,8 +8,9 @@ import (
 )
 
 // Node is one process's view of a Store that several share: it has a clock of
-// its own, learns sequences later than it appends, and holds time back within a
-// stream only. It is the model of eventstore.Shared.
+// its own, learns sequences later than it appends, holds time back within a
+// stream only, and recognises an event id only at the revision it is expected at.
+// It is the model of eventstore.Shared.
 type Node struct {
 	*Store
 	clock    func() time.Time
@@ -28,12 +29,15 @@ func (s *Store) Node(clock func() time.Time, disorder time.Duration) *Node {
 	return &Node{Store: s, clock: clock, disorder: disorder}
 }
 
-// Disorder implements eventstore.Shared.
-func (n *Node) Disorder() time.Duration { return n.disorder }
+// Disorder implements eventstore.Disorderly.
+func (n *Node) Disorder() time.Duration { return max(n.disorder, n.Store.Disorder()) }
+
+// Shared implements eventstore.Shared.
+func (n *Node) Shared() bool { return true }
 
 // Append implements eventstore.Appender.
 func (n *Node) Append(ctx context.Context, stream string, expected eventstore.Expected, events []eventstore.Proposed) (eventstore.Appended, error) {
-	a, err := n.Store.append(ctx, stream, expected, events, n.stamp(stream))
+	a, err := n.Store.append(ctx, stream, expected, events, n.stamp(stream), false)
 	for i := range a.Records {
 		a.Records[i].Sequence = 0
 	}

@@ -38,6 +38,11 @@ const (
 	// LedgerDiffers: the newest sealed records are not those the checkpoint
 	// covers. Restore the ledger that was sealed.
 	LedgerDiffers StartReason = "ledger_differs_from_proof"
+	// HistoryDiffers: what this node has checked before does not stand in the
+	// history that the nodes share: an old copy of the store was restored, or
+	// somebody wrote another history. Find out which. Only then remove the node's
+	// proof.db, which is built again from what stands there now.
+	HistoryDiffers StartReason = "history_differs"
 	// SigningKeyMissing: the key in force is not in the keyring. Restore keys.db.
 	SigningKeyMissing StartReason = "signing_key_missing"
 	// ProofIO: the operating system or another part refused.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/merkle"
@@ -14,7 +15,7 @@ import (
 func (s *Sealer) load(ctx context.Context) error {
 	p, err := s.Latest(ctx)
 	if errors.Is(err, eventstore.ErrNotFound) {
-		return s.first(ctx)
+		return s.loadNothing(ctx)
 	}
 	if err != nil {
 		return err
@@ -41,6 +42,24 @@ func (s *Sealer) load(ctx context.Context) error {
 	return s.checkLedger(ctx)
 }
 
+// loadNothing begins the history, or this node's copy of one that others began.
+func (s *Sealer) loadNothing(ctx context.Context) error {
+	if s.shared != nil {
+		s.published = head{root: merkle.EmptyRoot()}
+	}
+	if begun, err := s.begun(ctx); err != nil || begun {
+		return err
+	}
+	newest, _, err := s.options.Log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	if err = s.first(ctx); errors.Is(err, ErrTaken) && s.shared != nil && newest == 0 {
+		return nil // another node was first
+	}
+	return err
+}
+
 // findBacklog allows what is in the ledger now to be older than the newest
 // checkpoint, when the process before ended while it worked off a backlog.
 func (s *Sealer) findBacklog(ctx context.Context) error {
@@ -57,11 +76,22 @@ func (s *Sealer) findBacklog(ctx context.Context) error {
 		}
 		rotated := s.keys.Epochs[len(s.keys.Epochs)-1].FromSize == s.published.size
 		if added := s.published.size - c.Size; rotated && added > 0 || added >= uint64(s.options.Step) {
-			s.published.stood, _, err = s.options.Log.Head(ctx)
+			s.published.stood, err = s.standing(ctx)
 		}
 		return err
 	}
 	return nil
+}
+
+// standing is the newest record that may have been in the log when a checkpoint
+// was signed that does not cover all there was. What stood there when another
+// node signed, this one cannot know.
+func (s *Sealer) standing(ctx context.Context) (eventstore.Sequence, error) {
+	if s.shared != nil {
+		return math.MaxUint64, nil
+	}
+	newest, _, err := s.options.Log.Head(ctx)
+	return newest, err
 }
 
 // first signs the empty log or, when a lost history is begun anew, all of it.
@@ -87,7 +117,7 @@ func (s *Sealer) first(ctx context.Context) error {
 			break
 		}
 		leaves = append(leaves, r.Leaf())
-		s.published.saw(r)
+		s.published.recorded = later(s.published.recorded, r.RecordedAt)
 		if len(leaves) == s.options.Step {
 			if err := extend(); err != nil {
 				return err
@@ -107,6 +137,7 @@ func (s *Sealer) first(ctx context.Context) error {
 		return err
 	}
 	s.advance(p, 0)
+	s.others.went = false
 	return nil
 }
 
@@ -117,6 +148,10 @@ func (s *Sealer) checkLedger(ctx context.Context) error {
 	newest, _, err := s.options.Log.Head(ctx)
 	if err != nil || size == 0 {
 		return err
+	}
+	if uint64(newest) < size && s.shared != nil {
+		s.others.unchecked = true // the records are still to arrive here; see tick
+		return nil
 	}
 	if uint64(newest) < size {
 		return refusef(LedgerBehindProof, "the ledger ends at sequence %d, sealed were %d", newest, size)
@@ -138,16 +173,9 @@ func (s *Sealer) checkLedger(ctx context.Context) error {
 		if eventstore.Hash(data[i:i+32]) != r.Leaf() {
 			return refusef(LedgerDiffers, "record %d (event %s) is not the one that was sealed", r.Sequence, r.ID)
 		}
-		s.published.saw(r)
+		s.published.recorded = later(s.published.recorded, r.RecordedAt)
 	}
 	return nil
-}
-
-// saw takes a record that the head covers.
-func (h *head) saw(r eventstore.Record) {
-	if r.RecordedAt.After(h.recorded) {
-		h.recorded = r.RecordedAt
-	}
 }
 
 // tiles reads the tree that is kept.

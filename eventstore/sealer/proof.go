@@ -53,7 +53,7 @@ var _ Store = (*proof)(nil)
 
 // openProof opens proof.db, makes it when it is missing, and proves settings and
 // schema. On error nothing stays open.
-func openProof(ctx context.Context, dir string) (p *proof, err error) {
+func openProof(ctx context.Context, dir string, v version) (p *proof, err error) {
 	path := filepath.Join(dir, proofFile)
 	if err := ensureFile(dir, path); err != nil {
 		return nil, err
@@ -73,10 +73,10 @@ func openProof(ctx context.Context, dir string) (p *proof, err error) {
 			return p, refusef(ProofSettings, "%s is %s, want %s", want.pragma, got, want.value)
 		}
 	}
-	if err := makeSchema(ctx, p.write); err != nil {
+	if err := makeSchema(ctx, p.write, v); err != nil {
 		return p, err
 	}
-	if err := checkSchema(ctx, p.write); err != nil {
+	if err := checkSchema(ctx, p.write, v); err != nil {
 		return p, err
 	}
 	p.read = openPool(path, "mode=ro"+readerParams, readers)
@@ -192,24 +192,45 @@ func (p *proof) Fill(ctx context.Context, tiles []merkle.Tile) error {
 
 // Publish implements Store.
 func (p *proof) Publish(ctx context.Context, n Publication) error {
-	return p.do(ctx, fmt.Sprintf("publish checkpoint %d", n.Revision), func(tx *sql.Tx) error {
-		if err := expect(ctx, tx, n.Revision-1); err != nil {
+	return p.publishAll(ctx, []Publication{n})
+}
+
+// publishAll implements batcher.
+func (p *proof) publishAll(ctx context.Context, all []Publication) error {
+	return p.keep(ctx, all, func() error { return nil })
+}
+
+// keep keeps publications that follow each other, all or none. decide is asked
+// when all of them stand and nothing is committed: its error undoes them.
+func (p *proof) keep(ctx context.Context, all []Publication, decide func() error) error {
+	return p.do(ctx, fmt.Sprintf("publish checkpoint %d", all[0].Revision), func(tx *sql.Tx) error {
+		if err := expect(ctx, tx, all[0].Revision-1); err != nil {
 			return err
 		}
-		if err := putTiles(ctx, tx, n.Tiles); err != nil {
-			return err
-		}
-		if n.Epoch != nil {
-			if err := addEpoch(ctx, tx, *n.Epoch); err != nil {
+		for _, n := range all {
+			if err := addPublication(ctx, tx, n); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, sqlAddCheckpoint, int64(n.Revision), int64(n.Checkpoint.Size), n.Checkpoint.Root[:], n.Signed, n.At.UnixMicro())
+		err := decide()
 		if err == nil && p.faults.commit != nil {
 			err = p.faults.commit()
 		}
 		return err
 	})
+}
+
+func addPublication(ctx context.Context, tx *sql.Tx, n Publication) error {
+	if err := putTiles(ctx, tx, n.Tiles); err != nil {
+		return err
+	}
+	if n.Epoch != nil {
+		if err := addEpoch(ctx, tx, *n.Epoch); err != nil {
+			return err
+		}
+	}
+	_, err := tx.ExecContext(ctx, sqlAddCheckpoint, int64(n.Revision), int64(n.Checkpoint.Size), n.Checkpoint.Root[:], n.Signed, n.At.UnixMicro())
+	return err
 }
 
 // AddCosignature implements Store.
@@ -242,6 +263,26 @@ func (p *proof) add(ctx context.Context, doing, statement string, revision uint6
 		_, err := tx.ExecContext(ctx, statement, append([]any{int64(revision)}, what...)...)
 		return err
 	})
+}
+
+// sayAll implements sayer.
+func (p *proof) sayAll(ctx context.Context, all []saying) error {
+	return p.do(ctx, "keep what others say of checkpoints", func(tx *sql.Tx) error { return addSayings(ctx, tx, all) })
+}
+
+func addSayings(ctx context.Context, tx *sql.Tx, all []saying) error {
+	for _, o := range all {
+		var err error
+		if o.Line != "" {
+			_, err = tx.ExecContext(ctx, sqlAddCosignature, int64(o.Revision), o.Line)
+		} else {
+			_, err = tx.ExecContext(ctx, sqlAddStamp, int64(o.Revision), o.Authority, o.Token)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close implements Store. Closing twice returns the first result.
@@ -279,7 +320,7 @@ func openReader(dir, params string) (*Reader, error) {
 		return nil, refuse(ProofMissing, err)
 	}
 	r := &Reader{history{read: openPool(path, params+readerParams, 2)}}
-	if err := checkSchema(context.Background(), r.read); err != nil {
+	if err := checkReadable(context.Background(), r.read); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil

@@ -10,7 +10,7 @@ import (
 // application_id.
 const applicationID = 0x41754c70
 
-// schema is version 1 of proof.db. The triggers stop accidents: who can write
+// schema is what both versions of proof.db have. The triggers stop accidents: who can write
 // the file can drop them. What is proof are the signatures, and the copies that
 // others hold.
 //
@@ -73,10 +73,30 @@ CREATE TRIGGER tiles_are_never_deleted BEFORE DELETE ON tiles
 BEGIN SELECT RAISE(ABORT, 'tiles are never deleted'); END;
 `
 
-const schemaVersion = 1
+// followedTable is what version 2 has besides. A stream of what others say of
+// checkpoints is kept here up to an entry.
+const followedTable = `
+CREATE TABLE followed (stream TEXT PRIMARY KEY, entries INTEGER NOT NULL) STRICT;
+`
+
+// version of the schema, PRAGMA user_version. It says what the file is worth:
+// the two are never taken for each other.
+type version int
+
+const (
+	onlyHistory version = 1 // the file is the history of checkpoints
+	copyOfMany  version = 2 // a node's copy of a history that several nodes share
+)
+
+func (v version) schema() string {
+	if v == copyOfMany {
+		return schema + followedTable
+	}
+	return schema
+}
 
 // makeSchema makes the tables of a new file, in one transaction.
-func makeSchema(ctx context.Context, db *sql.DB) error {
+func makeSchema(ctx context.Context, db *sql.DB, v version) error {
 	var objects int
 	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&objects); err != nil {
 		return refuse(fileReason(err), err)
@@ -89,7 +109,7 @@ func makeSchema(ctx context.Context, db *sql.DB) error {
 		return refuse(fileReason(err), err)
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	text := fmt.Sprintf("%s PRAGMA application_id = %d; PRAGMA user_version = %d;", schema, applicationID, schemaVersion)
+	text := fmt.Sprintf("%s PRAGMA application_id = %d; PRAGMA user_version = %d;", v.schema(), applicationID, v)
 	if _, err := tx.ExecContext(ctx, text); err != nil {
 		return refuse(fileReason(err), fmt.Errorf("make tables: %w", err))
 	}
@@ -99,24 +119,48 @@ func makeSchema(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// checkReadable is checkSchema for those who read either version.
+func checkReadable(ctx context.Context, db *sql.DB) error {
+	got, err := pragma(ctx, db, "user_version")
+	if err != nil {
+		return err
+	}
+	if version(got) == copyOfMany {
+		return checkSchema(ctx, db, copyOfMany)
+	}
+	return checkSchema(ctx, db, onlyHistory)
+}
+
+func pragma(ctx context.Context, db *sql.DB, name string) (value int, err error) {
+	if err := db.QueryRowContext(ctx, "PRAGMA "+name).Scan(&value); err != nil {
+		return 0, refuse(fileReason(err), err)
+	}
+	return value, nil
+}
+
 // checkSchema refuses a file that is not exactly as makeSchema makes it: a
 // trigger too many or too few changes what it promises.
-func checkSchema(ctx context.Context, db *sql.DB) error {
-	for _, want := range []struct {
-		pragma string
-		value  int
-	}{{"user_version", schemaVersion}, {"application_id", applicationID}} {
-		var got int
-		if err := db.QueryRowContext(ctx, "PRAGMA "+want.pragma).Scan(&got); err != nil {
-			return refuse(fileReason(err), err)
-		}
-		if got != want.value {
-			return refusef(ProofSchema, "%s is %#x, want %#x", want.pragma, got, want.value)
-		}
+func checkSchema(ctx context.Context, db *sql.DB, v version) error {
+	kind, err := pragma(ctx, db, "user_version")
+	if err != nil {
+		return err
+	}
+	mark, err := pragma(ctx, db, "application_id")
+	switch {
+	case err != nil:
+		return err
+	case mark != applicationID:
+		return refusef(ProofSchema, "application_id is %#x, want %#x", mark, applicationID)
+	case v == copyOfMany && version(kind) == onlyHistory:
+		return refusef(ProofSchema, "it is the only history of a ledger that is kept in this directory: move it with `authledger migrate`, or give the node a directory of its own")
+	case v == onlyHistory && version(kind) == copyOfMany:
+		return refusef(ProofSchema, "it is a node's copy of a history that several nodes share, not the history of a ledger in this directory")
+	case version(kind) != v:
+		return refusef(ProofSchema, "user_version is %#x, want %#x", kind, v)
 	}
 	model := openPool(":memory:", "", 1)
 	defer model.Close()
-	if _, err := model.ExecContext(ctx, schema); err != nil {
+	if _, err := model.ExecContext(ctx, v.schema()); err != nil {
 		return refuse(ProofIO, err)
 	}
 	want, err := objects(ctx, model)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/authledger/authledger/eventstore"
@@ -26,8 +27,11 @@ type Keys interface {
 
 // Options of Open. Dir, LedgerID, Log, Keys and Clock are required.
 type Options struct {
-	Dir      string            // data directory; holds proof.db
-	Store    Store             // instead of proof.db; the Sealer closes it
+	Dir   string // data directory; holds proof.db
+	Store Store  // instead of proof.db; the Sealer closes it
+	// Side holds the one history of a log that several nodes seal; proof.db is
+	// then this node's copy of it. nil: the history is in proof.db.
+	Side     eventstore.Side
 	LedgerID string            // the ledger's own random name, part of the default origin
 	Origin   string            // name of the log; empty: the one it has, else authledger/<LedgerID>
 	Log      eventstore.Reader // ReadAll MUST read what is stored, not what is remembered
@@ -69,14 +73,21 @@ type Sealer struct {
 	options        Options
 	log            *slog.Logger
 
+	shared    *shared       // the store, when other nodes publish, too; else nil
+	tolerance time.Duration // Tolerance, and how far the clocks of the nodes may stand apart
+
 	turn     sync.Mutex // one step at a time; guards what follows
 	keys     merkle.Keys
 	unsure   *attempt // a publication of which it is not known whether it was kept
 	retiring bool     // keys that handed over are still to be destroyed
+	others   others   // only with shared
+
+	listening atomic.Bool // whether it is told what others publish
 
 	mu        sync.Mutex        // guards everything below
 	published head              // changed under turn and mu, so that either is enough to read it
 	seen      []eventstore.Hash // leaves seen at append, of the records after the published size
+	wanted    uint64            // size of a checkpoint of another node that waits for records; else 0
 	since     time.Time         // when the oldest of them was seen
 	late      uint64            // records sealed since the start that came late
 	stopped   *StopError
@@ -113,7 +124,7 @@ func Open(ctx context.Context, o Options) (s *Sealer, err error) {
 	if o.Disorder == 0 {
 		o.Disorder = eventstore.DisorderOf(o.Log)
 	}
-	s = &Sealer{options: o, log: o.Logger, changed: make(chan struct{})}
+	s = &Sealer{options: o, log: o.Logger, changed: make(chan struct{}), tolerance: Tolerance + o.Disorder}
 	defer func() {
 		if err != nil {
 			err = errors.Join(refuse(ProofIO, err), s.Close())
@@ -128,7 +139,11 @@ func Open(ctx context.Context, o Options) (s *Sealer, err error) {
 	if err := s.load(ctx); err != nil {
 		return s, err
 	}
-	return s, s.retire(ctx)
+	if err := s.retire(ctx); err != nil {
+		return s, err
+	}
+	s.tryAdopt(ctx) // what fails is in Status, and is tried again
+	return s, ctx.Err()
 }
 
 // openStore opens proof.db unless a store was given. A file without a checkpoint
@@ -139,22 +154,47 @@ func (s *Sealer) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.options.Store != nil {
+	switch {
+	case s.options.Store != nil:
 		s.setStore(s.options.Store)
-	} else if err := s.openFile(ctx, newest > 0); err != nil {
+	case s.options.Side != nil:
+		err = s.openShared(ctx)
+	default:
+		err = s.openFile(ctx, newest > 0)
+	}
+	if err != nil {
 		return err
 	}
-	_, err = s.Latest(ctx)
-	if newest == 0 || !errors.Is(err, eventstore.ErrNotFound) {
-		if errors.Is(err, eventstore.ErrNotFound) {
-			err = nil
-		}
+	begun, err := s.begun(ctx)
+	if err != nil || begun || newest == 0 {
 		return err
 	}
 	if !s.options.Rebuild {
 		return refusef(ProofMissing, "the ledger has %d records, but none is sealed; see --rebuild-proof", newest)
 	}
 	s.log.Warn("the history of checkpoints is lost and begins anew", "records", uint64(newest))
+	return nil
+}
+
+// begun reports whether a checkpoint was ever published.
+func (s *Sealer) begun(ctx context.Context) (bool, error) {
+	if s.shared != nil {
+		return s.shared.begun(ctx)
+	}
+	_, err := s.Latest(ctx)
+	if errors.Is(err, eventstore.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (s *Sealer) openShared(ctx context.Context) error {
+	kept, err := openShared(ctx, s.options.Dir, s.options.Side)
+	if err != nil {
+		return err
+	}
+	s.shared, s.others.went = kept, true
+	s.setStore(kept)
 	return nil
 }
 
@@ -165,7 +205,7 @@ func (s *Sealer) openFile(ctx context.Context, records bool) error {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) && records && !s.options.Rebuild {
 		return refusef(ProofMissing, "the ledger has records, but there is no %s; see --rebuild-proof", path)
 	}
-	p, err := openProof(ctx, s.options.Dir)
+	p, err := openProof(ctx, s.options.Dir, onlyHistory)
 	if err != nil {
 		return err
 	}
@@ -180,7 +220,7 @@ func (s *Sealer) openFile(ctx context.Context, records bool) error {
 	if err := errors.Join(p.Close(), removeProof(s.options.Dir)); err != nil {
 		return err
 	}
-	if p, err = openProof(ctx, s.options.Dir); err == nil {
+	if p, err = openProof(ctx, s.options.Dir, onlyHistory); err == nil {
 		s.setStore(p)
 	}
 	return err
@@ -213,14 +253,13 @@ func (s *Sealer) name(ctx context.Context) (merkle.Keys, error) {
 	if err := merkle.CheckOrigin(k.Origin); err != nil {
 		return k, err
 	}
-	keys, err := s.options.Keys.SigningKeys(ctx)
-	if err != nil {
-		return k, err
+	if s.shared != nil {
+		if kept, err := s.otherNames(ctx); !errors.Is(err, eventstore.ErrNotFound) {
+			return kept, err
+		}
 	}
-	var first keyring.SigningKey
-	if len(keys) > 0 {
-		first = keys[0]
-	} else if first, err = s.options.Keys.NewSigningKey(ctx); err != nil {
+	first, err := s.firstKey(ctx)
+	if err != nil {
 		return k, err
 	}
 	k.Epochs = []merkle.Epoch{{Number: first.Epoch, Public: first.Public}}
@@ -241,8 +280,19 @@ func (s *Sealer) name(ctx context.Context) (merkle.Keys, error) {
 	return s.store.Begin(ctx, k)
 }
 
+func (s *Sealer) firstKey(ctx context.Context) (keyring.SigningKey, error) {
+	keys, err := s.options.Keys.SigningKeys(ctx)
+	if err != nil {
+		return keyring.SigningKey{}, err
+	}
+	if len(keys) > 0 {
+		return keys[0], nil
+	}
+	return s.options.Keys.NewSigningKey(ctx)
+}
+
 // checkKeys makes sure that the key in force can sign and is the one that was
-// published.
+// published. Other nodes may have gone on to a later key meanwhile.
 func (s *Sealer) checkKeys(ctx context.Context) error {
 	keys, err := s.options.Keys.SigningKeys(ctx)
 	if err != nil {
@@ -250,7 +300,7 @@ func (s *Sealer) checkKeys(ctx context.Context) error {
 	}
 	inForce := s.keys.Epochs[len(s.keys.Epochs)-1]
 	for _, k := range keys {
-		if k.Epoch == inForce.Number && k.Public.Equal(inForce.Public) && k.Retired.IsZero() {
+		if k.Epoch == inForce.Number && k.Public.Equal(inForce.Public) && (k.Retired.IsZero() || s.shared != nil) {
 			return nil
 		}
 	}
@@ -292,6 +342,28 @@ func (s *Sealer) AddStamp(ctx context.Context, revision uint64, stamp merkle.Sta
 // Stamped returns the newest checkpoint that has a time stamp, or
 // eventstore.ErrNotFound.
 func (s *Sealer) Stamped(ctx context.Context) (merkle.Published, error) { return s.store.Stamped(ctx) }
+
+// Newest returns the newest checkpoint that any node published and a key of the
+// log signed. This node may not have checked it yet: what it may show others is
+// Latest.
+func (s *Sealer) Newest(ctx context.Context) (merkle.Checkpoint, error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	newest := merkle.Checkpoint{Origin: s.keys.Origin, Size: s.published.size, Root: s.published.root}
+	if s.shared == nil {
+		return newest, nil
+	}
+	for e, err := range s.shared.behind(ctx, s.published.revision) {
+		if err != nil {
+			return newest, err
+		}
+		if err := s.signedByAny(ctx, e); err != nil {
+			return newest, err
+		}
+		newest = e.head
+	}
+	return newest, nil
+}
 
 // Close releases the store. Run and the router must have ended.
 func (s *Sealer) Close() error {

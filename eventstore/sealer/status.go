@@ -19,8 +19,13 @@ const (
 	RecordChanged StopReason = "record_changed" // a record is not what was appended
 	BackDated     StopReason = "back_dated"     // a record claims a time that was sealed already
 	TreeChanged   StopReason = "tree_changed"   // the tiles do not have the root that was signed
-	RevisionTaken StopReason = "revision_taken" // somebody else published a checkpoint
+	RevisionTaken StopReason = "revision_taken" // somebody else published a checkpoint; on several nodes: one was taken away
 	KeyUnknown    StopReason = "key_unknown"    // the log announces a signing key out of order
+
+	// Of several nodes, about what another one published.
+	RootDiffers  StopReason = "root_differs"  // its tree has another root for that size
+	HistoryBack  StopReason = "history_back"  // its size or time goes back
+	SignatureBad StopReason = "signature_bad" // it is no checkpoint, or not signed by the key in force
 )
 
 // StopError is a contradiction between the ledger and what was seen or

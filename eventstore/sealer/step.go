@@ -14,10 +14,13 @@ import (
 // Tick seals what was seen since the last checkpoint, or signs the silence when
 // a minute has passed. It returns an error that may pass, such as a full disk;
 // the next Tick tries again. After a contradiction it does nothing: see Status.
-func (s *Sealer) Tick(ctx context.Context) error {
+func (s *Sealer) Tick(ctx context.Context) error { return s.take(ctx, s.tick) }
+
+// take does one turn of sealing.
+func (s *Sealer) take(ctx context.Context, turn func(context.Context) error) error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	err := s.tick(ctx)
+	err := turn(ctx)
 	var stop *StopError
 	if errors.As(err, &stop) {
 		s.halt(stop)
@@ -36,6 +39,10 @@ func (s *Sealer) tick(ctx context.Context) error {
 	if s.halted() {
 		return nil
 	}
+	now := s.options.Clock()
+	if waits, err := s.hear(ctx, now); err != nil || waits {
+		return err
+	}
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
@@ -45,9 +52,11 @@ func (s *Sealer) tick(ctx context.Context) error {
 		}
 		s.retiring = false
 	}
-	now := s.options.Clock()
-	if back := s.published.signedAt.Sub(now); back > Tolerance {
+	if back := s.published.signedAt.Sub(now); back > s.tolerance {
 		return stopf(TimeBack, "the clock is %s before the newest checkpoint", back.Round(time.Second))
+	}
+	if s.yields(now) {
+		return nil
 	}
 	for batch := s.batch(); len(batch) > 0; batch = s.batch() {
 		if published, err := s.step(ctx, batch, now); err != nil || !published {
@@ -80,7 +89,7 @@ func (s *Sealer) step(ctx context.Context, seen []eventstore.Hash, now time.Time
 	if s.partial(read) {
 		read.stood, err = s.leavesOut(ctx, read, at)
 	} else {
-		read.stood, _, err = s.options.Log.Head(ctx)
+		read.stood, err = s.standing(ctx)
 	}
 	if err != nil || s.partial(read) && read.stood > 0 {
 		return false, err
@@ -93,14 +102,19 @@ func (s *Sealer) step(ctx context.Context, seen []eventstore.Hash, now time.Time
 	if err != nil {
 		return false, err
 	}
-	s.unsure = &attempt{p, read}
-	if err := s.store.Publish(ctx, p); err != nil {
-		if errors.Is(err, ErrTaken) {
-			return false, stopf(RevisionTaken, "%v", err)
-		}
-		return false, err
+	if s.shared == nil {
+		s.unsure = &attempt{p, read} // on several nodes it is adopted when it was kept
 	}
-	s.unsure = nil
+	if err := s.store.Publish(ctx, p); err != nil {
+		switch {
+		case !errors.Is(err, ErrTaken):
+			return false, err
+		case s.shared != nil:
+			return false, s.lose(ctx, now)
+		}
+		return false, stopf(RevisionTaken, "%v", err)
+	}
+	s.unsure, s.others.went = nil, false
 	s.proceed(p, read)
 	return true, nil
 }
@@ -178,16 +192,15 @@ func (s *Sealer) reread(ctx context.Context, seen []eventstore.Hash) (reading, e
 		if err != nil {
 			return read, err
 		}
-		if err := s.check(r, seen, &read); err != nil {
+		older, err := s.check(s.published, r, seen[read.count], read.recorded, s.published.size+uint64(read.count)+1)
+		if err != nil {
 			return read, err
 		}
 		if read.epoch, err = s.announced(s.keys, r); err != nil {
 			return read, stopf(KeyUnknown, "%v", err)
 		}
-		read.count++
-		if r.RecordedAt.After(read.recorded) {
-			read.recorded = r.RecordedAt
-		}
+		read.late.add(r, older)
+		read.count, read.recorded = read.count+1, later(read.recorded, r.RecordedAt)
 		if read.count == len(seen) || read.epoch != nil {
 			return read, nil
 		}
@@ -195,34 +208,36 @@ func (s *Sealer) reread(ctx context.Context, seen []eventstore.Hash) (reading, e
 	return read, stopf(SizeBack, "the ledger ends at sequence %d, appended were %d", s.published.size+uint64(read.count), s.published.size+uint64(len(seen)))
 }
 
-func (s *Sealer) check(r eventstore.Record, seen []eventstore.Hash, read *reading) error {
-	want := eventstore.Sequence(s.published.size) + eventstore.Sequence(read.count) + 1
+// check compares a record behind a checkpoint with what was seen when it was
+// appended, and its time with those before it. recorded is the latest of them.
+// It returns by how much the record came late, if it did.
+func (s *Sealer) check(behind head, r eventstore.Record, seen eventstore.Hash, recorded time.Time, want uint64) (late time.Duration, err error) {
 	switch {
-	case r.Sequence != want:
-		return stopf(RecordChanged, "record %d stands where record %d belongs", r.Sequence, want)
-	case r.Leaf() != seen[read.count]:
-		return stopf(RecordChanged, "record %d (event %s) is not what was appended", r.Sequence, r.ID)
+	case uint64(r.Sequence) != want:
+		return 0, stopf(RecordChanged, "record %d stands where record %d belongs", r.Sequence, want)
+	case r.Leaf() != seen:
+		return 0, stopf(RecordChanged, "record %d (event %s) is not what was appended", r.Sequence, r.ID)
 	}
-	return s.age(r, read)
+	return s.age(behind, r, recorded)
 }
 
 // age judges the time of a record by those before it and by the checkpoint
 // before it.
-func (s *Sealer) age(r eventstore.Record, read *reading) error {
-	older, elder := read.recorded.Sub(r.RecordedAt), "one before it"
+func (s *Sealer) age(behind head, r eventstore.Record, recorded time.Time) (late time.Duration, err error) {
+	older, elder := recorded.Sub(r.RecordedAt), "one before it"
 	worst := eventstore.Judge(older, s.options.Disorder, s.options.Disorder)
-	if signed := s.published.signedAt.Sub(r.RecordedAt); r.Sequence > s.published.stood {
+	if signed := behind.signedAt.Sub(r.RecordedAt); r.Sequence > behind.stood {
 		if l := eventstore.Judge(signed, Tolerance, s.options.Disorder); l > worst {
 			worst, older, elder = l, signed, "the checkpoint before it"
 		}
 	}
 	switch worst {
 	case eventstore.BackDated:
-		return stopf(BackDated, "record %d (event %s) is older than %s, by %s", r.Sequence, r.ID, elder, older)
+		return 0, stopf(BackDated, "record %d (event %s) is older than %s, by %s", r.Sequence, r.ID, elder, older)
 	case eventstore.Late:
-		read.late.add(r, older)
+		return older, nil
 	}
-	return nil
+	return 0, nil
 }
 
 // lateness tells of records that came late by nobody's fault.
@@ -233,11 +248,34 @@ type lateness struct {
 	most        time.Duration
 }
 
-func (l *lateness) add(r eventstore.Record, older time.Duration) {
-	if l.count == 0 {
+// add takes a record and by how much it came late; zero for one that did not.
+func (l *lateness) add(r eventstore.Record, late time.Duration) {
+	switch {
+	case late == 0:
+		return
+	case l.count == 0:
 		l.first, l.event = r.Sequence, r.ID
 	}
-	l.count, l.last, l.most = l.count+1, r.Sequence, max(l.most, older)
+	l.count, l.last, l.most = l.count+1, r.Sequence, max(l.most, late)
+}
+
+// remark counts and logs late records that were sealed.
+func (s *Sealer) remark(l lateness) {
+	if l.count == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.late += l.count
+	s.mu.Unlock()
+	s.log.Warn("records came late: they were long under way, or a clock is slow", "records", l.count,
+		"first", uint64(l.first), "event", l.event.String(), "last", uint64(l.last), "by_at_most", l.most.String())
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // announced returns the signing key a record announces, or nil.
@@ -316,12 +354,8 @@ func (s *Sealer) signer(ctx context.Context, e merkle.Epoch) merkle.Signer {
 func (s *Sealer) proceed(p Publication, read reading) {
 	s.mu.Lock()
 	s.published.recorded, s.published.stood = read.recorded, read.stood
-	s.late += read.late.count
 	s.mu.Unlock()
-	if l := read.late; l.count > 0 {
-		s.log.Warn("records came late: they were long under way, or a clock is slow", "records", l.count,
-			"first", uint64(l.first), "event", l.event.String(), "last", uint64(l.last), "by_at_most", l.most.String())
-	}
+	s.remark(read.late)
 	s.advance(p, read.count)
 	if p.Epoch == nil {
 		return

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/authledger/authledger/eventstore/memstore"
 	"github.com/authledger/authledger/eventstore/sealer"
 	"github.com/authledger/authledger/eventstore/sealer/sealertest"
 )
@@ -17,5 +18,8 @@ func TestStores(t *testing.T) {
 	})
 	t.Run("proof.db", func(t *testing.T) {
 		sealertest.Run(t, func(t *testing.T) sealer.Store { return sealer.OpenProof(t, t.TempDir()) })
+	})
+	t.Run("shared", func(t *testing.T) {
+		sealertest.Run(t, func(t *testing.T) sealer.Store { return sealer.OpenShared(t, t.TempDir(), memstore.NewSide()) })
 	})
 }

@@ -45,7 +45,7 @@ type lookup struct {
 	names []string                                   // the same
 	args  [findMany]driver.Value
 
-	findID, findIDs, newest, newestOf, one *statement
+	findID, findIDs, findPlace, newest, newestOf, one *statement
 }
 
 func newLookup(c *conn, t *tail) (*lookup, error) {
@@ -56,7 +56,7 @@ func newLookup(c *conn, t *tail) (*lookup, error) {
 	for _, p := range []struct {
 		statement **statement
 		text      string
-	}{{&l.findID, sqlFindID}, {&l.findIDs, sqlFindIDs()}, {&l.newest, sqlNewest}, {&l.newestOf, sqlNewestOf()}, {&l.one, sqlReadOne}} {
+	}{{&l.findID, sqlFindID}, {&l.findIDs, sqlFindIDs()}, {&l.findPlace, sqlFindPlace}, {&l.newest, sqlNewest}, {&l.newestOf, sqlNewestOf()}, {&l.one, sqlReadOne}} {
 		var err error
 		if *p.statement, err = c.prepare(p.text); err != nil {
 			return nil, err
@@ -84,9 +84,7 @@ func (l *lookup) prepare(group []*request) error {
 func (l *lookup) prepareIDs(group []*request) error {
 	l.ids = l.ids[:0]
 	for _, r := range group {
-		for i := range r.events {
-			l.ids = append(l.ids, r.events[i].ID)
-		}
+		l.ids = r.ids(l.ids)
 	}
 	ids := l.ids
 	for len(ids) > findFew {
@@ -128,11 +126,12 @@ func (l *lookup) findSome(ids []eventstore.EventID) error {
 }
 
 // prepareStreams learns the ends of the streams that neither memory nor tail
-// know. The few left over are looked up when they are asked for.
+// know. The few left over, and those of an import, are looked up when they are
+// asked for.
 func (l *lookup) prepareStreams(group []*request) error {
 	l.names = l.names[:0]
 	for _, r := range group {
-		if _, ok := l.known(r.stream); ok {
+		if _, ok := l.known(r.stream); ok || r.imports != nil {
 			continue
 		}
 		if _, ok := l.tail.newest(r.stream); !ok {
@@ -254,6 +253,29 @@ func (l *lookup) next(stream string) (eventstore.Revision, error) {
 	}
 	l.know(stream, next)
 	return next, nil
+}
+
+// tip is the end of a stream as the open transaction found it: for an import,
+// which is alone in its transaction and adds nothing before it asked.
+func (l *lookup) tip(stream string) (eventstore.Tip, error) {
+	next, err := l.next(stream)
+	if err != nil || next == 0 {
+		return eventstore.Tip{}, err
+	}
+	p, found := l.tail.newest(stream)
+	if !found {
+		if p.sequence, found, err = sequenceOf(l.findPlace, stream, int64(next-1)); err != nil {
+			return eventstore.Tip{}, fmt.Errorf("look up the end of %s: %w", stream, err)
+		}
+	}
+	page, err := readPage(l.one, 1, int64(p.sequence))
+	if err == nil && (!found || len(page) == 0 || page[0].Stream != stream || page[0].Revision != next-1) {
+		err = fmt.Errorf("%w: it is not where the index says", eventstore.ErrDamaged)
+	}
+	if err != nil {
+		return eventstore.Tip{}, fmt.Errorf("read revision %d of %s: %w", next-1, stream, err)
+	}
+	return eventstore.TipOf(page[0]), nil
 }
 
 // known is next from memory.

@@ -8,9 +8,10 @@ import (
 	"github.com/authledger/authledger/eventstore"
 )
 
-// request is one append on its way through the writer. It owns its bytes, so
-// a caller that gives up may reuse its own.
+// request is one append or import on its way through the writer. It owns its
+// bytes, so a caller that gives up may reuse its own.
 type request struct {
+	imports  []eventstore.Record // of an import, which has none of the next three
 	stream   string
 	expected eventstore.Expected
 	events   []eventstore.Proposed
@@ -30,6 +31,25 @@ func newRequest(stream string, expected eventstore.Expected, events []eventstore
 		r.size += len(e.Data) + len(e.Metadata)
 	}
 	return r
+}
+
+// ids are the ids it brings.
+func (r *request) ids(to []eventstore.EventID) []eventstore.EventID {
+	for i := range r.events {
+		to = append(to, r.events[i].ID)
+	}
+	for i := range r.imports {
+		to = append(to, r.imports[i].ID)
+	}
+	return to
+}
+
+// String says what was asked for, for errors.
+func (r *request) String() string {
+	if r.imports == nil {
+		return "append to " + r.stream
+	}
+	return fmt.Sprintf("import records %d to %d", r.imports[0].Sequence, r.imports[len(r.imports)-1].Sequence)
 }
 
 func bytesOf(events []eventstore.Proposed) []eventstore.Proposed {

@@ -19,6 +19,7 @@ type Reader struct {
 	dir     string
 	closing sync.Once
 	closed  error // set in closing
+	version int64 // of the schema
 
 	mu sync.Mutex // one refresh at a time
 }
@@ -60,20 +61,35 @@ func openReader(dir, options string) (*Reader, error) {
 	switch {
 	case err == nil && version > int64(len(migrations)):
 		err = refusef(ReasonSchemaNewer, "schema version %d, this program knows %d", version, len(migrations))
-	case err == nil && version < int64(len(migrations)):
+	case err == nil && version < versionReadable:
 		err = refusef(ReasonSchemaUnknown, "schema version %d; the server migrates it when it starts", version)
 	case err == nil:
-		err = checkSchema(c)
+		err = checkSchema(c, int(version))
 	}
 	if err = errors.Join(err, c.close()); err != nil {
 		return nil, err
 	}
-	r := &Reader{dir: dir}
+	r := &Reader{dir: dir, version: version}
 	if r.log, err = newLog(dir, options, 2, newTail()); err != nil {
 		return nil, err
 	}
 	r.refresh = r.catchUp
+	if err := r.with(context.Background(), r.lookImported); err != nil {
+		return nil, errors.Join(refuse(startReasonOr(ReasonLedgerCorrupt, err), err), r.log.close())
+	}
 	return r, nil
+}
+
+// lookImported learns how far time goes back in the log.
+func (r *Reader) lookImported(c *readConn) error {
+	if r.version < versionImported {
+		return nil // nothing was
+	}
+	i, err := readImported(c.conn)
+	if err == nil {
+		r.tail.declare(i.order.Disorder)
+	}
+	return err
 }
 
 // catchUp brings the tail to what the file holds now. What the writer has
@@ -82,6 +98,9 @@ func (r *Reader) catchUp(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.with(ctx, func(c *readConn) error {
+		if err := r.lookImported(c); err != nil {
+			return err
+		}
 		upto, err := c.integer("SELECT upto FROM indexed")
 		if err != nil {
 			return err

@@ -53,7 +53,20 @@ INSERT INTO indexed (only_row, upto) VALUES (1, 0);
 	// Version 2 changes no table: records of version 1 were hashed by a rule that
 	// no release ever had, and their chain cannot be made anew (checkFormat).
 	`SELECT 1;`,
+	// Version 3 remembers what was imported from another log: its newest record,
+	// the newest time up to there, and by how much time went back on the way
+	// (microseconds since 1970 UTC, and microseconds).
+	`
+CREATE TABLE imported (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), upto INTEGER NOT NULL, newest INTEGER NOT NULL, disorder INTEGER NOT NULL) STRICT;
+INSERT INTO imported (only_row, upto, newest, disorder) VALUES (1, 0, 0, 0);
+`,
 }
+
+// Versions of the schema that something depends on.
+const (
+	versionReadable = 2 // what a reader reads without a migration
+	versionImported = 3 // the first with the table imported
+)
 
 // migrate brings the schema to the newest version and refuses one that is not
 // exactly ours: a trigger too many or too few changes what the file promises.
@@ -85,7 +98,7 @@ func migrate(c *conn) error {
 			return refuse(startReason(err), errors.Join(fmt.Errorf("apply migration %d: %w", n+1, err), rollback(c)))
 		}
 	}
-	return checkSchema(c)
+	return checkSchema(c, len(migrations))
 }
 
 // checkFormat refuses records whose leaf hashes follow the rule of version 1.
@@ -107,14 +120,15 @@ func rollback(c *conn) error {
 	return c.exec("ROLLBACK")
 }
 
-// checkSchema compares with a database the migrations just made.
-func checkSchema(c *conn) error {
+// checkSchema compares with a database that the migrations up to a version just
+// made.
+func checkSchema(c *conn, version int) error {
 	model, err := open("", "mode=memory")
 	if err != nil {
 		return refuse(ReasonIO, err)
 	}
 	defer model.close()
-	for _, m := range migrations {
+	for _, m := range migrations[:version] {
 		if err := model.exec(m); err != nil {
 			return refuse(ReasonIO, err)
 		}

@@ -49,6 +49,15 @@ func TestContractWithSmallGenerations(t *testing.T) {
 	}
 }
 
+func TestImporter(t *testing.T) {
+	t.Parallel()
+	storetest.RunImporter(t, factory, promises)
+	storetest.RunImporter(t, func(t testing.TB, dir string, clock func() time.Time) eventstore.Store {
+		t.Helper()
+		return tuned(t, dir, clock, 1, sqlitestore.Faults{})
+	}, promises)
+}
+
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory) }
 
 func tuned(t testing.TB, dir string, clock func() time.Time, generation int, faults sqlitestore.Faults) *sqlitestore.Store {

@@ -28,7 +28,8 @@ type begun struct {
 	anchor   *anchor
 	anchored eventstore.Sequence // the anchor before it was moved forward
 	tail     *tail
-	last     time.Time // of the newest record
+	imported imported
+	newest   time.Time // of all records
 	origin   [16]byte  // the ledger's own random name
 }
 
@@ -153,14 +154,19 @@ func (b *begun) load(at mark) error {
 		return refusef(ReasonLedgerCorrupt, "the log ends at sequence %d, but %d are indexed", head, indexed)
 	}
 	b.tail.indexed = eventstore.Sequence(indexed)
+	if b.imported, err = readImported(b.conn); err != nil {
+		return refuse(startReasonOr(ReasonLedgerCorrupt, err), err)
+	}
+	b.tail.declare(b.imported.order.Disorder)
 	from, err := b.base(min(indexed, int64(at.sequence), max(head-verified, 0)))
 	if err != nil {
 		return err
 	}
-	if err := b.verify(from, eventstore.Sequence(head), at); err != nil {
-		return refuse(startReasonOr(ReasonLedgerCorrupt, err), err)
+	err = b.verify(from, eventstore.Sequence(head), at)
+	if err == nil {
+		err = b.imported.end(eventstore.Sequence(head), &b.newest)
 	}
-	return nil
+	return refuse(startReasonOr(ReasonLedgerCorrupt, err), err)
 }
 
 // base is the mark a verification starts from.
@@ -220,10 +226,10 @@ func (b *begun) extend(m *mark, r eventstore.Record, stored driver.Value) error 
 	if r.Sequence != m.sequence+1 {
 		return fmt.Errorf("record %d is missing", m.sequence+1)
 	}
-	if r.RecordedAt.Before(b.last) {
-		return fmt.Errorf("record %d is older than the one before", r.Sequence)
+	if err := b.imported.pass(r, &b.newest); err != nil {
+		return err
 	}
-	*m, b.last = m.next(r.Leaf()), r.RecordedAt
+	*m = m.next(r.Leaf())
 	var want eventstore.Hash
 	if !setHash(&want, stored) || want != m.running {
 		return fmt.Errorf("record %d does not have the hash it was written with", r.Sequence)

@@ -345,7 +345,7 @@ func TestOldFormat(t *testing.T) {
 		reason  string
 	}{{0, ""}, {3, sqlitestore.ReasonFormatOld}} {
 		dir := written(t, c.records, 100)
-		mustRaw(t, dir, "PRAGMA user_version = 1")
+		mustRaw(t, dir, "DROP TABLE imported; PRAGMA user_version = 1")
 		s, err := sqlitestore.Open(t.Context(), sqlitestore.Options{Dir: dir, Clock: storetest.NewClock().Now})
 		var start *sqlitestore.StartError
 		if errors.As(err, &start) && start.Reason != c.reason || (err == nil) != (c.reason == "") {

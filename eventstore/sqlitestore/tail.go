@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/authledger/authledger/eventstore"
 )
@@ -47,11 +48,26 @@ type tail struct {
 	indexed eventstore.Sequence // the tables are whole up to here
 	recent  recent              // the newest records up to head; nothing unless the writer is here
 	broken  error               // set when the tail no longer knows the log
+	back    time.Duration       // how far time goes back between records
 	changed chan struct{}       // closed and replaced when head grows, closed at the end
 }
 
 func newTail() *tail {
 	return &tail{newer: newGeneration(), changed: make(chan struct{})}
+}
+
+// declare says how far time goes back.
+func (t *tail) declare(back time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.back = back
+}
+
+// disorder is what was declared last.
+func (t *tail) disorder() time.Duration {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.back
 }
 
 // remember keeps the newest of the records acknowledged from now on in memory.

@@ -42,25 +42,26 @@ type writer struct {
 	logger *slog.Logger
 	resync func() error // lets readers see what a commit in doubt left behind
 
-	begin, insert, commit, rollback *statement
+	begin, insert, commit, rollback, note *statement
 
-	head    mark // with the open transaction
-	last    time.Time
-	failed  error
-	group   []*request
-	records []eventstore.Record // of the open transaction
+	head     mark      // with the open transaction
+	newest   time.Time // of all records, the same
+	imported imported  // the same
+	failed   error
+	group    []*request
+	records  []eventstore.Record // of the open transaction
 }
 
 func newWriter(b *begun, clock func() time.Time, tune tuning) (*writer, error) {
 	w := &writer{
 		queue: newQueue(), ended: make(chan struct{}), clock: clock, conn: b.conn, anchor: b.anchor, tail: b.tail,
-		faults: tune.faults, head: b.tail.head, last: b.last,
+		faults: tune.faults, head: b.tail.head, newest: b.newest, imported: b.imported,
 	}
 	w.tail.remember()
 	for _, p := range []struct {
 		statement **statement
 		text      string
-	}{{&w.begin, "BEGIN IMMEDIATE"}, {&w.insert, sqlInsert}, {&w.commit, "COMMIT"}, {&w.rollback, "ROLLBACK"}} {
+	}{{&w.begin, "BEGIN IMMEDIATE"}, {&w.insert, sqlInsert}, {&w.commit, "COMMIT"}, {&w.rollback, "ROLLBACK"}, {&w.note, sqlImported}} {
 		var err error
 		if *p.statement, err = w.conn.prepare(p.text); err != nil {
 			return nil, err
@@ -90,7 +91,7 @@ func (w *writer) run() {
 		}
 		for i, r := range w.group {
 			if err != nil {
-				r.answered = answer{err: fmt.Errorf("append to %s: %w", r.stream, err)}
+				r.answered = answer{err: fmt.Errorf("%s: %w", r, err)}
 			}
 			r.done <- r.answered
 			w.group[i] = nil
@@ -104,13 +105,14 @@ func (w *writer) run() {
 // write makes a group durable. Its error is the answer to the whole group;
 // answers that differ between requests are left in them.
 func (w *writer) write() error {
-	before, last := w.head, w.last
+	before, newest, imported := w.head, w.newest, w.imported
 	clear(w.records) // of a group that failed
 	w.records = w.records[:0]
 	if err := w.fill(); err != nil {
-		w.head, w.last = before, last
+		w.head, w.newest, w.imported = before, newest, imported
 		return w.undo(err)
 	}
+	w.tail.declare(w.imported.order.Disorder)
 	err := call(w.faults.beforeCommit)
 	if err == nil {
 		err = w.commit.run()
@@ -145,7 +147,11 @@ func (w *writer) fill() error {
 		return err
 	}
 	for _, r := range w.group {
-		if err := w.place(r); err != nil {
+		place := w.place
+		if r.imports != nil {
+			place = w.placeImport
+		}
+		if err := place(r); err != nil {
 			return err
 		}
 	}
@@ -175,11 +181,11 @@ func (w *writer) place(r *request) error {
 		return nil
 	}
 	at := w.clock()
-	if at.Before(w.last) {
-		at = w.last
+	if at.Before(w.newest) {
+		at = w.newest
 	}
 	records, leaves := eventstore.Chain(r.stream, r.expected, at, r.events)
-	w.last = records[0].RecordedAt
+	w.newest = records[0].RecordedAt
 	stamps := make([]eventstore.Stamp, len(records))
 	for i := range records {
 		if err := w.add(&records[i], leaves[i]); err != nil {

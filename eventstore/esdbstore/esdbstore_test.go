@@ -1,0 +1,144 @@
+package esdbstore_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/esdbstore"
+	"github.com/authledger/authledger/eventstore/esdbstore/esdbtest"
+	"github.com/authledger/authledger/eventstore/storetest"
+)
+
+// realServer names the variable with the connection string of a server that the
+// tests run against instead of the one in this process: see make test-esdb.
+const realServer = "AUTHLEDGER_TEST_ESDB"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// promises are what this store declares. It is durable; sequences are learned
+// later than at the append, positions are the database's own, and an id that
+// stands elsewhere in the log is not recognised.
+var promises = storetest.Promises{Durable: true}
+
+// server is a database for one test: its own in this process, or the real one.
+func server(t testing.TB) string {
+	t.Helper()
+	if url := os.Getenv(realServer); url != "" {
+		return url
+	}
+	return esdbtest.Start(t, esdbtest.Options{}).URL()
+}
+
+// runs tells one run's streams on a real server apart from another's.
+var (
+	runs    = strings.ReplaceAll(uuid.NewString(), "-", "")[:10]
+	ledgers atomic.Int64
+)
+
+// newPrefix names a ledger no other test and no other run uses.
+func newPrefix() string { return fmt.Sprintf("t%s_%d", runs, ledgers.Add(1)) }
+
+// factory keeps one ledger for each directory, so that opening a directory again
+// shows the same log.
+func factory(url string) storetest.Factory {
+	var mu sync.Mutex
+	prefixes := map[string]string{}
+	return func(t testing.TB, dir string, clock func() time.Time) eventstore.Store {
+		t.Helper()
+		mu.Lock()
+		prefix, ok := prefixes[dir]
+		if !ok {
+			prefix = newPrefix()
+			prefixes[dir] = prefix
+		}
+		mu.Unlock()
+		return open(t, url, prefix, dir, clock)
+	}
+}
+
+func open(t testing.TB, url, prefix, dir string, clock func() time.Time) *esdbstore.Store {
+	t.Helper()
+	store, err := esdbstore.Open(context.Background(), esdbstore.Options{URL: url, Prefix: prefix, Dir: dir, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// closing closes a store at the end, if the test has not.
+func closing(t testing.TB, s *esdbstore.Store) *esdbstore.Store {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, factory(server(t)), promises)
+}
+
+// TestContractOverALostIndex throws the index away each time a log is opened.
+func TestContractOverALostIndex(t *testing.T) {
+	t.Parallel()
+	inner := factory(server(t))
+	storetest.Run(t, func(t testing.TB, dir string, clock func() time.Time) eventstore.Store {
+		t.Helper()
+		if err := os.RemoveAll(filepath.Join(dir, "index.db")); err != nil {
+			t.Fatal(err)
+		}
+		return inner(t, dir, clock)
+	}, promises)
+}
+
+func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory(server(b))) }
+
+func TestSideContract(t *testing.T) {
+	t.Parallel()
+	url := server(t)
+	var mu sync.Mutex
+	prefixes := map[string]string{}
+	storetest.RunSide(t, func(t testing.TB, name string) eventstore.Side {
+		t.Helper()
+		mu.Lock()
+		prefix, ok := prefixes[name]
+		if !ok {
+			prefix = newPrefix()
+			prefixes[name] = prefix
+		}
+		mu.Unlock()
+		return closing(t, open(t, url, prefix, t.TempDir(), time.Now))
+	})
+}
+
+func TestImporterContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunImporter(t, factory(server(t)), promises)
+}
+
+func TestSharerContract(t *testing.T) {
+	t.Parallel()
+	storetest.RunSharer(t, func(t testing.TB, nodes int) []storetest.SharedStore {
+		t.Helper()
+		url, prefix := server(t), newPrefix()
+		out := make([]storetest.SharedStore, nodes)
+		for i := range out {
+			out[i] = closing(t, open(t, url, prefix, t.TempDir(), time.Now))
+		}
+		return out
+	}, storetest.SharerPromises{Lease: 2 * time.Second, Records: 300})
+}
