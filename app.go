@@ -67,7 +67,10 @@ func Start(ctx context.Context, c Config) (app *App, err error) {
 		clock = a.clock.Now
 	}
 	as := sealing{origin: c.LogOrigin, rebuild: c.RebuildProof}
-	if a.stores, err = openSealed(ctx, c.Data, clock, c.Logger, as); err != nil {
+	if a.stores, err = openAt(ctx, c.Data, c.Backend, clock, c.Logger, as); err != nil {
+		return a, err
+	}
+	if err := a.checkStore(ctx, c); err != nil {
 		return a, err
 	}
 	if err := a.catchUpClock(); err != nil {
@@ -86,7 +89,7 @@ func Start(ctx context.Context, c Config) (app *App, err error) {
 	if a.listen, err = net.Listen("tcp", c.Listen); err != nil {
 		return a, fmt.Errorf("listen on %s: %w", c.Listen, err)
 	}
-	return a, a.run(ctx, runCtx, deliveries)
+	return a, a.run(ctx, runCtx, c, deliveries)
 }
 
 // catchUpClock puts a demonstration's clock forward to the newest checkpoint: a
@@ -138,6 +141,7 @@ func (a *App) openDelivery(c Config) (*delivery.Delivery, error) {
 	d.Register(a.router, a.stores.log, a.stores.checkpoints)
 	a.stores.sealer.Register(a.router, a.stores.log, bridge.Config{}, c.Logger)
 	a.stores.eraser.Register(a.router, a.stores.log, a.stores.checkpoints)
+	a.hearOthers(c.Logger)
 	return d, nil
 }
 
@@ -164,6 +168,10 @@ func (a *App) openServer(c Config) error {
 	}
 	if a.witnesses != nil {
 		cfg.Witnesses = a.witnesses.Status
+	}
+	cfg.StoreHealth = a.storeHealth()
+	if err := a.storeMetrics(registry); err != nil {
+		return err
 	}
 	var err error
 	if c.Demo {
@@ -277,7 +285,7 @@ func demoTransportKey(dir string) ([]byte, error) {
 }
 
 // run starts the goroutines and waits until the reactors follow the log.
-func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
+func (a *App) run(ctx, runCtx context.Context, c Config, d *delivery.Delivery) error {
 	routed := make(chan error, 1)
 	a.running.Go(func() { routed <- a.router.Run(runCtx) })
 	select {
@@ -305,6 +313,7 @@ func (a *App) run(ctx, runCtx context.Context, d *delivery.Delivery) error {
 		a.running.Go(func() { a.witnesses.Run(runCtx, rounds.C) })
 	}
 	a.running.Go(func() { a.housekeeping(runCtx) })
+	a.running.Go(func() { a.watchStore(runCtx, c) })
 	if a.stamps != nil {
 		looks := time.NewTicker(timestamp.Every)
 		a.closers = append(a.closers, func() error { looks.Stop(); return nil })

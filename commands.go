@@ -26,7 +26,7 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.AddCommand(newServeCommand(), newSeedCommand(), newClientCommand(), newReplayCommand(), newPhoneCommand(), newBenchCommand(),
 		newCardCommand(), newDeviceCommand(), newKeysCommand(), newVerifyCommand(), newWitnessCommand(), newExportCommand(),
-		newMigrateCommand())
+		newMigrateCommand(), newStoreCommand())
 	return root
 }
 

@@ -45,7 +45,7 @@ func newBenchCommand() *cobra.Command {
 func bootForBench(ctx context.Context, dir string) (bench.Target, error) {
 	const unlimited = 1 << 30
 	app, err := Start(ctx, Config{
-		Data: dir, Listen: "127.0.0.1:0", Store: "sqlite", Demo: true, Logger: slog.New(slog.DiscardHandler),
+		Data: dir, Listen: "127.0.0.1:0", Demo: true, Logger: slog.New(slog.DiscardHandler),
 		Limits: api.Limits{PerSecond: unlimited, Burst: unlimited, InFlight: unlimited},
 	})
 	if err != nil {

@@ -17,8 +17,6 @@ import (
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/merkle"
-	"github.com/authledger/authledger/eventstore/sealer"
-	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/authledger/authledger/replay"
 	"github.com/authledger/authledger/replay/bundle"
 	"github.com/spf13/cobra"
@@ -26,6 +24,7 @@ import (
 
 // exportFlags are what an extract is asked for with.
 type exportFlags struct {
+	backendFlags
 	data, server, keyFile                                    string
 	user, since, until, purpose, requestedBy, policy, output string
 	streams, types                                           []string
@@ -55,6 +54,7 @@ says who made the bundle, not whether it is true.`,
 
 func (f *exportFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.data, "data", "./data", "directory of the ledger")
+	f.registerRead(cmd.Flags())
 	cmd.Flags().StringVar(&f.server, "server", "", "address of a running authledger, such as http://127.0.0.1:8080, instead of --data")
 	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "file with an API key of role auditor or compliance, with --server")
 	cmd.Flags().StringVar(&f.user, "user", "", "usr_ id, an id that carries it, or the broker's reference: all of the user's stream")
@@ -93,12 +93,16 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 
 // fromDirectory reads beside a running server or without one.
 func (f *exportFlags) fromDirectory(ctx context.Context, w io.Writer) (err error) {
-	log, err := sqlitestore.OpenReader(f.data)
+	b, err := f.backend()
+	if err != nil {
+		return err
+	}
+	log, err := b.openReader(ctx, f.data)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	history, err := sealer.OpenReader(f.data)
+	history, err := openHistory(f.data)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -31,7 +30,10 @@ import (
 
 // keysFlags say which ledger's keys are meant: one in a directory that no
 // server uses, or one behind a server.
-type keysFlags struct{ data, server, keyFile string }
+type keysFlags struct {
+	backendFlags
+	data, server, keyFile string
+}
 
 func newKeysCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -46,6 +48,7 @@ AUTHLEDGER_OPERATOR_KEY. docs/keys.md says which keys there are.`,
 
 func (f *keysFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.data, "data", "./data", "directory of the ledger, while no server runs")
+	f.backendFlags.register(cmd.Flags())
 	cmd.Flags().StringVar(&f.server, "server", "", "address of a running authledger, such as http://127.0.0.1:8080, instead of --data")
 	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "file with an API key of role operator, with --server")
 }
@@ -62,10 +65,14 @@ func (f *keysFlags) client() (*client.Client, error) {
 // offline opens the directory, works with it and closes it. It never makes a
 // new one: keys that are looked for in the wrong place must not be created.
 func (f *keysFlags) offline(ctx context.Context, work func(*stores) error) (err error) {
-	if _, err := os.Stat(filepath.Join(f.data, "keys.db")); errors.Is(err, fs.ErrNotExist) {
+	b, err := f.backend()
+	if err != nil {
+		return err
+	}
+	if b.missing(f.data) {
 		return fmt.Errorf("%s has no keys.db; name the directory of a ledger with --data: %w", f.data, eventstore.ErrNotFound)
 	}
-	s, err := openStores(ctx, f.data, time.Now, slog.New(slog.DiscardHandler))
+	s, err := openAt(ctx, f.data, b, time.Now, slog.New(slog.DiscardHandler), sealing{})
 	if err != nil {
 		return f.explainLock(err)
 	}
@@ -204,20 +211,27 @@ func (f *keysFlags) rotate(ctx context.Context, kind keyring.RotationKind) (r ge
 func newKeysGenerate() *cobra.Command {
 	var kind, name, out string
 	cmd := &cobra.Command{
-		Use: "generate --kind witness --name NAME --out FILE", Short: "Make the key of a witness and print its public half", Args: cobra.NoArgs,
-		Long: `Writes an Ed25519 key as C2SP signed notes have them (PRIVATE+KEY+…) to a file of
+		Use: "generate --kind witness|kek --out FILE", Short: "Make the key of a witness, or the key-encryption key of several nodes", Args: cobra.NoArgs,
+		Long: `kek: writes the key that wraps all others to a file of mode 0400, to be copied to
+every node that serves with --store esdb://… and --kek-file. Without an event
+database the ledger makes it by itself.
+
+witness: writes an Ed25519 key as C2SP signed notes have them (PRIVATE+KEY+…) to a file of
 mode 0400 and prints the two forms of its public half: the key of signed notes,
-and the key of cosignatures that a witness policy names. The ledger makes its
-own keys by itself.`,
-		Example: "  authledger keys generate --kind witness --name witness.audit.example/1 --out witness.key",
+and the key of cosignatures that a witness policy names.`,
+		Example: "  authledger keys generate --kind witness --name witness.audit.example/1 --out witness.key\n" +
+			"  authledger keys generate --kind kek --out kek.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case kind != "witness":
-				return usage("--kind %q: want witness; the ledger makes its own keys by itself", kind)
-			case name == "":
+			case kind != "witness" && kind != "kek":
+				return usage("--kind %q: want witness or kek; the ledger makes its other keys by itself", kind)
+			case name == "" && kind == "witness":
 				return usage("--name: give the name the witness signs with, such as witness.audit.example/1")
 			case out == "":
 				return usage("--out: name the file to write the private key to; it must not exist")
+			}
+			if kind == "kek" {
+				return generateKEK(cmd, out)
 			}
 			verifier, cosigner, err := generateWitness(name, out)
 			if err != nil {
@@ -228,10 +242,24 @@ own keys by itself.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&kind, "kind", "witness", "what the key is for: witness")
+	cmd.Flags().StringVar(&kind, "kind", "witness", "what the key is for: witness or kek")
 	cmd.Flags().StringVar(&name, "name", "", "name of the witness, a URL without scheme")
 	cmd.Flags().StringVar(&out, "out", "", "file for the private key")
 	return cmd
+}
+
+// generateKEK makes the key-encryption key of several nodes.
+func generateKEK(cmd *cobra.Command, out string) error {
+	id, err := keyring.CreateKEKFile(out)
+	if errors.Is(err, fs.ErrExist) {
+		return usage("--out: %s exists; keys wrapped by it would be lost with it", out)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "The key is in %s. Copy it to every node, and keep a copy apart: without it all keys are lost.\n", out)
+	fmt.Fprintf(cmd.OutOrStdout(), "key-encryption key  %s\n", id)
+	return nil
 }
 
 // generateWitness makes a key and writes its private half.

@@ -9,7 +9,6 @@ import (
 	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/codec"
-	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/authledger/authledger/replay"
 	"github.com/authledger/authledger/replay/bundle"
 	"github.com/spf13/cobra"
@@ -17,6 +16,7 @@ import (
 
 // replayFlags are shared by the questions about the past.
 type replayFlags struct {
+	backendFlags
 	data, user, output string
 	json, lines        bool
 }
@@ -36,6 +36,7 @@ another (--known-at); without it, as it was known then.`,
 // register adds the flags of every question.
 func (f *replayFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.data, "data", "./data", "directory of the ledger")
+	f.registerRead(cmd.Flags())
 	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table, json or jsonl")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&f.lines, "jsonl", false, "print JSON lines")
@@ -54,12 +55,16 @@ func (f *pointFlags) register(cmd *cobra.Command) {
 }
 
 // args opens the log for reading; the caller must call the returned close.
-func (f *replayFlags) args() (replay.Args, func() error, error) {
+func (f *replayFlags) args(ctx context.Context) (replay.Args, func() error, error) {
 	format, err := replay.ParseFormat(f.output)
 	if err != nil {
 		return replay.Args{}, nil, err
 	}
-	reader, err := sqlitestore.OpenReader(f.data)
+	b, err := f.backend()
+	if err != nil {
+		return replay.Args{}, nil, err
+	}
+	reader, err := b.openReader(ctx, f.data)
 	if err != nil {
 		return replay.Args{}, nil, err
 	}
@@ -75,12 +80,12 @@ func (f *replayFlags) args() (replay.Args, func() error, error) {
 
 // ask opens the log and the policy that is built into the program, and lets run
 // answer.
-func (f *replayFlags) ask(run func(a replay.Args, policy *domain.Policy) error) error {
+func (f *replayFlags) ask(ctx context.Context, run func(a replay.Args, policy *domain.Policy) error) error {
 	policy, err := domain.LoadPolicy()
 	if err != nil {
 		return err
 	}
-	a, closeIt, err := f.args()
+	a, closeIt, err := f.args(ctx)
 	if err != nil {
 		return err
 	}
@@ -93,7 +98,7 @@ func newStateAtCommand() *cobra.Command {
 		Use: "state-at --user U --at T", Short: "The state of a user at an instant, and which events made it", Args: cobra.NoArgs,
 		Example: "  authledger replay state-at --user DEMO-0007 --at 2026-03-01\n  authledger replay state-at --user usr_… --at @1042 --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.ask(func(a replay.Args, policy *domain.Policy) error {
+			return f.ask(cmd.Context(), func(a replay.Args, policy *domain.Policy) error {
 				return replay.RunStateAt(cmd.Context(), p.args(a, policy), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			})
 		},
@@ -114,7 +119,7 @@ func newRulesCommand() *cobra.Command {
 		Use: "rules --at T", Short: "The rules in force at an instant, as known then or at another", Args: cobra.NoArgs,
 		Example: "  authledger replay rules --at 2018-05-02\n  authledger replay rules --at 2018-05-02 --known-at newest -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.ask(func(a replay.Args, policy *domain.Policy) error {
+			return f.ask(cmd.Context(), func(a replay.Args, policy *domain.Policy) error {
 				return replay.RunRules(cmd.Context(), p.args(a, policy), cmd.OutOrStdout())
 			})
 		},
@@ -130,7 +135,7 @@ func newDecisionCommand() *cobra.Command {
 		Use: "decision --user U --at T", Short: "What the rules say of a user's opt-out at an instant, on which facts", Args: cobra.NoArgs,
 		Example: "  authledger replay decision --user DEMO-0007 --at 2026-03-01\n  authledger replay decision --user DEMO-0007 --at 2026-03-01 --known-at newest",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.ask(func(a replay.Args, policy *domain.Policy) error {
+			return f.ask(cmd.Context(), func(a replay.Args, policy *domain.Policy) error {
 				return replay.RunDecision(cmd.Context(), p.args(a, policy), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			})
 		},
@@ -150,7 +155,7 @@ facts and the policy version it names, and checks that events name the version i
 force when they were recorded. Exit code %d when one differs.`, exitDiffers),
 		Example: "  authledger replay check-decisions --data /var/lib/authledger",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.ask(func(a replay.Args, policy *domain.Policy) error {
+			return f.ask(cmd.Context(), func(a replay.Args, policy *domain.Policy) error {
 				return replay.RunCheckDecisions(cmd.Context(), a, policy, cmd.OutOrStdout())
 			})
 		},
@@ -167,7 +172,7 @@ func newTimelineCommand() *cobra.Command {
 		Use: "timeline --user U", Short: "Everything that happened to a user, in order", Args: cobra.NoArgs,
 		Example: "  authledger replay timeline --user DEMO-0007 --from -720h --type OptOutDenied",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, closeIt, err := f.args()
+			a, closeIt, err := f.args(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -34,10 +34,14 @@ is not as it was written, and the output names the first such thing.`, exitVerif
 }
 
 // verifyFlags are shared by the verifications of a data directory.
-type verifyFlags struct{ data, output, keys string }
+type verifyFlags struct {
+	backendFlags
+	data, output, keys string
+}
 
 func (f *verifyFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.data, "data", "./data", "directory of the ledger")
+	f.registerRead(cmd.Flags())
 	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table or json")
 }
 
@@ -70,12 +74,16 @@ func (f *verifyFlags) pinned() (*merkle.Keys, error) {
 }
 
 // open opens what a verification reads and lets use work with it.
-func (f *verifyFlags) open(use func(log *sqlitestore.Reader, history merkle.History) error) error {
-	log, err := sqlitestore.OpenReader(f.data)
+func (f *verifyFlags) open(ctx context.Context, use func(log readingLog, history merkle.History) error) error {
+	b, err := f.backend()
+	if err != nil {
+		return err
+	}
+	log, err := b.openReader(ctx, f.data)
 	if err != nil {
 		return refused(err)
 	}
-	history, err := sealer.OpenReader(f.data)
+	history, err := openHistory(f.data)
 	if err != nil {
 		return errors.Join(refused(err), log.Close())
 	}
@@ -138,8 +146,8 @@ func (f *logFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	return f.open(func(log *sqlitestore.Reader, history merkle.History) error {
-		c.Records, c.History = log, history
+	return f.open(ctx, func(log readingLog, history merkle.History) error {
+		c.Records, c.History = records(log), history
 		interrupted, err := replay.RunVerifyLog(ctx, c, format, stdout)
 		if interrupted == nil {
 			return errors.Join(err, forget(state))
@@ -260,7 +268,7 @@ hash, so that it can be followed with any other tool.`,
 			if err != nil {
 				return err
 			}
-			return f.open(func(log *sqlitestore.Reader, history merkle.History) error {
+			return f.open(cmd.Context(), func(log readingLog, history merkle.History) error {
 				return replay.RunVerifyEvent(cmd.Context(), log, history, keys, args[0], format, cmd.OutOrStdout())
 			})
 		},
@@ -293,7 +301,11 @@ differs; the views are thrown away and built again with their file.`, exitDiffer
 }
 
 func (f *verifyFlags) views(ctx context.Context, format replay.Format, scratch string, stdout, stderr io.Writer) error {
-	log, err := sqlitestore.OpenReader(f.data)
+	b, err := f.backend()
+	if err != nil {
+		return err
+	}
+	log, err := b.openReader(ctx, f.data)
 	if err != nil {
 		return refused(err)
 	}

@@ -19,7 +19,7 @@ import (
 type Config struct {
 	Data           string
 	Listen         string
-	Store          string
+	Backend        backend
 	Demo           bool
 	DemoClock      time.Time
 	WebhookURL     string
@@ -45,7 +45,8 @@ func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(fo
 
 // serveFlags are the flags as given.
 type serveFlags struct {
-	data, listen, store, demoClock               string
+	backendFlags
+	data, listen, demoClock                      string
 	webhookURL, webhookSecretFile, receiptSecret string
 	transportKeyFile, witnessPolicy              string
 	trustedProxies                               []string
@@ -59,7 +60,7 @@ type serveFlags struct {
 func (f *serveFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.data, "data", "./data", "directory of the ledger, the keyring and the views")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "address to serve HTTP on")
-	flags.StringVar(&f.store, "store", "sqlite", "event store: sqlite (embedded)")
+	f.backendFlags.registerServe(flags)
 	flags.BoolVar(&f.demo, "demo", false, "demonstration: open console, message inbox, fresh API keys at each start")
 	flags.StringVar(&f.demoClock, "demo-clock", "", "with --demo: start the clock at this RFC 3339 time")
 	flags.StringVar(&f.webhookURL, "webhook-url", "", "deliver SMS, pushes and notices by signed HTTP POST to this address")
@@ -81,13 +82,17 @@ func (f *serveFlags) register(flags *pflag.FlagSet) {
 const logOriginUsage = "name of the log, the first line of its checkpoints, such as ledger.broker.example/2fa; the first start fixes it (authledger/<id> if not given)"
 
 func (f *serveFlags) config() (Config, error) {
-	c := Config{Data: f.data, Listen: f.listen, Store: f.store, Demo: f.demo, WebhookURL: f.webhookURL}
+	c := Config{Data: f.data, Listen: f.listen, Demo: f.demo, WebhookURL: f.webhookURL}
 	c.LogOrigin, c.RebuildProof = f.logOrigin, f.rebuildProof
 	if err := checkOrigin(f.logOrigin); err != nil {
 		return c, err
 	}
-	if f.store != "sqlite" {
-		return c, usage("--store %q: this build knows sqlite", f.store)
+	var err error
+	if c.Backend, err = f.backend(); err != nil {
+		return c, err
+	}
+	if err := c.Backend.needKEK(); err != nil {
+		return c, err
 	}
 	if f.demoClock != "" {
 		if !f.demo {
@@ -102,7 +107,6 @@ func (f *serveFlags) config() (Config, error) {
 	if !f.demo && f.webhookURL == "" {
 		return c, usage("nothing would deliver messages: give --webhook-url and --webhook-secret-file, or --demo")
 	}
-	var err error
 	if c.WebhookSecret, err = secretFile("--webhook-secret-file", f.webhookSecretFile, f.webhookURL != ""); err != nil {
 		return c, err
 	}

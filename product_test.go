@@ -126,6 +126,7 @@ func start(t *testing.T, data string, args ...string) *product {
 	}
 	p := &product{t: t, data: data, keys: map[string]string{}, stdout: newOutput(), stderr: newOutput(), waited: make(chan error, 1)}
 	p.cmd = exec.Command(path, append([]string{"serve", "--demo", "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
+	p.cmd.Env = append(os.Environ(), storeEnvironment(t, data)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start: %v", err)
@@ -304,7 +305,7 @@ func (p *product) run(args ...string) (string, error) {
 		args = append(args, "--clock", p.now().Format(time.RFC3339Nano)) // or what the phone signs is too old
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Env = append(os.Environ(), "AUTHLEDGER_DEVICE_KEY="+p.keys["device"])
+	cmd.Env = append(append(os.Environ(), storeEnvironment(p.t, p.data)...), "AUTHLEDGER_DEVICE_KEY="+p.keys["device"])
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(&errs)
 	if err := cmd.Run(); err != nil {

@@ -81,7 +81,7 @@ func TestStampFlags(t *testing.T) {
 			t.Errorf("%s: got %v, want a mistake of usage", name, err)
 		}
 	}
-	f := serveFlags{store: "sqlite", demo: true, logLevel: "info", tsaURL: url, tsaCA: ca}
+	f := serveFlags{backendFlags: backendFlags{store: "sqlite"}, demo: true, logLevel: "info", tsaURL: url, tsaCA: ca}
 	if c, err := f.config(); err != nil || c.Stamps == nil || c.Stamps.url != url {
 		t.Errorf("got %+v, %v", c.Stamps, err)
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/authledger/authledger/eventstore/keyring"
 	"github.com/authledger/authledger/eventstore/merkle"
 	"github.com/authledger/authledger/eventstore/sealer"
-	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/authledger/authledger/projections"
 	"github.com/google/uuid"
 )
@@ -29,7 +28,10 @@ import (
 // in which one proves the next: the log, the keyring, the views.
 type stores struct {
 	policy      *domain.Policy
-	log         *sqlitestore.Store
+	backend     backend
+	log         ledgerLog
+	side        eventstore.Side // what several nodes share beside the log; nil for SQLite
+	closeKeys   func() error    // the keys' own connection, if they have one
 	keys        *keyring.Keyring
 	codec       *codec.Codec
 	views       *projections.Views
@@ -55,7 +57,12 @@ func openStores(ctx context.Context, dir string, clock func() time.Time, logger 
 }
 
 // openSealed is openStores for those who may name the log.
-func openSealed(ctx context.Context, dir string, clock func() time.Time, logger *slog.Logger, as sealing) (s *stores, err error) {
+func openSealed(ctx context.Context, dir string, clock func() time.Time, logger *slog.Logger, as sealing) (*stores, error) {
+	return openAt(ctx, dir, backend{}, clock, logger, as)
+}
+
+// openAt is openSealed with any event store.
+func openAt(ctx context.Context, dir string, b backend, clock func() time.Time, logger *slog.Logger, as sealing) (s *stores, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("find the data directory: %w", err)
 	}
@@ -65,7 +72,7 @@ func openSealed(ctx context.Context, dir string, clock func() time.Time, logger 
 	if err := codec.Check(); err != nil {
 		return nil, fmt.Errorf("check the event formats: %w", err)
 	}
-	s = &stores{recorded: map[string]bool{}}
+	s = &stores{backend: b, recorded: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -74,21 +81,20 @@ func openSealed(ctx context.Context, dir string, clock func() time.Time, logger 
 	if s.policy, err = domain.LoadPolicy(); err != nil {
 		return s, err
 	}
-	if s.log, err = sqlitestore.Open(ctx, sqlitestore.Options{Dir: dir, Clock: clock, Logger: logger}); err != nil {
+	if s.log, s.side, err = b.openLog(ctx, dir, clock, logger); err != nil {
 		return s, err
 	}
 	head, _, err := s.log.Head(ctx)
 	if err != nil {
 		return s, err
 	}
-	s.keys, err = keyring.Open(ctx, keyring.Options{Dir: dir, Clock: clock, LedgerNotEmpty: head > 0})
-	if err != nil {
+	if err := s.openKeys(ctx, dir, clock, logger, head > 0); err != nil {
 		return s, err
 	}
 	s.codec = codec.New(s.keys)
 	s.sealer, err = sealer.Open(ctx, sealer.Options{
-		Dir: dir, LedgerID: s.log.ID(), Origin: as.origin, Log: s.log, Keys: s.keys, Clock: clock, Rotation: s.signingRotation,
-		Rebuild: as.rebuild, Logger: logger,
+		Dir: dir, LedgerID: s.log.ID(), Origin: as.origin, Log: stored(s.log), Side: s.side, Keys: s.keys, Clock: clock,
+		Rotation: s.signingRotation, Rebuild: as.rebuild, Logger: logger,
 	})
 	if err != nil {
 		return s, err
@@ -107,6 +113,22 @@ func openSealed(ctx context.Context, dir string, clock func() time.Time, logger 
 		return s, err
 	}
 	return s, s.openEraser(ctx, dir, logger)
+}
+
+// openKeys opens the keyring: in the directory, or in streams beside the log.
+func (s *stores) openKeys(ctx context.Context, dir string, clock func() time.Time, logger *slog.Logger, notEmpty bool) error {
+	side, closeSide, err := s.backend.keySide(s.side, logger)
+	if err != nil {
+		return err
+	}
+	s.closeKeys = closeSide
+	o, err := s.backend.keyringOptions(dir, side)
+	if err != nil {
+		return err
+	}
+	o.Clock, o.LedgerNotEmpty = clock, notEmpty
+	s.keys, err = keyring.Open(ctx, o)
+	return err
 }
 
 func (s *stores) viewOptions(dir string, clock func() time.Time, logger *slog.Logger) projections.Options {
@@ -277,6 +299,9 @@ func (s *stores) Close() error {
 	}
 	if s.keys != nil {
 		errs = append(errs, s.keys.Close())
+	}
+	if s.closeKeys != nil {
+		errs = append(errs, s.closeKeys())
 	}
 	if s.log != nil {
 		errs = append(errs, s.log.Close())

@@ -147,9 +147,13 @@ func (s *Server) events(ctx context.Context, f projections.EventFilter) (gen.Eve
 	if err != nil {
 		return gen.EventList{}, queryProblem(err)
 	}
+	window, err := s.window(ctx, f.Since, f.Until, gen.TimeFieldRecorded, page.At)
+	if err != nil {
+		return gen.EventList{}, err
+	}
 	list := gen.EventList{
 		Items: make([]gen.Event, 0, len(page.Items)), Page: pageOf(page.Next), Count: gen.Count{Returned: len(page.Items)},
-		Window: gen.Window{Since: f.Since, Until: f.Until, TimeField: gen.TimeFieldRecorded, AtPosition: number64(page.At)},
+		Window: window,
 	}
 	if f.TimeField == projections.TimeOccurred {
 		list.Window.TimeField = gen.TimeFieldOccurred
@@ -175,7 +179,10 @@ func (s *Server) events(ctx context.Context, f projections.EventFilter) (gen.Eve
 
 // queryProblem translates the errors of the read models.
 func queryProblem(err error) error {
+	var late *projections.BehindError
 	switch {
+	case errors.As(err, &late):
+		return lagging(late, 0, late.Err)
 	case errors.Is(err, projections.ErrCursor):
 		return fault("cursor_invalid")
 	case errors.Is(err, projections.ErrNoTimeline):

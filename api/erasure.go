@@ -99,9 +99,13 @@ func (s *Server) ListErasures(ctx context.Context, r gen.ListErasuresRequestObje
 	if err != nil {
 		return nil, queryProblem(err)
 	}
+	window, err := s.window(ctx, p.Since, p.Until, gen.TimeFieldOccurred, page.At)
+	if err != nil {
+		return nil, err
+	}
 	list := gen.ErasureList{
 		Items: make([]gen.ErasureRow, 0, len(page.Items)), Page: pageOf(page.Next), Count: gen.Count{Returned: len(page.Items)},
-		Window: gen.Window{Since: p.Since, Until: p.Until, TimeField: gen.TimeFieldOccurred, AtPosition: number64(page.At)},
+		Window: window,
 	}
 	for _, e := range page.Items {
 		list.Items = append(list.Items, erasureRow(e))
@@ -143,9 +147,13 @@ func (s *Server) ListLegalHolds(ctx context.Context, r gen.ListLegalHoldsRequest
 	if err != nil {
 		return nil, queryProblem(err)
 	}
+	window, err := s.window(ctx, p.Since, p.Until, gen.TimeFieldOccurred, page.At)
+	if err != nil {
+		return nil, err
+	}
 	list := gen.LegalHoldList{
 		Items: make([]gen.LegalHold, 0, len(page.Items)), Page: pageOf(page.Next), Count: gen.Count{Returned: len(page.Items)},
-		Window: gen.Window{Since: p.Since, Until: p.Until, TimeField: gen.TimeFieldOccurred, AtPosition: number64(page.At)},
+		Window: window,
 	}
 	for _, h := range page.Items {
 		list.Items = append(list.Items, gen.LegalHold{

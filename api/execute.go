@@ -102,7 +102,7 @@ func (s *Server) readViews(ctx context.Context, least string) error {
 		wait, cancel := context.WithTimeout(ctx, s.viewWait)
 		defer cancel()
 		if err := s.views.WaitFor(wait, eventstore.Position(position)); err != nil {
-			return behind(ctx, err)
+			return s.behind(ctx, err)
 		}
 	}
 	k := callOf(ctx)
@@ -110,12 +110,20 @@ func (s *Server) readViews(ctx context.Context, least string) error {
 	return nil
 }
 
-func behind(ctx context.Context, err error) error {
+// behind tells a caller who waited in vain how many records the views are
+// behind. It is one at least: a position that this node has not heard of is of a
+// record that has yet to come here.
+func (s *Server) behind(ctx context.Context, err error) error {
 	var late *projections.BehindError
-	if ctx.Err() == nil && errors.As(err, &late) {
-		return &problem{code: "projection_behind", retryAfter: 1, lag: int64(min(late.Lag(), 1<<62)), cause: late.Err}
+	if ctx.Err() != nil || !errors.As(err, &late) {
+		return err
 	}
-	return err
+	newest, _, headErr := s.store.Head(ctx)
+	return lagging(late, newest, errors.Join(late.Err, headErr))
+}
+
+func lagging(late *projections.BehindError, newest eventstore.Sequence, cause error) error {
+	return &problem{code: "projection_behind", retryAfter: 1, lag: int64(min(late.Lag(newest), 1<<62)), cause: cause}
 }
 
 // eventIDs are the ids of an outcome's events, in order; never nil.

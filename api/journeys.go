@@ -15,9 +15,20 @@ import (
 // The registers of what users went through: processes, locks, authentications
 // and calls.
 
-// occurred is the window of a register that goes by time of occurrence.
-func occurred(since, until time.Time, at eventstore.Sequence) gen.Window {
-	return gen.Window{Since: since, Until: until, TimeField: gen.TimeFieldOccurred, AtPosition: number64(at)}
+// window is what a page of the views was searched for, as of a record.
+func (s *Server) window(ctx context.Context, since, until time.Time, field gen.TimeField, at eventstore.Sequence) (gen.Window, error) {
+	w := gen.Window{Since: since, Until: until, TimeField: field, AtPosition: number64(at)}
+	if at == 0 || !eventstore.IsShared(s.store) {
+		return w, nil // positions are sequences
+	}
+	for r, err := range s.store.ReadAll(ctx, at) {
+		if err != nil {
+			return w, fmt.Errorf("read the position of record %d: %w", at, err)
+		}
+		w.AtPosition = number64(r.Position)
+		break
+	}
+	return w, nil
 }
 
 // newest prepares a list that begins with the newest row.
@@ -42,9 +53,13 @@ func (s *Server) ListProcesses(ctx context.Context, r gen.ListProcessesRequestOb
 		return nil, queryProblem(err)
 	}
 	now := s.journal.Now()
+	window, err := s.window(ctx, p.Since, p.Until, gen.TimeFieldOccurred, page.At)
+	if err != nil {
+		return nil, err
+	}
 	list := gen.ProcessList{
 		Items: make([]gen.ProcessRow, 0, len(page.Items)), Page: pageOf(page.Next), Count: gen.Count{Returned: len(page.Items)},
-		Window: occurred(p.Since, p.Until, page.At),
+		Window: window,
 	}
 	for _, v := range page.Items {
 		list.Items = append(list.Items, processRow(v, now))
@@ -76,9 +91,13 @@ func (s *Server) ListLocks(ctx context.Context, r gen.ListLocksRequestObject) (g
 		return nil, queryProblem(err)
 	}
 	now := s.journal.Now()
+	window, err := s.window(ctx, p.Since, p.Until, gen.TimeFieldOccurred, page.At)
+	if err != nil {
+		return nil, err
+	}
 	list := gen.LockList{
 		Items: make([]gen.LockRow, 0, len(page.Items)), Page: pageOf(page.Next), Count: gen.Count{Returned: len(page.Items)},
-		Window: occurred(p.Since, p.Until, page.At),
+		Window: window,
 	}
 	for _, v := range page.Items {
 		list.Items = append(list.Items, gen.LockRow{
@@ -104,9 +123,13 @@ func (s *Server) ListVoiceCalls(ctx context.Context, r gen.ListVoiceCallsRequest
 	if err != nil {
 		return nil, queryProblem(err)
 	}
+	window, err := s.window(ctx, p.Since, p.Until, gen.TimeFieldOccurred, page.At)
+	if err != nil {
+		return nil, err
+	}
 	list := gen.VoiceCallList{
 		Items: make([]gen.VoiceCallRow, 0, len(page.Items)), Page: pageOf(page.Next), Count: gen.Count{Returned: len(page.Items)},
-		Window: occurred(p.Since, p.Until, page.At),
+		Window: window,
 	}
 	for _, v := range page.Items {
 		list.Items = append(list.Items, callRow(v))
@@ -149,9 +172,13 @@ func (s *Server) ListTransactions(ctx context.Context, r gen.ListTransactionsReq
 	if err != nil {
 		return nil, queryProblem(err)
 	}
+	window, err := s.window(ctx, p.Since, p.Until, gen.TimeFieldRecorded, page.At)
+	if err != nil {
+		return nil, err
+	}
 	list := gen.TransactionList{
 		Items: make([]gen.TransactionRow, 0, len(page.Items)), Page: pageOf(page.Next), Count: gen.Count{Returned: len(page.Items)},
-		Window: gen.Window{Since: p.Since, Until: p.Until, TimeField: gen.TimeFieldRecorded, AtPosition: number64(page.At)},
+		Window: window,
 	}
 	for _, t := range page.Items {
 		row, err := s.transactionRow(ctx, t)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/authledger/authledger/api/gen"
 	"github.com/authledger/authledger/api/witness"
@@ -15,12 +16,16 @@ func (s *Server) GetHealth(context.Context, gen.GetHealthRequestObject) (gen.Get
 
 func (s *Server) GetReadiness(ctx context.Context, _ gen.GetReadinessRequestObject) (gen.GetReadinessResponseObject, error) {
 	var failing []string
-	_, head, err := s.store.Head(ctx)
+	newest, _, err := s.store.Head(ctx)
 	switch {
 	case err != nil:
 		failing = append(failing, "store")
-	case uint64(head) > uint64(s.views.Position())+s.maxLag:
+	case uint64(newest) > uint64(s.views.Status().Sequence)+s.maxLag: // records: positions are sparse in some stores
 		failing = append(failing, "projections")
+	}
+	below := s.below()
+	if s.storeHealth != nil && !below.Live && err == nil {
+		failing = append(failing, "store")
 	}
 	select {
 	case <-s.stopping:
@@ -28,9 +33,24 @@ func (s *Server) GetReadiness(ctx context.Context, _ gen.GetReadinessRequestObje
 	default:
 	}
 	if len(failing) > 0 {
-		return gen.GetReadiness503JSONResponse{Status: gen.HealthStatusUnavailable, Failing: failing, Sealing: s.sealing(ctx), Witnesses: s.witnessed()}, nil
+		return gen.GetReadiness503JSONResponse{Status: gen.HealthStatusUnavailable, Failing: failing, Sealing: s.sealing(ctx), Witnesses: s.witnessed(), Store: below}, nil
 	}
-	return gen.GetReadiness200JSONResponse{Status: gen.HealthStatusOk, Sealing: s.sealing(ctx), Witnesses: s.witnessed()}, nil
+	return gen.GetReadiness200JSONResponse{Status: gen.HealthStatusOk, Sealing: s.sealing(ctx), Witnesses: s.witnessed(), Store: below}, nil
+}
+
+// below says how the event store stands, for /readyz.
+func (s *Server) below() gen.StoreHealth {
+	if s.storeHealth == nil {
+		return gen.StoreHealth{}
+	}
+	h := s.storeHealth()
+	out := gen.StoreHealth{Live: h.Live}
+	for _, f := range h.Findings {
+		if !slices.Contains(out.Findings, gen.StoreHealthFindings(f)) {
+			out.Findings = append(out.Findings, gen.StoreHealthFindings(f))
+		}
+	}
+	return out
 }
 
 // witnessed says how collecting cosignatures goes, for /readyz.

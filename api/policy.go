@@ -214,7 +214,10 @@ func (s *Server) GetRuleImpact(ctx context.Context, r gen.GetRuleImpactRequestOb
 	if err := s.readViews(ctx, r.Params.AuthledgerMinPosition); err != nil {
 		return nil, err
 	}
-	now := s.journal.Policy()
+	now, err := s.journal.PolicyKnownAt(ctx, time.Time{})
+	if err != nil {
+		return nil, err
+	}
 	proposed, err := now.WithProposed(r.Params.RuleId)
 	if err != nil {
 		return nil, err

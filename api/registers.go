@@ -26,9 +26,13 @@ func (s *Server) ListOptOuts(ctx context.Context, r gen.ListOptOutsRequestObject
 		return nil, queryProblem(err)
 	}
 	now := s.journal.Now()
+	window, err := s.window(ctx, p.Since, p.Until, gen.TimeFieldOccurred, page.At)
+	if err != nil {
+		return nil, err
+	}
 	list := gen.OptOutList{
 		Items: make([]gen.OptOutRow, 0, len(page.Items)), Page: pageOf(page.Next), Count: gen.Count{Returned: len(page.Items)},
-		Window: gen.Window{Since: p.Since, Until: p.Until, TimeField: gen.TimeFieldOccurred, AtPosition: number64(page.At)},
+		Window: window,
 	}
 	for _, o := range page.Items {
 		list.Items = append(list.Items, optOutRow(o, now))
@@ -76,9 +80,13 @@ func (s *Server) ListMessages(ctx context.Context, r gen.ListMessagesRequestObje
 	if err != nil {
 		return nil, queryProblem(err)
 	}
+	window, err := s.window(ctx, p.Since, p.Until, gen.TimeFieldOccurred, page.At)
+	if err != nil {
+		return nil, err
+	}
 	list := gen.MessageList{
 		Items: make([]gen.MessageRow, 0, len(page.Items)), Page: pageOf(page.Next), Count: gen.Count{Returned: len(page.Items)},
-		Window: gen.Window{Since: p.Since, Until: p.Until, TimeField: gen.TimeFieldOccurred, AtPosition: number64(page.At)},
+		Window: window,
 	}
 	for _, m := range page.Items {
 		list.Items = append(list.Items, messageRow(m))

@@ -53,6 +53,7 @@ type Journal interface {
 type Views interface {
 	WaitFor(ctx context.Context, position eventstore.Position) error
 	Position() eventstore.Position
+	Status() projections.Status
 	Events(ctx context.Context, f projections.EventFilter) (projections.Page[projections.EventRow], error)
 	OptedOut(ctx context.Context, at time.Time) ([]projections.OptOut, error)
 	OptOuts(ctx context.Context, f projections.OptOutFilter) (projections.Page[projections.OptOut], error)
@@ -107,6 +108,12 @@ type SimulatedClock interface {
 	Set(time.Time) error
 }
 
+// StoreHealth is how an event store that several nodes share stands.
+type StoreHealth struct {
+	Live     bool     // what other nodes append arrives here
+	Findings []string // codes of what takes away a promise of the log
+}
+
 // Config says what the interface works with. Fields are required unless they
 // say otherwise; nothing given here is closed by the server.
 type Config struct {
@@ -122,6 +129,9 @@ type Config struct {
 	Proofs Proofs
 	// Witnesses says how collecting cosignatures goes; nil without a policy.
 	Witnesses func() witness.Status
+	// StoreHealth says how a store stands that several nodes share; nil for one
+	// that belongs to this process.
+	StoreHealth func() StoreHealth
 	// StateAt folds a user's stream up to a moment of recording, as known at
 	// another; a zero knownAt is the moment itself.
 	StateAt func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
@@ -171,18 +181,20 @@ type Server struct {
 	proofs  Proofs // nil when nothing is sealed
 
 	witnesses func() witness.Status // nil without a policy
-	access    *access.Store
-	stateAt   func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
-	decision  func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
-	demo      bool
-	inbox     Inbox
-	clock     SimulatedClock
-	receipts  *standardwebhooks.Webhook // nil: receipts need no signature
-	limits    Limits
-	maxLag    uint64
-	viewWait  time.Duration // viewWait, shorter in tests
-	sealWait  time.Duration // sealWait, shorter in tests
-	log       *slog.Logger
+	// storeHealth is Config.StoreHealth.
+	storeHealth func() StoreHealth
+	access      *access.Store
+	stateAt     func(ctx context.Context, userID string, asOf, knownAt time.Time) (PastUser, error)
+	decision    func(ctx context.Context, userID string, asOf, knownAt time.Time) (domain.Decision, error)
+	demo        bool
+	inbox       Inbox
+	clock       SimulatedClock
+	receipts    *standardwebhooks.Webhook // nil: receipts need no signature
+	limits      Limits
+	maxLag      uint64
+	viewWait    time.Duration // viewWait, shorter in tests
+	sealWait    time.Duration // sealWait, shorter in tests
+	log         *slog.Logger
 
 	transportKey []byte
 	readPSKC     func(r io.Reader, transportKey []byte) ([]ImportedToken, error)
@@ -215,7 +227,7 @@ func New(c Config) (*Server, error) {
 		journal: c.Journal, views: c.Views, store: c.Store, codec: c.Codec, tokens: c.Tokens, keys: c.Keys, proofs: c.Proofs, access: c.Access,
 		stateAt: c.StateAt, demo: c.Demo, inbox: c.Inbox, clock: c.Clock, limits: c.Limits.withDefaults(), maxLag: c.MaxLag, viewWait: viewWait, sealWait: sealWait,
 		log: c.Logger, operations: operations(doc), registry: c.Registry, stopping: make(chan struct{}),
-		witnesses: c.Witnesses, decision: c.DecisionAt, transportKey: c.TransportKey, readPSKC: c.ReadPSKC, export: c.Export,
+		witnesses: c.Witnesses, storeHealth: c.StoreHealth, decision: c.DecisionAt, transportKey: c.TransportKey, readPSKC: c.ReadPSKC, export: c.Export,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -66,6 +66,16 @@ type Handed struct {
 	Again func(context.Context) error
 }
 
+// Group is a group of consumers that share the records of some types.
+type Group struct {
+	Name  string
+	Types []string
+	Lease time.Duration // see Sharer.Share
+	// Checkpoint names the place that the same consumers keep when the log belongs
+	// to one process.
+	Checkpoint string
+}
+
 // Sharer hands each record of a shared log to one consumer of a group.
 type Sharer interface {
 	// Share joins the group, which is made when it is new and then begins with

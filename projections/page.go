@@ -91,7 +91,8 @@ const (
 	startOfAll = -1 << 63
 )
 
-// bounds resolves a listing against what was applied.
+// bounds resolves a listing against what was applied. A page that would be of an
+// older state than the one before it is a *BehindError.
 func (l Listing) bounds(newest checkpoint) (bounds, error) {
 	b := bounds{since: startOfAll, until: endOfTime, back: newest.back, at: int64(newest.seq), key: startOfAll, limit: l.Limit, down: l.Descending}
 	if l.Limit <= 0 {
@@ -114,7 +115,10 @@ func (l Listing) bounds(newest checkpoint) (bounds, error) {
 		if l.After.down != l.Descending {
 			return bounds{}, fmt.Errorf("%w: made for the other order", ErrCursor)
 		}
-		b.at, b.key, b.seq = min(l.After.at, int64(newest.seq)), l.After.key, l.After.seq
+		if l.After.at > int64(newest.seq) { // of another node, or of views that are being built again
+			return bounds{}, &BehindError{Pinned: eventstore.Sequence(l.After.at), Applied: newest.seq}
+		}
+		b.at, b.key, b.seq = l.After.at, l.After.key, l.After.seq
 	}
 	return b, nil
 }

@@ -10,22 +10,29 @@ import (
 	"github.com/authledger/authledger/eventstore"
 )
 
-// ErrBehind means that the views have not applied a position in time. The
-// error is a *BehindError.
+// ErrBehind means that the views have not applied a position in time, or not
+// the record a list is pinned at. The error is a *BehindError.
 var ErrBehind = errors.New("views are behind")
 
-// BehindError says how far behind.
+// BehindError says how far behind. Positions do not tell: they may be sparse.
 type BehindError struct {
-	Want eventstore.Position // waited for
-	Have eventstore.Position // applied
-	Err  error               // what holds the views up; nil when they are only slow
+	Want    eventstore.Position // waited for; zero for a list's record
+	Pinned  eventstore.Sequence // the list's record; zero for a position
+	Applied eventstore.Sequence // the last record applied
+	Err     error               // what holds the views up; nil when they are only slow
 }
 
-// Lag is the distance in positions; records, where positions are dense.
-func (e *BehindError) Lag() uint64 { return uint64(e.Want - e.Have) }
+// Lag is how many records the views are behind, one at least, for somebody who
+// knows the log up to newest.
+func (e *BehindError) Lag(newest eventstore.Sequence) uint64 {
+	return max(uint64(max(newest, e.Pinned, e.Applied)-e.Applied), 1)
+}
 
 func (e *BehindError) Error() string {
-	return fmt.Sprintf("views are behind: want position %d, have %d", e.Want, e.Have)
+	if e.Pinned > 0 {
+		return fmt.Sprintf("views are behind: the list is as of record %d, have %d", e.Pinned, e.Applied)
+	}
+	return fmt.Sprintf("views are behind: want position %d, have record %d", e.Want, e.Applied)
 }
 
 // Unwrap makes errors.Is(err, ErrBehind) hold.
@@ -140,7 +147,7 @@ func (v *Views) WaitFor(ctx context.Context, position eventstore.Position) error
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return &BehindError{Want: position, Have: s.Position, Err: s.Err}
+			return &BehindError{Want: position, Applied: s.Sequence, Err: s.Err}
 		}
 	}
 }

@@ -22,7 +22,7 @@ func TestWaitFor(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	var behind *BehindError
-	if err := v.WaitFor(ended, third); !errors.Is(err, ErrBehind) || !errors.As(err, &behind) || behind.Lag() != 30 {
+	if err := v.WaitFor(ended, third); !errors.Is(err, ErrBehind) || !errors.As(err, &behind) || behind.Lag(3) != 3 || behind.Lag(0) != 1 {
 		t.Fatalf("waited in vain: %v", err)
 	}
 	answer := make(chan error)

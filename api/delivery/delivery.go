@@ -98,7 +98,21 @@ func New(c Config) (*Delivery, error) {
 	d := &Delivery{
 		c: c, texter: &texter{courier{c: c}}, caller: &caller{courier{c: c}}, copier: &copier{c: c}, regime: &regime{c: c},
 	}
-	d.reactions = []Reaction{
+	d.reactions = d.all()
+	if c.Gateway.Name() == InboxName {
+		d.reactions = append(d.reactions, d.receipts())
+	}
+	return d, nil
+}
+
+func (d *Delivery) receipts() Reaction {
+	return Reaction{Name: "inbox-receipts", Types: []string{"SMSSent", "VoiceCallPlaced"}, act: (&receipts{c: d.c}).act}
+}
+
+// all are the reactions whatever the gateway.
+func (d *Delivery) all() []Reaction {
+	c := d.c
+	return []Reaction{
 		{Name: "sms", Types: []string{"SMSRequested"}, act: d.texter.act},
 		{Name: "voice", Types: []string{"VoiceCallRequested"}, act: d.caller.act},
 		{Name: "code-email", Types: []string{"SMSSent"}, act: d.copier.act},
@@ -110,12 +124,24 @@ func New(c Config) (*Delivery, error) {
 		// the same on every node.
 		{Name: "regime", Types: regimeTypes(), act: d.regime.act, everywhere: true},
 	}
-	if c.Gateway.Name() == InboxName {
-		d.reactions = append(d.reactions, Reaction{
-			Name: "inbox-receipts", Types: []string{"SMSSent", "VoiceCallPlaced"}, act: (&receipts{c: c}).act,
-		})
+}
+
+// group is the group that shares a reaction.
+func (r Reaction) group() eventstore.Group {
+	return eventstore.Group{Name: "delivery-" + r.Name, Types: r.Types, Lease: lease, Checkpoint: r.Name}
+}
+
+// Groups lists the groups that nodes which share a log have for the reactions,
+// with any gateway.
+func Groups() []eventstore.Group {
+	d := &Delivery{texter: &texter{}, caller: &caller{}, copier: &copier{}, regime: &regime{}}
+	var groups []eventstore.Group
+	for _, r := range append(d.all(), d.receipts()) {
+		if !r.everywhere {
+			groups = append(groups, r.group())
+		}
 	}
-	return d, nil
+	return groups
 }
 
 // Reactions lists what Register registers.
@@ -138,7 +164,7 @@ func (d *Delivery) Register(router *bridge.Router, log eventstore.Follower, chec
 	var subscribers []*bridge.Subscriber
 	sharer, shared := log.(eventstore.Sharer)
 	for _, r := range d.reactions {
-		name := "delivery-" + r.Name
+		name := r.group().Name
 		if shared && !r.everywhere {
 			cfg := bridge.SharedConfig{Lease: lease, InFlight: laneWidth}
 			subscriber := bridge.NewSharedSubscriber(sharer, name, r.Types, cfg, d.c.Logger)

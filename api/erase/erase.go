@@ -137,6 +137,11 @@ var namespaceErase = uuid.MustParse("9a7e1c52-6d04-5f3b-8a1e-2c5b7f90d3e6")
 
 var actor = domain.Actor{Kind: domain.ActorSystem, Ref: "reaction:" + HandlerName}
 
+// Group is the group that shares erasures among the nodes of a log.
+func Group() eventstore.Group {
+	return eventstore.Group{Name: HandlerName, Types: []string{"PersonalDataErased"}, Lease: lease, Checkpoint: HandlerName}
+}
+
 // Register puts the Eraser on a router, behind its checkpoint. A search that
 // finds something parks the handler, which tries again and shows in the router's
 // status.
@@ -145,7 +150,8 @@ var actor = domain.Actor{Kind: domain.ActorSystem, Ref: "reaction:" + HandlerNam
 // nodes, and every node has a second handler behind a checkpoint of its own.
 func (e *Eraser) Register(router *bridge.Router, log eventstore.Follower, checkpoints bridge.Checkpoints) {
 	if sharer, ok := log.(eventstore.Sharer); ok {
-		subscriber := bridge.NewSharedSubscriber(sharer, HandlerName, []string{"PersonalDataErased"}, bridge.SharedConfig{Lease: lease, InFlight: 1}, e.log)
+		g := Group()
+		subscriber := bridge.NewSharedSubscriber(sharer, g.Name, g.Types, bridge.SharedConfig{Lease: g.Lease, InFlight: 1}, e.log)
 		router.AddConsumerHandler(HandlerName, bridge.Topic, subscriber, e.handle)
 		r := bridge.NewReactor(followName, checkpoints, e.Follow)
 		router.AddConsumerHandler(followName, bridge.Topic, bridge.NewSubscriber(log, bridge.Config{From: r.From}, e.log), r.Handle)

@@ -135,7 +135,7 @@ func TestPrepare(t *testing.T) {
 	w.put(t, "$settings", `{"$userStreamAcl":{"$r":"reporting"},"$systemStreamAcl":{"$r":"$admins"}}`)
 	p := esdbstore.Preparation{
 		URL: w.URL(), Prefix: w.prefix, User: "ledger",
-		Groups: []esdbstore.Group{{Name: "sms", Types: []string{"SMSRequested"}, Lease: 30 * time.Second}},
+		Groups: []eventstore.Group{{Name: "sms", Types: []string{"SMSRequested"}, Lease: 30 * time.Second}},
 	}
 	for range 2 {
 		if err := esdbstore.Prepare(soon(t), p); err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/uuid"
@@ -15,18 +14,11 @@ import (
 	"github.com/authledger/authledger/eventstore"
 )
 
-// Group is a group of consumers to be made (Store.Share).
-type Group struct {
-	Name  string
-	Types []string
-	Lease time.Duration
-}
-
 // Preparation is what an administrator does once for a ledger.
 type Preparation struct {
 	URL    string // with a user in $admins
 	Prefix string // DefaultPrefix when empty
-	Groups []Group
+	Groups []eventstore.Group
 	// User is who the nodes will connect as: it may then read $all, and read and
 	// write all streams, and delete none. Empty leaves access as it is.
 	User   string
@@ -37,24 +29,14 @@ type Preparation struct {
 // the nodes' user do what a node does. Other members of the access lists that it
 // touches are kept; the right to delete and to set limits on streams is taken
 // away from all but $admins. Doing it again changes nothing.
-func Prepare(ctx context.Context, p Preparation) error {
-	if p.Prefix == "" {
-		p.Prefix = DefaultPrefix
-	}
-	if p.Logger == nil {
-		p.Logger = slog.New(slog.DiscardHandler)
-	}
-	if err := checkPrefix(p.Prefix); err != nil {
-		return err
-	}
-	config, err := configuration(p.URL)
+func Prepare(ctx context.Context, p Preparation) (err error) {
+	s, err := newStore(Options{URL: p.URL, Prefix: p.Prefix, Logger: p.Logger})
 	if err != nil {
 		return err
 	}
-	s := &Store{names: namesOf(p.Prefix), logger: p.Logger, db: newSupervisor(config, p.Logger)}
-	defer s.db.close(closeTimeout)
+	defer func() { err = errors.Join(err, s.Close()) }()
 	for _, g := range p.Groups {
-		if err := s.ensureGroup(ctx, s.names.prefix+g.Name, g.Types, g.Lease); err != nil {
+		if err := s.ensureGroup(ctx, s.names.prefix+g.Name, g.Types, g.Lease, esdb.Start{}); err != nil {
 			return outside("make the group "+g.Name, err)
 		}
 	}

@@ -246,13 +246,13 @@ func (s *Store) one(ctx context.Context, stream string, revision eventstore.Revi
 // ReadAll implements eventstore.Reader.
 func (s *Store) ReadAll(ctx context.Context, from eventstore.Sequence) iter.Seq2[eventstore.Record, error] {
 	return func(yield func(eventstore.Record, error) bool) {
-		if err := s.readLog(ctx, max(from, 1), yield); err != nil {
+		if err := s.readLog(ctx, max(from, 1), s.log, yield); err != nil {
 			yield(eventstore.Record{}, outside(fmt.Sprintf("read log from %d", from), err))
 		}
 	}
 }
 
-func (s *Store) readLog(ctx context.Context, from eventstore.Sequence, yield func(eventstore.Record, error) bool) error {
+func (s *Store) readLog(ctx context.Context, from eventstore.Sequence, read func(context.Context, eventstore.Sequence, int) ([]item, error), yield func(eventstore.Record, error) bool) error {
 	own, leave, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -263,7 +263,7 @@ func (s *Store) readLog(ctx context.Context, from eventstore.Sequence, yield fun
 		return s.ending(ctx, err)
 	}
 	for next := from; next <= end; {
-		items, err := s.log(own, next, pageSize)
+		items, err := read(own, next, pageSize)
 		if err != nil {
 			return s.ending(ctx, err)
 		}
@@ -280,12 +280,33 @@ func (s *Store) readLog(ctx context.Context, from eventstore.Sequence, yield fun
 	return nil
 }
 
+// AsStored reads the log as it lies in the database now, never what this process
+// remembers of it: for those who compare the two.
+func (s *Store) AsStored() Stored { return Stored{s} }
+
+// Stored is a Store that remembers nothing when it reads the log.
+type Stored struct{ *Store }
+
+// ReadAll implements eventstore.Reader.
+func (s Stored) ReadAll(ctx context.Context, from eventstore.Sequence) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		if err := s.readLog(ctx, max(from, 1), s.logStored, yield); err != nil {
+			yield(eventstore.Record{}, outside(fmt.Sprintf("read log from %d", from), err))
+		}
+	}
+}
+
 // log returns at most n records from a sequence on that was counted, one at
 // least.
 func (s *Store) log(ctx context.Context, from eventstore.Sequence, n int) ([]item, error) {
 	if items := s.fromTail(from, n); items != nil {
 		return items, nil
 	}
+	return s.logStored(ctx, from, n)
+}
+
+// logStored is log by what the database holds, whatever is remembered here.
+func (s *Store) logStored(ctx context.Context, from eventstore.Sequence, n int) ([]item, error) {
 	at, ok, err := s.index.position(ctx, from)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package esdbstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -43,7 +44,7 @@ func (s *Store) share(ctx context.Context, group string, types []string, lease t
 	}
 	name := s.names.prefix + group
 	// A node's user may mostly not make groups; then an administrator has.
-	if err := s.ensureGroup(own, name, types, lease); err != nil && classify(err) != denied {
+	if err := s.ensureGroup(own, name, types, lease, esdb.Start{}); err != nil && classify(err) != denied {
 		return err
 	}
 	h, err := s.db.acquire(own)
@@ -70,7 +71,7 @@ func (s *Store) share(ctx context.Context, group string, types []string, lease t
 
 // ensureGroup makes the group unless it is there. An operator may change it; it
 // is not changed back.
-func (s *Store) ensureGroup(ctx context.Context, name string, types []string, lease time.Duration) error {
+func (s *Store) ensureGroup(ctx context.Context, name string, types []string, lease time.Duration, from esdb.AllPosition) error {
 	set := esdb.SubscriptionSettingsDefault()
 	set.ConsumerStrategyName = esdb.ConsumerStrategyPinned
 	set.MessageTimeout = int32(lease.Milliseconds())
@@ -78,7 +79,7 @@ func (s *Store) ensureGroup(ctx context.Context, name string, types []string, le
 	set.CheckpointLowerBound, set.CheckpointUpperBound, set.CheckpointAfter = 1, 100, 1000
 	_, err := patient(ctx, s.db, func(ctx context.Context, c *esdb.Client) (struct{}, error) {
 		return struct{}{}, c.CreatePersistentSubscriptionToAll(ctx, name, esdb.PersistentAllSubscriptionOptions{
-			Settings: &set, StartFrom: esdb.Start{}, MaxSearchWindow: 500,
+			Settings: &set, StartFrom: from, MaxSearchWindow: 500,
 			Filter: &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Prefixes: types},
 		})
 	})
@@ -86,6 +87,26 @@ func (s *Store) ensureGroup(ctx context.Context, name string, types []string, le
 		return nil
 	}
 	return err
+}
+
+// BeginGroup makes a group that begins behind a record, unless there is one of
+// that name: for a log that was moved here, whose records up to there were dealt
+// with where it came from. It needs an administrator.
+func (s *Store) BeginGroup(ctx context.Context, g eventstore.Group, done eventstore.Sequence) error {
+	own, leave, err := s.enter(ctx)
+	if err != nil {
+		return outside("begin the group "+g.Name, err)
+	}
+	defer leave()
+	var from esdb.AllPosition = esdb.Start{}
+	if done > 0 {
+		at, ok, err := s.index.position(own, done)
+		if err != nil || !ok {
+			return outside("begin the group "+g.Name, errors.Join(err, fmt.Errorf("%w: record %d", eventstore.ErrNotFound, done)))
+		}
+		from = at
+	}
+	return outside("begin the group "+g.Name, s.ending(ctx, s.ensureGroup(own, s.names.prefix+g.Name, g.Types, g.Lease, from)))
 }
 
 // errNoGroup tells an operator what is missing.

@@ -295,3 +295,23 @@ func (s *Store) DeleteSide(ctx context.Context, stream string) error {
 		return outside("delete "+stream, s.ending(ctx, err))
 	}
 }
+
+// Sides are the side streams of a ledger, without the ledger: for a connection
+// of their own, such as that of a user who may delete keys.
+type Sides struct {
+	eventstore.Side
+	s *Store
+}
+
+// OpenSides connects to the side streams; Dir and Clock of the options are not
+// used. The caller must Close.
+func OpenSides(o Options) (*Sides, error) {
+	s, err := newStore(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Sides{Side: s, s: s}, nil
+}
+
+// Close ends calls under way.
+func (s *Sides) Close() error { return s.s.Close() }

@@ -97,27 +97,10 @@ func namesOf(prefix string) names {
 // log and an empty directory that takes a while (some hundred thousand records
 // a second). It makes the ledger when there is none. ctx bounds all of it.
 func Open(ctx context.Context, o Options) (_ *Store, err error) {
-	if o.Prefix == "" {
-		o.Prefix = DefaultPrefix
-	}
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	if o.Wall == nil {
-		o.Wall = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if err := checkPrefix(o.Prefix); err != nil {
-		return nil, err
-	}
-	config, err := configuration(o.URL)
+	s, err := newStore(o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{names: namesOf(o.Prefix), clock: o.Clock, wall: o.Wall, logger: o.Logger, db: newSupervisor(config, o.Logger), changed: make(chan struct{})}
-	s.stop, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open the log in the event database: %w", err), s.Close())
@@ -139,6 +122,35 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s.running.Go(s.follow)
+	return s, nil
+}
+
+// newStore checks the options and fills them in. It does not connect.
+func newStore(o Options) (*Store, error) {
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := checkPrefix(o.Prefix); err != nil {
+		return nil, err
+	}
+	config, err := configuration(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		names: namesOf(o.Prefix), clock: o.Clock, wall: o.Wall, logger: o.Logger,
+		db: newSupervisor(config, o.Logger), changed: make(chan struct{}),
+	}
+	s.stop, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 

@@ -229,15 +229,21 @@ func (v *sideVault) decideRegister(ctx context.Context, choose func(*register) (
 	v.deciding.Lock()
 	defer v.deciding.Unlock()
 	base := v.known()
-	err := v.decide(ctx, decision{stream: registerStream, from: base.n, choose: func(held [][]byte) ([][]byte, error) {
-		st, err := v.learn(base, held)
-		if err != nil {
+	var on *register
+	var added [][]byte
+	err := v.decide(ctx, decision{stream: registerStream, from: base.n, choose: func(held [][]byte) (_ [][]byte, err error) {
+		// Another goroutine may know more than was held; then the append conflicts.
+		if on, err = v.learn(base, held); err != nil {
 			return nil, err
 		}
-		// Another goroutine may have read more by now; the append will tell.
-		entries, err := choose(st)
-		return encodeRegister(entries), err
+		entries, err := choose(on)
+		added = encodeRegister(entries)
+		return added, err
 	}})
+	if err != nil {
+		return err
+	}
+	_, err = v.learn(on, added)
 	return err
 }
 

@@ -61,11 +61,3 @@ func TestSideContract(t *testing.T) {
 		return sides[name]
 	})
 }
-
-// TestNodeContract runs the suite over one node's view of a shared log.
-func TestNodeContract(t *testing.T) {
-	t.Parallel()
-	storetest.Run(t, func(_ testing.TB, _ string, clock func() time.Time) eventstore.Store {
-		return memstore.New(clock).Node(clock, 5*time.Second)
-	}, storetest.Promises{PositionEqualsSequence: true, UniqueIDs: true})
-}
