@@ -333,5 +333,11 @@ func reportText(r bundle.Report) string {
 	for _, at := range r.Stamps {
 		fmt.Fprintf(&b, "    the checkpoint was time-stamped at %s\n", at.Format(time.RFC3339))
 	}
+	for _, remark := range r.Remarks {
+		fmt.Fprintf(&b, "REMARK  %s\n", remark)
+	}
+	if more := r.Late - uint64(len(r.Remarks)); more > 0 {
+		fmt.Fprintf(&b, "REMARK  %d more events came late\n", more)
+	}
 	return b.String()
 }

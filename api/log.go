@@ -307,7 +307,7 @@ func (s *Server) sealing(ctx context.Context) gen.Sealing {
 	st := s.proofs.Status(ctx)
 	out := gen.Sealing{
 		State: gen.SealingStateSealing, Size: int64(st.Size), LagRecords: int64(st.Lag), LagSeconds: st.LagAge.Seconds(),
-		CheckpointAgeSeconds: st.Age.Seconds(),
+		CheckpointAgeSeconds: st.Age.Seconds(), LateRecords: int64(st.Late),
 	}
 	switch {
 	case st.Stopped != nil:

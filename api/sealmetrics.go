@@ -16,12 +16,13 @@ var (
 	sealLagSeconds = prometheus.NewDesc("authledger_seal_lag_seconds", "How long the oldest of them has waited.", nil, nil)
 	sealSize       = prometheus.NewDesc("authledger_seal_checkpoint_size", "Records the newest checkpoint covers.", nil, nil)
 	sealAge        = prometheus.NewDesc("authledger_seal_checkpoint_age_seconds", "Age of the newest checkpoint; above 90 it is silent.", nil, nil)
+	sealLate       = prometheus.NewDesc("authledger_seal_late_records_total", "Records sealed since the start that came late, by at most a minute.", nil, nil)
 	sealState      = prometheus.NewDesc("authledger_seal_state", "1 for the state of the sealer, else 0.", []string{"state"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (sealMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sealLagRecords, sealLagSeconds, sealSize, sealAge, sealState} {
+	for _, d := range []*prometheus.Desc{sealLagRecords, sealLagSeconds, sealSize, sealAge, sealLate, sealState} {
 		out <- d
 	}
 }
@@ -34,6 +35,7 @@ func (m sealMetrics) Collect(out chan<- prometheus.Metric) {
 	} {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
 	}
+	out <- prometheus.MustNewConstMetric(sealLate, prometheus.CounterValue, float64(st.LateRecords))
 	for _, state := range []gen.SealingState{gen.SealingStateSealing, gen.SealingStateFailing, gen.SealingStateStopped} {
 		value := 0.0
 		if state == st.State {

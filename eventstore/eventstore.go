@@ -57,6 +57,15 @@ func ParseHash(s string) (Hash, error) {
 
 // Record is one stored event. The byte slices belong to the record; a reader
 // may keep them but must not change them.
+//
+// RecordedAt never decreases within a stream. Along the log, by Sequence, it
+// never decreases either in a store that one process appends to. In one that
+// several processes append to a record may be older than one that precedes it in
+// another stream: by DisorderOf the store in the ordinary course of things, and
+// by more when its append was long under way (LateLimit, Judge). So what was
+// recorded by a moment is a beginning of each stream, but not of the log: whoever
+// cuts a log by time compares every record's time, and whoever wants a beginning
+// of the log cuts by Sequence.
 type Record struct {
 	ID         EventID
 	Stream     string
@@ -65,7 +74,7 @@ type Record struct {
 	Position   Position
 	Type       string    // the event's name in domain.md, such as ChallengeIssued
 	Schema     uint16    // version of the event's data format, from 1
-	RecordedAt time.Time // UTC, whole microseconds, set by the appender, never decreasing with Sequence
+	RecordedAt time.Time // UTC, whole microseconds, set by the appender; how it is ordered, see above
 	Data       []byte    // JSON object
 	Metadata   []byte    // JSON object whose first member is "prev" (Chain)
 }

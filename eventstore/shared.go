@@ -32,6 +32,7 @@ type Disorderly interface {
 	// Disorder is how far time may go back: a record may have been recorded
 	// before one that stands earlier in the log by that much, when they are of
 	// different streams. Within a stream time never goes back.
+	// A record whose append was long under way may be older still (LateLimit).
 	Disorder() time.Duration
 }
 

@@ -62,13 +62,18 @@ const (
 FROM events e JOIN facets f ON f.id = e.facet JOIN actors a ON a.id = e.actor WHERE e.seq = ?`
 
 	// Places of the page, by sequence: from the whole log, from one facet, or
-	// from one timeline.
-	sqlAllUp      = `SELECT seq, seq FROM events WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3`
-	sqlAllDown    = `SELECT seq, seq FROM events WHERE seq > ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3`
-	sqlFacetUp    = `SELECT seq, seq FROM events INDEXED BY events_facet WHERE facet = ?4 AND seq > ?1 AND seq < ?2 ORDER BY seq LIMIT ?3`
-	sqlFacetDown  = `SELECT seq, seq FROM events INDEXED BY events_facet WHERE facet = ?4 AND seq > ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3`
-	sqlEntityUp   = `SELECT seq, seq FROM timeline WHERE entity = ?4 AND seq > ?1 AND seq < ?2 AND facet IN (SELECT value FROM json_each(?5)) ORDER BY seq LIMIT ?3`
-	sqlEntityDown = `SELECT seq, seq FROM timeline WHERE entity = ?4 AND seq > ?1 AND seq < ?2 AND facet IN (SELECT value FROM json_each(?5)) ORDER BY seq DESC LIMIT ?3`
+	// from one timeline. ?4 says that the sequences alone are the time window;
+	// only otherwise is the time of a record looked up.
+	sqlAllUp   = `SELECT seq, seq FROM events WHERE seq > ?1 AND seq < ?2 AND (?4 OR recorded >= ?5 AND recorded < ?6) ORDER BY seq LIMIT ?3`
+	sqlAllDown = `SELECT seq, seq FROM events WHERE seq > ?1 AND seq < ?2 AND (?4 OR recorded >= ?5 AND recorded < ?6) ORDER BY seq DESC LIMIT ?3`
+	sqlFacetUp = `SELECT seq, seq FROM events INDEXED BY events_facet WHERE facet = ?7 AND seq > ?1 AND seq < ?2
+AND (?4 OR recorded >= ?5 AND recorded < ?6) ORDER BY seq LIMIT ?3`
+	sqlFacetDown = `SELECT seq, seq FROM events INDEXED BY events_facet WHERE facet = ?7 AND seq > ?1 AND seq < ?2
+AND (?4 OR recorded >= ?5 AND recorded < ?6) ORDER BY seq DESC LIMIT ?3`
+	sqlEntityUp = `SELECT seq, seq FROM timeline t WHERE entity = ?7 AND seq > ?1 AND seq < ?2 AND facet IN (SELECT value FROM json_each(?8))
+AND (?4 OR EXISTS (SELECT 1 FROM events e WHERE e.seq = t.seq AND e.recorded >= ?5 AND e.recorded < ?6)) ORDER BY seq LIMIT ?3`
+	sqlEntityDown = `SELECT seq, seq FROM timeline t WHERE entity = ?7 AND seq > ?1 AND seq < ?2 AND facet IN (SELECT value FROM json_each(?8))
+AND (?4 OR EXISTS (SELECT 1 FROM events e WHERE e.seq = t.seq AND e.recorded >= ?5 AND e.recorded < ?6)) ORDER BY seq DESC LIMIT ?3`
 
 	// The same by time of occurrence.
 	sqlFacetSince = `SELECT occurred, seq FROM events INDEXED BY events_occurred
@@ -86,7 +91,9 @@ AND e.occurred >= ?1 AND e.occurred < ?2 AND (e.occurred, e.seq) < (?4, ?5) ORDE
 // Events lists events that match all of the filter, ordered by sequence, or by
 // time of occurrence and then sequence. The work of a page is bounded by its
 // size and the number of facets, or by the length of the subject's timeline,
-// and not by the log, also when nothing matches. It returns ErrNoTimeline for
+// and not by the log, also when nothing matches; in a log whose time goes back
+// between streams, a window's edges cost as many records as were recorded within
+// that much time. It returns ErrNoTimeline for
 // a subject of another kind, and ErrCursor for a cursor of another order.
 func (v *Views) Events(ctx context.Context, f EventFilter) (Page[EventRow], error) {
 	var page Page[EventRow]
@@ -95,7 +102,7 @@ func (v *Views) Events(ctx context.Context, f EventFilter) (Page[EventRow], erro
 		if err != nil {
 			return err
 		}
-		b, err := f.bounds(at.seq)
+		b, err := f.bounds(at)
 		if err != nil {
 			return err
 		}

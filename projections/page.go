@@ -79,6 +79,7 @@ func ParseCursor(text string) (Cursor, error) {
 // bounds is a Listing as statements take it.
 type bounds struct {
 	since, until int64 // µs
+	back         int64 // how far time goes back along the log, µs
 	at           int64 // greatest sequence
 	key, seq     int64 // the cursor: what comes strictly behind it
 	limit        int   // items of the page; statements ask for one more
@@ -90,10 +91,10 @@ const (
 	startOfAll = -1 << 63
 )
 
-// bounds resolves a listing against the newest sequence applied. A page that
-// would be of an older state than the one before it is a *BehindError.
-func (l Listing) bounds(newest eventstore.Sequence) (bounds, error) {
-	b := bounds{since: startOfAll, until: endOfTime, at: int64(newest), key: startOfAll, limit: l.Limit, down: l.Descending}
+// bounds resolves a listing against what was applied. A page that would be of an
+// older state than the one before it is a *BehindError.
+func (l Listing) bounds(newest checkpoint) (bounds, error) {
+	b := bounds{since: startOfAll, until: endOfTime, back: newest.back, at: int64(newest.seq), key: startOfAll, limit: l.Limit, down: l.Descending}
 	if l.Limit <= 0 {
 		b.limit = DefaultLimit
 	}
@@ -114,8 +115,8 @@ func (l Listing) bounds(newest eventstore.Sequence) (bounds, error) {
 		if l.After.down != l.Descending {
 			return bounds{}, fmt.Errorf("%w: made for the other order", ErrCursor)
 		}
-		if l.After.at > int64(newest) { // of another node, or of views that are being built again
-			return bounds{}, &BehindError{Pinned: eventstore.Sequence(l.After.at), Applied: newest}
+		if l.After.at > int64(newest.seq) { // of another node, or of views that are being built again
+			return bounds{}, &BehindError{Pinned: eventstore.Sequence(l.After.at), Applied: newest.seq}
 		}
 		b.at, b.key, b.seq = l.After.at, l.After.key, l.After.seq
 	}

@@ -23,21 +23,23 @@ type selection struct {
 
 // bySequence finds places in the order of the log.
 func (s selection) bySequence(ctx context.Context) ([]place, error) {
-	low, high, err := s.sequences(ctx)
+	w, err := s.window(ctx)
 	if err != nil {
 		return nil, err
 	}
-	n := int64(s.b.limit) + 1
+	within := func(more ...any) []any {
+		return append([]any{w.low, w.high, int64(s.b.limit) + 1, w.exact, s.b.since, s.b.until}, more...)
+	}
 	switch {
 	case s.filtered:
 		return gather(s.entities, func(entity []byte) ([]place, error) {
-			return s.query(ctx, s.pick(sqlEntityUp, sqlEntityDown), low, high, n, entity, s.numbers())
+			return s.query(ctx, s.pick(sqlEntityUp, sqlEntityDown), within(entity, s.numbers())...)
 		})
 	case s.all:
-		return s.query(ctx, s.pick(sqlAllUp, sqlAllDown), low, high, n)
+		return s.query(ctx, s.pick(sqlAllUp, sqlAllDown), within()...)
 	}
 	return gather(s.facets, func(facet int64) ([]place, error) {
-		return s.query(ctx, s.pick(sqlFacetUp, sqlFacetDown), low, high, n, facet)
+		return s.query(ctx, s.pick(sqlFacetUp, sqlFacetDown), within(facet)...)
 	})
 }
 
@@ -54,32 +56,47 @@ func (s selection) byOccurrence(ctx context.Context) ([]place, error) {
 	})
 }
 
-// sequences turns the time window, the pin and the cursor into an open
-// interval of sequences. The time of recording never decreases along the log,
-// so its bounds are found by bisection and need no index.
-func (s selection) sequences(ctx context.Context) (low, high int64, err error) {
-	low, high = 0, s.b.at+1
+// window is an open interval of sequences.
+type window struct {
+	low, high int64
+	exact     bool // it holds the records of the time window and no others
+}
+
+// window turns the time window, the pin and the cursor into an interval of
+// sequences that leaves out no record of it. Bounds are found by bisection and
+// need no index: along the log the time of recording never goes back by more
+// than the views have seen it go, so the interval is wider by that much on both
+// sides, and what lies outside of the time window there is filtered.
+func (s selection) window(ctx context.Context) (w window, err error) {
+	w = window{low: 0, high: s.b.at + 1, exact: s.b.back == 0 || s.b.since == startOfAll && s.b.until == endOfTime}
 	if s.b.since != startOfAll {
-		first, err := s.firstRecorded(ctx, s.b.since)
+		first, err := s.edge(ctx, earlier(s.b.since, s.b.back))
 		if err != nil {
-			return 0, 0, err
+			return w, err
 		}
-		low = first - 1
+		w.low = first - 1
 	}
 	if s.b.until != endOfTime {
-		if high, err = s.firstRecorded(ctx, s.b.until); err != nil {
-			return 0, 0, err
+		if w.high, err = s.edge(ctx, later(s.b.until, s.b.back)); err != nil {
+			return w, err
 		}
 	}
 	if s.b.down {
-		return low, min(high, s.b.seq), nil
+		w.high = min(w.high, s.b.seq)
+	} else {
+		w.low = max(w.low, s.b.seq)
 	}
-	return max(low, s.b.seq), high, nil
+	return w, nil
 }
 
-// firstRecorded is the lowest sequence recorded at or after a moment, and one
-// past the pin if there is none.
-func (s selection) firstRecorded(ctx context.Context, at int64) (int64, error) {
+// edge is a sequence whose record was recorded at or after a moment, and the one
+// before it earlier: the lowest such, where time never goes back. It is one past
+// the pin if there is none.
+//
+// Where time goes back by at most d, every record before the edge was recorded
+// earlier than d after the moment, and none from the edge on earlier than d
+// before it.
+func (s selection) edge(ctx context.Context, at int64) (int64, error) {
 	var failed error
 	n := sort.Search(int(s.b.at), func(i int) bool {
 		var recorded int64
@@ -89,6 +106,29 @@ func (s selection) firstRecorded(ctx context.Context, at int64) (int64, error) {
 		return recorded >= at
 	})
 	return int64(n) + 1, failed
+}
+
+// earlier, later and distance reckon with microseconds and stay within int64:
+// whoever writes to a log's files can give a record any time.
+func earlier(at, by int64) int64 {
+	if at < startOfAll+by {
+		return startOfAll
+	}
+	return at - by
+}
+
+func later(at, by int64) int64 {
+	if at > endOfTime-by {
+		return endOfTime
+	}
+	return at + by
+}
+
+func distance(from, to int64) int64 {
+	if d := to - from; d >= 0 { // from is not after to, so less means that it is too far
+		return d
+	}
+	return endOfTime
 }
 
 func (s selection) pick(up, down string) string {
@@ -144,7 +184,7 @@ func list[T any](
 		if err != nil {
 			return err
 		}
-		b, err := l.bounds(at.seq)
+		b, err := l.bounds(at)
 		if err != nil {
 			return err
 		}

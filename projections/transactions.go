@@ -15,10 +15,10 @@ import (
 // login costs the views nothing for them. The packed ids of a user's
 // transactions are neighbours in it.
 const (
-	sqlBegunUp = `SELECT seq, entity FROM timeline WHERE entity > ?1 AND entity < ?2 AND facet IN (SELECT value FROM json_each(?3))
-AND seq > ?4 AND seq < ?5 ORDER BY seq LIMIT ?6`
-	sqlBegunDown = `SELECT seq, entity FROM timeline WHERE entity > ?1 AND entity < ?2 AND facet IN (SELECT value FROM json_each(?3))
-AND seq > ?4 AND seq < ?5 ORDER BY seq DESC LIMIT ?6`
+	sqlBegunUp = `SELECT seq, entity FROM timeline t WHERE entity > ?1 AND entity < ?2 AND facet IN (SELECT value FROM json_each(?3))
+AND seq > ?4 AND seq < ?5 AND (?7 OR EXISTS (SELECT 1 FROM events e WHERE e.seq = t.seq AND e.recorded >= ?8 AND e.recorded < ?9)) ORDER BY seq LIMIT ?6`
+	sqlBegunDown = `SELECT seq, entity FROM timeline t WHERE entity > ?1 AND entity < ?2 AND facet IN (SELECT value FROM json_each(?3))
+AND seq > ?4 AND seq < ?5 AND (?7 OR EXISTS (SELECT 1 FROM events e WHERE e.seq = t.seq AND e.recorded >= ?8 AND e.recorded < ?9)) ORDER BY seq DESC LIMIT ?6`
 	sqlLastOf = `SELECT seq FROM timeline WHERE entity = ?1 AND facet IN (SELECT value FROM json_each(?2)) AND seq <= ?3 ORDER BY seq DESC LIMIT 1`
 )
 
@@ -50,7 +50,7 @@ func (v *Views) Transactions(ctx context.Context, f TransactionFilter) (Page[Tra
 		if err != nil {
 			return err
 		}
-		b, err := f.bounds(at.seq)
+		b, err := f.bounds(at)
 		if err != nil {
 			return err
 		}
@@ -98,14 +98,14 @@ func (f TransactionFilter) begun(ctx context.Context, s selection) (map[eventsto
 	}
 	first := append([]byte{codeTransaction}, packID(f.UserID)[1:]...)
 	last := append(bytes.Clone(first), bytes.Repeat([]byte{0xff}, 11)...) // behind every number
-	low, high, err := s.sequences(ctx)
+	w, err := s.window(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	if s.facets, _, err = (EventFilter{Types: []string{"AuthenticationStarted"}}).facets(ctx, s.q); err != nil {
 		return nil, nil, err
 	}
-	rows, err := s.q.QueryContext(ctx, s.pick(sqlBegunUp, sqlBegunDown), first, last, s.numbers(), low, high, int64(s.b.limit)+1)
+	rows, err := s.q.QueryContext(ctx, s.pick(sqlBegunUp, sqlBegunDown), first, last, s.numbers(), w.low, w.high, int64(s.b.limit)+1, w.exact, s.b.since, s.b.until)
 	if err != nil {
 		return nil, nil, err
 	}

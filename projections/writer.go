@@ -18,7 +18,7 @@ import (
 // schemaVersion is the version of every table and of what is folded into it. A
 // file of another version is thrown away and built again, so raise it with any
 // change that would give one record other rows.
-const schemaVersion = 3
+const schemaVersion = 4
 
 const (
 	schemaCheckpoint = `CREATE TABLE checkpoint (
@@ -26,11 +26,13 @@ const (
 	sequence INTEGER NOT NULL,
 	position INTEGER NOT NULL,
 	event    BLOB NOT NULL,    -- id of the record at sequence: tells one log from another
-	recorded INTEGER NOT NULL  -- its time, µs since 1970
+	recorded INTEGER NOT NULL, -- its time, µs since 1970
+	newest   INTEGER NOT NULL, -- the newest time of any record so far
+	back     INTEGER NOT NULL  -- by how much at most one was recorded before an earlier one, µs
 ) STRICT;
-INSERT INTO checkpoint VALUES (1, 0, 0, zeroblob(16), 0)`
-	sqlGetCheckpoint = `SELECT sequence, position, event, recorded FROM checkpoint`
-	sqlSetCheckpoint = `UPDATE checkpoint SET sequence = ?, position = ?, event = ?, recorded = ?`
+INSERT INTO checkpoint VALUES (1, 0, 0, zeroblob(16), 0, -9223372036854775808, 0)`
+	sqlGetCheckpoint = `SELECT sequence, position, event, recorded, newest, back FROM checkpoint`
+	sqlSetCheckpoint = `UPDATE checkpoint SET sequence = ?, position = ?, event = ?, recorded = ?, newest = ?, back = ?`
 )
 
 // checkpoint is how far a file has come.
@@ -39,6 +41,16 @@ type checkpoint struct {
 	position eventstore.Position
 	event    eventstore.EventID
 	recorded time.Time // zero before the first record
+	newest   int64     // of all times of records, µs since 1970; startOfAll before the first
+	back     int64     // how far time ever went back, µs; zero in a log of one process
+}
+
+// see takes the time of the next record.
+func (c *checkpoint) see(recorded int64) {
+	if recorded < c.newest {
+		c.back = max(c.back, distance(recorded, c.newest))
+	}
+	c.newest = max(c.newest, recorded)
 }
 
 // queryer is a connection, a pool or a transaction.
@@ -48,16 +60,16 @@ type queryer interface {
 }
 
 func readCheckpoint(ctx context.Context, q queryer) (checkpoint, error) {
-	var seq, position, recorded int64
+	var seq, position, recorded, newest, back int64
 	var event []byte
-	if err := q.QueryRowContext(ctx, sqlGetCheckpoint).Scan(&seq, &position, &event, &recorded); err != nil {
+	if err := q.QueryRowContext(ctx, sqlGetCheckpoint).Scan(&seq, &position, &event, &recorded, &newest, &back); err != nil {
 		return checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
 	}
 	id, err := uuid.FromBytes(event)
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
 	}
-	c := checkpoint{seq: eventstore.Sequence(seq), position: eventstore.Position(position), event: id}
+	c := checkpoint{seq: eventstore.Sequence(seq), position: eventstore.Position(position), event: id, newest: newest, back: back}
 	if seq > 0 {
 		c.recorded = instant(recorded)
 	}
@@ -173,10 +185,12 @@ func (w *writer) transact(ctx context.Context, entries []entry) error {
 }
 
 func (w *writer) fold(ctx context.Context, entries []entry) (checkpoint, error) {
+	at := w.at
 	for i := range entries {
 		if err := w.failing("record"); err != nil {
 			return checkpoint{}, err
 		}
+		at.see(entries[i].recorded)
 		for _, m := range w.models {
 			if err := m.apply(ctx, &entries[i]); err != nil {
 				return checkpoint{}, &bridge.RecordError{
@@ -192,11 +206,11 @@ func (w *writer) fold(ctx context.Context, entries []entry) (checkpoint, error) 
 		}
 	}
 	last := entries[len(entries)-1].Record
-	at := checkpoint{seq: last.Sequence, position: last.Position, event: last.ID, recorded: last.RecordedAt}
+	at.seq, at.position, at.event, at.recorded = last.Sequence, last.Position, last.ID, last.RecordedAt
 	if err := w.failing("checkpoint"); err != nil {
 		return checkpoint{}, err
 	}
-	if err := run(w.save, int64(at.seq), int64(at.position), at.event[:], at.recorded.UnixMicro()); err != nil {
+	if err := run(w.save, int64(at.seq), int64(at.position), at.event[:], at.recorded.UnixMicro(), at.newest, at.back); err != nil {
 		return checkpoint{}, fmt.Errorf("save checkpoint %d: %w", at.seq, err)
 	}
 	return at, w.failing("commit")

@@ -44,12 +44,14 @@ type Difference struct {
 
 // CheckDecisions walks the whole log and repeats every recorded Decision from
 // its own facts by the policy version it names, and checks that each event
-// that I-3 speaks of names the version in force when it was recorded. It reads
-// what the log says and trusts that the log is whole; the chain is another
-// question. A record that cannot be read ends it with an error (see StateAt);
-// differences are a result and no error.
+// that I-3 speaks of names the version in force when it was recorded. In a log
+// of several processes the clocks that dated the two may differ by the reader's
+// eventstore.DisorderOf. It reads what the log says and trusts that the log is
+// whole; the chain is another question. A record that cannot be read ends it
+// with an error (see StateAt); differences are a result and no error.
 func CheckDecisions(ctx context.Context, reader eventstore.Reader, c *codec.Codec, base *domain.Policy) (Check, error) {
 	w := checker{book: newRuleBook(base), policies: map[uint64]*domain.Policy{}, decisions: map[string]*TypeCount{}, named: map[string]*TypeCount{}}
+	w.disorder = min(eventstore.DisorderOf(reader), eventstore.LateLimit)
 	for r, err := range reader.ReadAll(ctx, 1) {
 		if err != nil {
 			return Check{}, fmt.Errorf("read the log: %w", err)
@@ -70,6 +72,7 @@ func CheckDecisions(ctx context.Context, reader eventstore.Reader, c *codec.Code
 // checker walks a log; book holds the changes up to the record it stands at.
 type checker struct {
 	out       Check
+	disorder  time.Duration
 	book      *RuleBook
 	policies  map[uint64]*domain.Policy // made from book, by version
 	decisions map[string]*TypeCount
@@ -129,7 +132,7 @@ func (w *checker) version(d codec.Decoded) string {
 		return fmt.Sprintf("it names policy version %d, which did not exist when it was recorded; %d was in force", named, inForce)
 	}
 	successor := w.book.changes[named-w.book.base.Version]
-	if successor.record.RecordedAt.After(d.Meta.OccurredAt) {
+	if successor.record.RecordedAt.After(d.Meta.OccurredAt.Add(-w.disorder)) {
 		w.out.Overtaken++
 		return ""
 	}

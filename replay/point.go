@@ -17,6 +17,10 @@ import (
 //	Newest(now)    every record, looked at now, or when the stream's last one
 //	               was recorded if that is later
 //
+// In a log that several processes append to, records cross each other by
+// moments: those of AtTime(t) are still exactly the ones recorded by t, in every
+// stream a beginning of it, but no beginning of the log.
+//
 // What was true and what was known are two axes (D-74); KnownBy moves the
 // second one: what do we know by then about that moment?
 //
@@ -131,7 +135,7 @@ func ParsePoint(text string, now time.Time) (Point, error) {
 }
 
 // reaches reports whether the record stands before the bound. Of a stream's
-// records, those before one that does do too.
+// records, those before one that does do too; of the log's, not always.
 func (b bound) reaches(r eventstore.Record) bool {
 	switch b.kind {
 	case atTime:

@@ -26,7 +26,7 @@ const (
 	ByRunningHash Mechanism = "running_hash"    // the hash kept beside each record
 	ByAnchor      Mechanism = "anchor"          // what was acknowledged, kept in a file of its own
 	ByChain       Mechanism = "stream_chain"    // revisions and "prev" of each stream
-	ByTime        Mechanism = "time_rule"       // no record is older than what came before it, or than a signed time
+	ByTime        Mechanism = "time_rule"       // no record is older than what came before it, or than a signed time; see LogCheck.Disorder
 	ByID          Mechanism = "event_id"        // ids are unique
 	ByTile        Mechanism = "tile"            // the leaf hashes the log's tree was built from
 	ByCheckpoint  Mechanism = "checkpoint"      // roots, sizes and times the log signed
@@ -72,6 +72,14 @@ func Plain(r eventstore.Reader) Records { return plain{r} }
 
 type plain struct{ eventstore.Reader }
 
+// disorderOf is the disorder of what the records are read from.
+func disorderOf(r Records) time.Duration {
+	if p, ok := r.(plain); ok {
+		return eventstore.DisorderOf(p.Reader)
+	}
+	return eventstore.DisorderOf(r)
+}
+
 func (p plain) Anchored(context.Context) (eventstore.Mark, error) {
 	return eventstore.Mark{}, eventstore.ErrNotFound
 }
@@ -102,6 +110,13 @@ type LogCheck struct {
 	// Stamp checks an RFC 3161 token over a checkpoint as the log signed it and
 	// returns its time. nil counts tokens and trusts none.
 	Stamp func(signed []byte, s merkle.Stamp) (time.Time, error)
+
+	// Disorder is by how much a record may be older than one that precedes it in
+	// the log, in another stream (eventstore.DisorderOf); above
+	// eventstore.LateLimit it is that. In a log that has any, what is older than
+	// that, or than a checkpoint before it, by at most eventstore.LateLimit is a
+	// finding that names the record and no failure. Zero is what Records declares.
+	Disorder time.Duration
 
 	// Most limits the failures listed, 20 when zero. All are counted.
 	Most int
@@ -148,6 +163,7 @@ type LogReport struct {
 	StampedAt   time.Time       `json:"time_stamped_at,omitzero"`    // its time
 	StampedTo   uint64          `json:"time_stamped_size,omitempty"` // records it covers
 	ResumedAt   uint64          `json:"resumed_at,omitempty"`
+	Late        uint64          `json:"late_records,omitempty"` // see LogCheck.Disorder; no failures
 	Failed      uint64          `json:"failed"`
 	Failures    []Failure       `json:"failures"` // the first of them
 	Findings    []string        `json:"findings"` // what an auditor may want to ask about

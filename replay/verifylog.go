@@ -23,6 +23,7 @@ const tileLeaves = 1 << merkle.TileHeight
 type head struct {
 	Count uint64 // records seen; the next revision
 	Leaf  eventstore.Hash
+	At    int64 // time of the newest, µs since 1970
 }
 
 // logWalk goes through a log in order. It belongs to one goroutine.
@@ -57,6 +58,10 @@ func newLogWalk(ctx context.Context, c LogCheck) (*logWalk, error) {
 	if c.Progress == nil {
 		c.Progress = func(uint64, uint64) {}
 	}
+	if c.Disorder == 0 {
+		c.Disorder = disorderOf(c.Records)
+	}
+	c.Disorder = min(c.Disorder, eventstore.LateLimit)
 	w := &logWalk{LogCheck: c, State: newState(), tileAt: -1}
 	w.State.Options = c.fingerprint()
 	if c.Resume != nil {
@@ -255,8 +260,7 @@ func (w *logWalk) step(ctx context.Context, h *hashed) error {
 		return err
 	}
 	w.hashes(h)
-	w.chain(h)
-	w.times(h)
+	w.times(h, w.chain(h))
 	w.rotation(h)
 	w.IDs = append(w.IDs, binary.BigEndian.Uint64(h.ID[:8]))
 	w.LastLeaf = h.leaf
@@ -312,8 +316,9 @@ func (w *logWalk) leaf(ctx context.Context, h *hashed) error {
 	return nil
 }
 
-// chain checks the stream, and goes on from the record.
-func (w *logWalk) chain(h *hashed) {
+// chain checks the stream, and goes on from the record. It returns where the
+// stream stood before.
+func (w *logWalk) chain(h *hashed) head {
 	before := w.Heads[h.key]
 	switch {
 	case uint64(h.Revision) != before.Count:
@@ -325,25 +330,54 @@ func (w *logWalk) chain(h *hashed) {
 	case h.prev != before.Leaf:
 		w.fail(ByChain, h, "its prev is not the leaf hash of revision %d; one of the two was altered", before.Count-1)
 	}
-	w.Heads[h.key] = head{Count: uint64(h.Revision) + 1, Leaf: h.leaf}
+	w.Heads[h.key] = head{Count: uint64(h.Revision) + 1, Leaf: h.leaf, At: h.RecordedAt.UnixMicro()}
+	return before
 }
 
-// times checks that time does not go back, and that a record is not older than
-// the last word that it was not there yet.
-func (w *logWalk) times(h *hashed) {
-	at := h.RecordedAt
-	switch {
-	case at.Before(w.Last):
-		w.fail(ByTime, h, "it was recorded at %s, before @%d", precise(at), h.Sequence-1)
-	case at.Before(w.Whole.Add(-clockAllowance)):
-		w.fail(ByTime, h, "it says %s, but a checkpoint signed at %s does not have it", precise(at), precise(w.Whole))
-	case at.Before(w.HeldAt.Add(-clockAllowance)):
-		w.fail(ByTime, h, "it says %s, but the auditor's checkpoint signed at %s does not have it", precise(at), precise(w.HeldAt))
-	case at.Before(w.Witnessed.Add(-witnessAllowance)):
-		w.fail(ByTime, h, "it says %s, but a checkpoint cosigned at %s does not have it", precise(at), precise(w.Witnessed))
+// elder is something that precedes a record, and by how much the record may be
+// older than it.
+type elder struct {
+	at                time.Time
+	allowed, disorder time.Duration // see eventstore.Judge
+	says              string        // format: what the record says, and what its elder
+}
+
+// times checks that time does not go back, in the record's stream at all and in
+// the log by more than it may, and that a record is not older than the last word
+// that it was not there yet.
+func (w *logWalk) times(h *hashed, before head) {
+	stream := elder{says: "it was recorded at %s, and the record before it in its stream at %s"}
+	if w.Disorder > 0 && before.Count > 0 { // without disorder the log's order says it too
+		stream.at = time.UnixMicro(before.At)
 	}
-	if at.After(w.Last) {
-		w.Last = at
+	worst, by := eventstore.InTime, elder{}
+	for _, e := range [...]elder{
+		stream,
+		{w.Last, w.Disorder, w.Disorder, "it was recorded at %s, after one recorded at %s"},
+		{w.Whole, clockAllowance, w.Disorder, "it says %s, but a checkpoint signed at %s does not have it"},
+		{w.HeldAt, clockAllowance, w.Disorder, "it says %s, but the auditor's checkpoint signed at %s does not have it"},
+		{w.Witnessed, witnessAllowance, w.Disorder, "it says %s, but a checkpoint cosigned at %s does not have it"},
+	} {
+		if l := eventstore.Judge(e.at.Sub(h.RecordedAt), e.allowed, e.disorder); l > worst {
+			worst, by = l, e
+		}
+	}
+	switch worst {
+	case eventstore.BackDated:
+		w.fail(ByTime, h, by.says, precise(h.RecordedAt), precise(by.at))
+	case eventstore.Late:
+		w.late(h, fmt.Sprintf(by.says, precise(h.RecordedAt), precise(by.at)))
+	}
+	if h.RecordedAt.After(w.Last) {
+		w.Last = h.RecordedAt
+	}
+}
+
+// late remarks on a record that came later than its time lets expect, at most
+// eventstore.LateLimit. The first are named.
+func (w *logWalk) late(h *hashed, problem string) {
+	if w.Report.Late++; w.Report.Late <= uint64(w.Most) {
+		w.find("record @%d %s %s in %s came late: %s", h.Sequence, h.Type, h.ID, h.Stream, problem)
 	}
 }
 
@@ -550,6 +584,9 @@ func (w *logWalk) finish(ctx context.Context) error {
 		w.fail(ByWitness, nil, "nothing signed after %s has the cosignatures the policy asks for; the newest checkpoint is of %s", precise(w.Covered), precise(w.Report.SignedAt))
 	} else if w.Report.CosignedTo < w.Report.Sealed && !w.Policy.Empty() {
 		w.find("records @%d to @%d stand under no checkpoint with a quorum of witnesses yet", w.Report.CosignedTo+1, w.Report.Sealed)
+	}
+	if named := uint64(w.Most); w.Report.Late > named {
+		w.find("%s more came late, by at most %s", plural(int64(w.Report.Late-named), "record"), eventstore.LateLimit)
 	}
 	if w.Silences > 0 {
 		w.find("nothing was signed for more than %s on %s, longest from %s to %s",

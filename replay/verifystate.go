@@ -69,7 +69,11 @@ func (c LogCheck) fingerprint() eventstore.Hash {
 		keys = []byte(err.Error()) // keys that cannot be written cannot be used either
 	}
 	sum := sha256.New()
-	for _, part := range append([][]byte{keys, []byte(c.Policy.Text()), fmt.Append(nil, c.Stamp != nil)}, c.Held...) {
+	parts := append([][]byte{keys, []byte(c.Policy.Text()), fmt.Append(nil, c.Stamp != nil)}, c.Held...)
+	if c.Disorder > 0 {
+		parts = append(parts, fmt.Appendf(nil, "disorder %d", c.Disorder))
+	}
+	for _, part := range parts {
 		_, _ = fmt.Fprintf(sum, "%d:%s", len(part), part) // a hash takes everything
 	}
 	return eventstore.Hash(sum.Sum(nil))

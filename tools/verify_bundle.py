@@ -4,16 +4,16 @@
 import argparse, base64, datetime, hashlib, json, re, struct, sys, zipfile
 NAMES = re.compile(r"(README\.txt|manifest\.(json|note)|events\.(jsonl|csv)|range\.(jsonl|proof)|checkpoint\.txt|keys\.json|witness-policy\.txt|verify\.html"
                    r"|verify_bundle\.py|proofs/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tlog-proof|timestamps/[1-9][0-9]?\.tsr)")
-COLUMNS, FORMAT, failures = "sequence,recorded_at,stream,revision,type,schema,event_id,leaf,data,metadata".split(","), "authledger/evidence@1", []
+COLUMNS, FORMAT, MINUTE, failures, remarks = "sequence,recorded_at,stream,revision,type,schema,event_id,leaf,data,metadata".split(","), "authledger/evidence@1", 60 * 10**6, [], []
 sha, enc = lambda b: hashlib.sha256(b).digest(), lambda b: base64.b64encode(b).decode()
 node = lambda a, b: sha(b"\x01" + a + b)  # RFC 6962 section 2.1
 cell = lambda c: '"' + ("'" if c[:1] in tuple("=+-@\t\r") else "") + c.replace('"', '""') + '"'
 def dec(s):  # base64 in its one spelling; anything else is nothing
     try: return base64.b64decode(s) if enc(base64.b64decode(s)) == s else b""
     except ValueError: return b""
-def need(holds, mechanism, where, problem, r=None):
+def need(holds, mechanism, where, problem, r=None, found=failures):
     name = "event @%s %s %s in %s: " % tuple(r.get(k, "") for k in ("sequence", "id", "type", "stream")) if r else ""
-    if not holds: failures.append("%s: %s: %s%s" % (mechanism, where, name, problem))
+    if not holds: found.append("%s: %s: %s%s" % (mechanism, where, name, problem))
 # Ed25519, RFC 8032 section 5.1
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D, I = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)
@@ -33,7 +33,6 @@ def ed25519(public, sig, message):
     s, h = int.from_bytes(sig[32:], "little"), int.from_bytes(hashlib.sha512(sig[:32] + public + message).digest(), "little") % L
     try: return len(public) == 32 and len(sig) == 64 and s < L and mul(s, point(b"\x58" + b"\x66" * 31)) == add(point(sig[:32]), mul(h, point(public)))
     except ValueError: return False
-
 # C2SP signed note, cosignature/v1 and tlog-policy
 def signatures(note):  # its text, and (name, key hash and signature) of each line
     text, _, lines = note.partition("\n\n")
@@ -82,7 +81,6 @@ def record(r, line, where):  # a record of the window: its leaf, its metadata an
     need(leaf.hex() == r["leaf"], "leaf hash", where, "its bytes hash to another leaf", r)
     need(want == line or leaf.hex() != r["leaf"], "format", where, "the line shows something else than its bytes say", r)
     return leaf, meta, row
-
 def verify(z, pinned, policy):
     names, text = z.namelist(), lambda name: z.read(name).decode()
     if len(set(names)) < len(names) or not all(map(NAMES.fullmatch, names)) or sum(i.file_size for i in z.infolist()) > 1 << 30:
@@ -94,11 +92,12 @@ def verify(z, pinned, policy):
     pairs = zip(*([(e["epoch"], e["fromSize"], e["publicKey"]) for e in k["epochs"]] for k in (keys, pinned or keys)))
     need(not pinned or pinned["origin"] == keys["origin"] and all(a == b for a, b in pairs), "pinned keys", "keys.json", "it names other keys than the pinned ones")
     keys, (origin, size, root), others = pinned or keys, signatures(note)[0].split("\n")[:-1], signatures(note)[1]
-    size, root, win, q, publics = int(size), dec(root), m["window"], m["query"], [(e["fromSize"], dec(e["publicKey"])) for e in keys["epochs"]]
+    size, root, win, q, back, publics = int(size), dec(root), m["window"], m["query"], m.get("disorderMicros", 0), [(e["fromSize"], dec(e["publicKey"])) for e in keys["epochs"]]
     public, first, head = [k for start, k in publics if start <= size][-1], win["fromPosition"], {"origin": origin, "size": size, "root": enc(root)}
     need((at := signed_by(note, origin, public, True)) is not None and signed_by(note, origin, public) and origin == keys["origin"], "checkpoint signature", "checkpoint.txt", "the key in force did not sign it")
     need(m["checkpoint"] == {**head, "cosignatures": len([n for n, _ in others if n != origin])}, "manifest", "manifest.json", "it tells another checkpoint")
     need(1 <= first <= win["toPosition"] <= win["atPosition"] == size, "manifest", "manifest.json", "its window is not in the checkpoint")
+    need("disorderMicros" not in m or type(back) is int and 0 < back <= MINUTE, "manifest", "manifest.json", "it says that time goes back by more than a minute in the log, or not how far")
     if "manifest.note" in names:
         made, want = text("manifest.note"), "%s\n%s\n%d\n%s\n" % (FORMAT, origin, size, sha(z.read("manifest.json")).hex())
         need(signatures(made)[0] == want and any(signed_by(made, origin, k) for _, k in publics), "manifest", "manifest.note", "it is not the log's signature of this manifest")
@@ -124,11 +123,12 @@ def verify(z, pinned, policy):
             table.append(row)
         fits = all(not q[k + "s"] or r[k] in q[k + "s"] for k in ("stream", "type")) and q["sinceMicros"] <= r["recordedAtMicros"] <= (q["untilMicros"] or 1 << 63)
         need(fits == inside, "filter", where, "it answers the question and was left out" if fits else "it does not answer the question", r)
-        revision, before = streams.get(r["stream"], (-1 if first == 1 else r["revision"] - 1, None if r["revision"] else bytes(32)))
+        t, (revision, before, since) = r["recordedAtMicros"], streams.get(r["stream"], (-1 if first == 1 else r["revision"] - 1, None if r["revision"] else bytes(32), r["recordedAtMicros"]))
         prev = inside and before and not meta.startswith(b'{"prev":"%s"' % before.hex().encode())
         need(r["revision"] == revision + 1 and not prev, "stream chain", where, "it does not follow the record before it in its stream", r)
-        need(r["recordedAtMicros"] >= latest, "order", where, "it was recorded before the event that precedes it in the log", r)
-        streams[r["stream"]], latest, leaves[-1] = (r["revision"], leaf), r["recordedAtMicros"], leaf
+        need(latest - t <= (MINUTE if back else 0) and (not back or since <= t), "order", where, "it was recorded before an event that precedes it in the log or in its stream", r)
+        need(not back or not back < latest - t <= MINUTE, "order", where, "it came late: it was recorded %.6f s before an event that precedes it in the log" % ((latest - t) / 1e6), r, remarks)
+        streams[r["stream"]], latest, leaves[-1] = (r["revision"], leaf, t), max(latest, t), leaf
     for r, _ in rows.values(): need(False, "order", "events.jsonl", "range.jsonl has no such event in the extract", r)
     need("".join(",".join(map(cell, row)) + "\r\n" for row in table) == text("events.csv"), "format", "events.csv", "it differs from events.jsonl")
     found, seen = len(table) - 1, len(leaves)
@@ -144,6 +144,6 @@ if __name__ == "__main__":
     a = a.parse_args()
     try: result = verify(zipfile.ZipFile(a.file), a.keys and json.load(open(a.keys)), a.policy and open(a.policy).read())
     except Exception as e: need(False, "format", a.file, "it cannot be read: %s: %s" % (type(e).__name__, e))
-    note = [] if a.keys else ["NOTE    no --keys given: the bundle was only compared with the keys it brings along"]
-    print("\n".join((["FAILED  " + f for f in failures[:50]] or ["OK      " + result]) + note))
+    notes = ["REMARK  " + f for f in remarks[:50] + ["%d more events came late" % (len(remarks) - 50)] * (len(remarks) > 50)] + ([] if a.keys else ["NOTE    no --keys given: the bundle was only compared with the keys it brings along"])
+    print("\n".join((["FAILED  " + f for f in failures[:50]] or ["OK      " + result]) + notes))
     sys.exit(10 if failures else 0)

@@ -254,6 +254,7 @@ func (s *Sealer) keep(w *walk, newest Publication, sealed int) {
 	s.mu.Lock()
 	s.published.recorded, s.published.stood = w.head.recorded, w.head.stood
 	s.mu.Unlock()
+	s.remark(w.kept)
 	s.advance(newest, sealed)
 	s.others.went, s.others.passed = true, false
 	for _, e := range w.keys.Epochs[len(s.keys.Epochs):] {
@@ -272,6 +273,8 @@ type walk struct {
 	first uint64            // size at which seen begins
 	grown *merkle.Growing
 	good  []Publication // without tiles
+	late  lateness      // of the records read, also behind the last good one
+	kept  lateness      // of those the last good one covers
 }
 
 // newWalk begins at the newest checkpoint of the copy, after making sure that
@@ -328,9 +331,11 @@ func (s *Sealer) walkTo(w *walk, size uint64, next func() (eventstore.Record, er
 		case epoch != nil:
 			return recorded, nil, stopf(KeyUnknown, "a checkpoint of size %d goes beyond record %d, which announces a key", size, at)
 		}
-		if err := s.check(w.head, r, w.seen[at-w.first], recorded, at+1); err != nil {
+		older, err := s.check(w.head, r, w.seen[at-w.first], recorded, at+1)
+		if err != nil {
 			return recorded, nil, err
 		}
+		w.late.add(r, older)
 		if !w.knows(uint64(r.Sequence)) {
 			if epoch, err = s.announced(w.keys, r); err != nil {
 				return recorded, nil, stopf(KeyUnknown, "%v", err)
@@ -384,7 +389,7 @@ func (s *Sealer) judge(w *walk, e entry, recorded time.Time, epoch *merkle.Epoch
 		stood = math.MaxUint64 // see standing
 	}
 	w.head = head{revision: e.revision, size: e.head.Size, root: root, signedAt: at, recorded: recorded, stood: stood}
-	w.keys = keys
+	w.keys, w.kept = keys, w.late
 	w.good = append(w.good, Publication{Revision: e.revision, Checkpoint: e.head, Signed: e.signed, At: at, Epoch: epoch})
 	return nil
 }

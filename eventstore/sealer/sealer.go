@@ -40,6 +40,9 @@ type Options struct {
 	// Rotation recognises the record that announces a signing key. nil means
 	// that none does.
 	Rotation func(eventstore.Record) (epoch uint32, public ed25519.PublicKey, found bool, err error)
+	// Disorder is by how much a record may be older than one that precedes it;
+	// zero: what Log declares (eventstore.DisorderOf).
+	Disorder time.Duration
 	// Rebuild begins a new history of checkpoints for a ledger that has records
 	// when the old history is lost. Without it such a start is refused.
 	Rebuild bool
@@ -55,7 +58,9 @@ const (
 	Heartbeat = time.Minute
 	// Tolerance is how much older than the newest checkpoint a new record may
 	// be, for those that were being written while it was signed, and how far the
-	// clock may be set back before sealing stops (security.md §6.2).
+	// clock may be set back before sealing stops (security.md §6.2). In a log with
+	// disorder a record that is older than that is late, up to
+	// eventstore.LateLimit, and does not stop sealing.
 	Tolerance = 5 * time.Second
 )
 
@@ -84,6 +89,7 @@ type Sealer struct {
 	seen      []eventstore.Hash // leaves seen at append, of the records after the published size
 	wanted    uint64            // size of a checkpoint of another node that waits for records; else 0
 	since     time.Time         // when the oldest of them was seen
+	late      uint64            // records sealed since the start that came late
 	stopped   *StopError
 	failing   error         // of the last step, when it may pass
 	changed   chan struct{} // closed and replaced when published or stopped changes
@@ -95,7 +101,7 @@ type head struct {
 	size     uint64
 	root     eventstore.Hash
 	signedAt time.Time
-	recorded time.Time // of the newest record it covers
+	recorded time.Time // newest time of any record it covers, of those that were read
 	// stood is the newest record that may be older than the signature, because a
 	// backlog was being worked off; zero otherwise.
 	stood eventstore.Sequence
@@ -115,7 +121,10 @@ func Open(ctx context.Context, o Options) (s *Sealer, err error) {
 	if o.Rotation == nil {
 		o.Rotation = func(eventstore.Record) (uint32, ed25519.PublicKey, bool, error) { return 0, nil, false, nil }
 	}
-	s = &Sealer{options: o, log: o.Logger, changed: make(chan struct{}), tolerance: Tolerance + eventstore.DisorderOf(o.Log)}
+	if o.Disorder == 0 {
+		o.Disorder = eventstore.DisorderOf(o.Log)
+	}
+	s = &Sealer{options: o, log: o.Logger, changed: make(chan struct{}), tolerance: Tolerance + o.Disorder}
 	defer func() {
 		if err != nil {
 			err = errors.Join(refuse(ProofIO, err), s.Close())

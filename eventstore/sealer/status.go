@@ -69,6 +69,10 @@ type Status struct {
 	// they have waited at most since they were seen.
 	Lag    uint64
 	LagAge time.Duration
+	// Late counts the records sealed since the start that were older than what
+	// stood before them lets expect, by at most eventstore.LateLimit. It stays
+	// zero in a log of one process.
+	Late uint64
 }
 
 // Status returns how sealing goes now.
@@ -79,7 +83,7 @@ func (s *Sealer) Status(ctx context.Context) Status {
 	defer s.mu.Unlock()
 	out := Status{
 		Stopped: s.stopped, Failing: s.failing, Revision: s.published.revision, Size: s.published.size,
-		SignedAt: s.published.signedAt, Age: max(now.Sub(s.published.signedAt), 0),
+		SignedAt: s.published.signedAt, Age: max(now.Sub(s.published.signedAt), 0), Late: s.late,
 	}
 	if err != nil {
 		out.Failing = err

@@ -128,10 +128,15 @@ func (s *Sealer) partial(read reading) bool { return read.count < s.options.Step
 // under a checkpoint of that time; zero for none. A silence leaves out nothing.
 func (s *Sealer) leavesOut(ctx context.Context, read reading, at time.Time) (eventstore.Sequence, error) {
 	for r, err := range s.options.Log.ReadAll(ctx, eventstore.Sequence(s.published.size)+eventstore.Sequence(read.count)+1) {
-		if err == nil && (read.count == 0 || r.RecordedAt.Before(at.Add(-Tolerance))) {
+		if err != nil {
+			return 0, err
+		}
+		if read.count == 0 || r.RecordedAt.Before(at.Add(-Tolerance)) {
 			return r.Sequence, nil
 		}
-		return 0, err
+		if s.options.Disorder == 0 {
+			return 0, nil // those behind it are no older
+		}
 	}
 	return 0, nil
 }
@@ -169,7 +174,8 @@ type attempt struct {
 type reading struct {
 	count    int           // leaves that are as they were seen
 	epoch    *merkle.Epoch // announced by the last of them
-	recorded time.Time     // of the last of them
+	recorded time.Time     // newest time of any record up to the last of them
+	late     lateness      // of them
 	// stood is the newest record that was in the ledger when a step was signed
 	// that does not cover all there is; zero for any other.
 	stood eventstore.Sequence
@@ -186,12 +192,14 @@ func (s *Sealer) reread(ctx context.Context, seen []eventstore.Hash) (reading, e
 		if err != nil {
 			return read, err
 		}
-		if err := s.check(s.published, r, seen[read.count], read.recorded, s.published.size+uint64(read.count)+1); err != nil {
+		older, err := s.check(s.published, r, seen[read.count], read.recorded, s.published.size+uint64(read.count)+1)
+		if err != nil {
 			return read, err
 		}
 		if read.epoch, err = s.announced(s.keys, r); err != nil {
 			return read, stopf(KeyUnknown, "%v", err)
 		}
+		read.late.add(r, older)
 		read.count, read.recorded = read.count+1, later(read.recorded, r.RecordedAt)
 		if read.count == len(seen) || read.epoch != nil {
 			return read, nil
@@ -202,18 +210,65 @@ func (s *Sealer) reread(ctx context.Context, seen []eventstore.Hash) (reading, e
 
 // check compares a record behind a checkpoint with what was seen when it was
 // appended, and its time with those before it. recorded is the latest of them.
-func (s *Sealer) check(behind head, r eventstore.Record, seen eventstore.Hash, recorded time.Time, want uint64) error {
+// It returns by how much the record came late, if it did.
+func (s *Sealer) check(behind head, r eventstore.Record, seen eventstore.Hash, recorded time.Time, want uint64) (late time.Duration, err error) {
 	switch {
 	case uint64(r.Sequence) != want:
-		return stopf(RecordChanged, "record %d stands where record %d belongs", r.Sequence, want)
+		return 0, stopf(RecordChanged, "record %d stands where record %d belongs", r.Sequence, want)
 	case r.Leaf() != seen:
-		return stopf(RecordChanged, "record %d (event %s) is not what was appended", r.Sequence, r.ID)
-	case r.RecordedAt.Before(recorded.Add(Tolerance - s.tolerance)):
-		return stopf(BackDated, "record %d (event %s) is older than the one before", r.Sequence, r.ID)
-	case r.Sequence > behind.stood && r.RecordedAt.Before(behind.signedAt.Add(-s.tolerance)):
-		return stopf(BackDated, "record %d (event %s) is older than the checkpoint before it", r.Sequence, r.ID)
+		return 0, stopf(RecordChanged, "record %d (event %s) is not what was appended", r.Sequence, r.ID)
 	}
-	return nil
+	return s.age(behind, r, recorded)
+}
+
+// age judges the time of a record by those before it and by the checkpoint
+// before it.
+func (s *Sealer) age(behind head, r eventstore.Record, recorded time.Time) (late time.Duration, err error) {
+	older, elder := recorded.Sub(r.RecordedAt), "one before it"
+	worst := eventstore.Judge(older, s.options.Disorder, s.options.Disorder)
+	if signed := behind.signedAt.Sub(r.RecordedAt); r.Sequence > behind.stood {
+		if l := eventstore.Judge(signed, Tolerance, s.options.Disorder); l > worst {
+			worst, older, elder = l, signed, "the checkpoint before it"
+		}
+	}
+	switch worst {
+	case eventstore.BackDated:
+		return 0, stopf(BackDated, "record %d (event %s) is older than %s, by %s", r.Sequence, r.ID, elder, older)
+	case eventstore.Late:
+		return older, nil
+	}
+	return 0, nil
+}
+
+// lateness tells of records that came late by nobody's fault.
+type lateness struct {
+	count       uint64
+	first, last eventstore.Sequence
+	event       eventstore.EventID // the first of them
+	most        time.Duration
+}
+
+// add takes a record and by how much it came late; zero for one that did not.
+func (l *lateness) add(r eventstore.Record, late time.Duration) {
+	switch {
+	case late == 0:
+		return
+	case l.count == 0:
+		l.first, l.event = r.Sequence, r.ID
+	}
+	l.count, l.last, l.most = l.count+1, r.Sequence, max(l.most, late)
+}
+
+// remark counts and logs late records that were sealed.
+func (s *Sealer) remark(l lateness) {
+	if l.count == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.late += l.count
+	s.mu.Unlock()
+	s.log.Warn("records came late: they were long under way, or a clock is slow", "records", l.count,
+		"first", uint64(l.first), "event", l.event.String(), "last", uint64(l.last), "by_at_most", l.most.String())
 }
 
 func later(a, b time.Time) time.Time {
@@ -300,6 +355,7 @@ func (s *Sealer) proceed(p Publication, read reading) {
 	s.mu.Lock()
 	s.published.recorded, s.published.stood = read.recorded, read.stood
 	s.mu.Unlock()
+	s.remark(read.late)
 	s.advance(p, read.count)
 	if p.Epoch == nil {
 		return

@@ -92,8 +92,9 @@ func fill(t *testing.T, store eventstore.Store, n int) []eventstore.Record {
 }
 
 // wantLog reads the whole log and checks what holds for every log: count,
-// dense sequences and revisions, increasing positions, times that never
-// decrease, and the prev chain of every stream.
+// dense sequences and revisions, increasing positions, times that never go back
+// within a stream nor, by more than the store's disorder, in the log, and the
+// prev chain of every stream.
 func wantLog(t *testing.T, store eventstore.Reader, n int) []eventstore.Record {
 	t.Helper()
 	log := collect(t, store.ReadAll(limited(t), 0))
@@ -103,8 +104,9 @@ func wantLog(t *testing.T, store eventstore.Reader, n int) []eventstore.Record {
 	type head struct {
 		next eventstore.Revision
 		leaf eventstore.Hash
+		at   time.Time
 	}
-	heads := map[string]head{}
+	heads, newest := map[string]head{}, time.Time{}
 	for i, r := range log {
 		h := heads[r.Stream]
 		if r.Sequence != eventstore.Sequence(i+1) || r.Revision != h.next {
@@ -113,13 +115,19 @@ func wantLog(t *testing.T, store eventstore.Reader, n int) []eventstore.Record {
 		if prefix := `{"prev":"` + h.leaf.String() + `"`; len(r.Metadata) < len(prefix) || string(r.Metadata[:len(prefix)]) != prefix {
 			t.Fatalf("record %d: metadata %s does not begin with %s", i+1, r.Metadata, prefix)
 		}
-		if i > 0 && (r.RecordedAt.Before(log[i-1].RecordedAt) || r.Position <= log[i-1].Position) {
-			t.Fatalf("record %d: time %v or position %d went back from %v, %d", i+1, r.RecordedAt, r.Position, log[i-1].RecordedAt, log[i-1].Position)
+		if i > 0 && r.Position <= log[i-1].Position {
+			t.Fatalf("record %d: position %d went back from %d", i+1, r.Position, log[i-1].Position)
+		}
+		if r.RecordedAt.Before(h.at) || newest.Sub(r.RecordedAt) > eventstore.DisorderOf(store) {
+			t.Fatalf("record %d: time %v went back from %v in its stream, %v in the log", i+1, r.RecordedAt, h.at, newest)
+		}
+		if r.RecordedAt.After(newest) {
+			newest = r.RecordedAt
 		}
 		if r.RecordedAt.Location() != time.UTC || r.RecordedAt.Nanosecond()%1000 != 0 {
 			t.Fatalf("record %d: time %v is not in UTC or finer than a microsecond", i+1, r.RecordedAt)
 		}
-		heads[r.Stream] = head{next: r.Revision + 1, leaf: r.Leaf()}
+		heads[r.Stream] = head{next: r.Revision + 1, leaf: r.Leaf(), at: r.RecordedAt}
 	}
 	return log
 }

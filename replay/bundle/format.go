@@ -30,6 +30,11 @@ const (
 	MaxBytes   = 1 << 30   // all files, unpacked
 )
 
+// maxDisorder is the most a manifest may say of how far time goes back in its
+// log. Whoever makes a bundle may say it of any log; so what it excuses is no more
+// than what is excused in a log of several processes anyway.
+const maxDisorder = eventstore.LateLimit
+
 // Names of files in a bundle; proofs and time stamps have a name each.
 const (
 	fileReadme     = "README.txt"
@@ -142,13 +147,16 @@ type File struct {
 
 // Manifest is manifest.json.
 type Manifest struct {
-	Bundle         string   `json:"bundle"`
-	ExportID       string   `json:"exportId"`
-	RequestedBy    string   `json:"requestedBy"`
-	Purpose        string   `json:"purpose"`
-	CreatedAt      string   `json:"createdAt"` // RFC 3339, UTC, by the clock of the exporter
-	Query          Query    `json:"query"`
-	Window         Window   `json:"window"`
+	Bundle      string `json:"bundle"`
+	ExportID    string `json:"exportId"`
+	RequestedBy string `json:"requestedBy"`
+	Purpose     string `json:"purpose"`
+	CreatedAt   string `json:"createdAt"` // RFC 3339, UTC, by the clock of the exporter
+	Query       Query  `json:"query"`
+	Window      Window `json:"window"`
+	// DisorderMicros is by how much a record may be older than one that precedes
+	// it in the log, in another stream; absent in a log of one process.
+	DisorderMicros int64    `json:"disorderMicros,omitempty"`
 	Counts         Counts   `json:"counts"`
 	PolicyVersions []uint64 `json:"policyVersions"` // that the matched records were decided under
 	Software       Software `json:"software"`
@@ -191,6 +199,11 @@ func parseManifest(text []byte) (Manifest, error) {
 func noteText(origin string, size uint64, manifest []byte) string {
 	sum := sha256.Sum256(manifest)
 	return Format + "\n" + origin + "\n" + strconv.FormatUint(size, 10) + "\n" + hex.EncodeToString(sum[:]) + "\n"
+}
+
+// disorder is DisorderMicros as far as it is believed.
+func (m Manifest) disorder() time.Duration {
+	return time.Duration(min(max(m.DisorderMicros, 0), maxDisorder.Microseconds())) * time.Microsecond
 }
 
 // micros is the layout of recordedAt; the zone is UTC.

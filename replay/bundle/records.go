@@ -43,6 +43,7 @@ func (v *verifier) records() {
 type place struct {
 	revision eventstore.Revision
 	leaf     eventstore.Hash
+	at       time.Time
 }
 
 // walk goes through the window once.
@@ -55,7 +56,7 @@ type walk struct {
 	leaves   []eventstore.Hash
 	matched  uint64
 	streams  map[string]place
-	latest   time.Time
+	latest   time.Time // of all records so far
 	policies map[uint64]bool
 }
 
@@ -256,12 +257,29 @@ func (w *walk) follow(s eventstore.Sequence, e eventstore.Entry, r *eventstore.R
 	case r != nil && (known || e.Revision == 0) && !strings.HasPrefix(string(r.Metadata), `{"prev":"`+before.leaf.String()+`"`):
 		w.failAt(ByChain, file, s, &e, errors.New("its prev is not the leaf of the record before it in its stream"))
 	}
-	if e.RecordedAt.Before(w.latest) {
-		w.failAt(ByOrder, file, s, &e, fmt.Errorf("it was recorded at %s, before the event that precedes it in the log", e.RecordedAt.Format(micros)))
-	}
-	w.latest = e.RecordedAt
-	w.streams[e.Stream] = place{e.Revision, e.Leaf()}
+	w.times(file, s, e)
+	w.streams[e.Stream] = place{e.Revision, e.Leaf(), e.RecordedAt}
 	w.leaves = append(w.leaves, e.Leaf())
+}
+
+// times checks that time does not go back, in a stream at all and in the log by
+// more than it may.
+func (w *walk) times(file string, s eventstore.Sequence, e eventstore.Entry) {
+	disorder := w.report.Manifest.disorder()
+	if before, known := w.streams[e.Stream]; known && disorder > 0 && e.RecordedAt.Before(before.at) {
+		w.failAt(ByOrder, file, s, &e, fmt.Errorf("it was recorded at %s, before the event that precedes it in its stream", e.RecordedAt.Format(micros)))
+		return
+	}
+	older := w.latest.Sub(e.RecordedAt)
+	switch eventstore.Judge(older, disorder, disorder) {
+	case eventstore.BackDated:
+		w.failAt(ByOrder, file, s, &e, fmt.Errorf("it was recorded at %s, before an event that precedes it in the log", e.RecordedAt.Format(micros)))
+	case eventstore.Late:
+		w.remark(file, s, &e, fmt.Errorf("it came late: it was recorded at %s, %s before an event that precedes it in the log", e.RecordedAt.Format(micros), older))
+	}
+	if e.RecordedAt.After(w.latest) {
+		w.latest = e.RecordedAt
+	}
 }
 
 // end checks that nothing is left over, the counts, and the root of the window.

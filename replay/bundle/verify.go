@@ -79,6 +79,11 @@ type Report struct {
 	Stamps   []time.Time          `json:"stamps"`   // times of checked time stamps
 	Whole    []string             `json:"whole"`    // streams whose history is complete in the extract
 	Failures []Failure            `json:"failures"`
+	// Late counts the records that came later than the log's disorder lets
+	// expect, by at most eventstore.LateLimit, and Remarks names the first 50.
+	// They are no failures; an auditor may want to ask about them.
+	Late    uint64    `json:"lateRecords,omitempty"`
+	Remarks []Failure `json:"remarks,omitempty"`
 }
 
 // Verify checks a bundle and lists what does not hold, at most 50 failures, in
@@ -123,11 +128,22 @@ func (v *verifier) failAt(m Mechanism, file string, s eventstore.Sequence, e *ev
 	if len(v.report.Failures) >= maxFailures {
 		return
 	}
+	v.report.Failures = append(v.report.Failures, failure(m, file, s, e, problem))
+}
+
+// remark notes a record that came late.
+func (v *verifier) remark(file string, s eventstore.Sequence, e *eventstore.Entry, problem error) {
+	if v.report.Late++; v.report.Late <= maxFailures {
+		v.report.Remarks = append(v.report.Remarks, failure(ByOrder, file, s, e, problem))
+	}
+}
+
+func failure(m Mechanism, file string, s eventstore.Sequence, e *eventstore.Entry, problem error) Failure {
 	f := Failure{Mechanism: m, File: file, Sequence: uint64(s), Problem: problem.Error()}
 	if e != nil {
 		f.ID, f.Type, f.Stream = e.ID.String(), e.Type, e.Stream
 	}
-	v.report.Failures = append(v.report.Failures, f)
+	return f
 }
 
 // manifest reads the manifest and compares the hash of every file. A wrong hash
@@ -190,6 +206,9 @@ func (v *verifier) head() bool {
 	case m.Window.To-m.Window.From >= MaxWindow:
 		v.fail(ByManifest, fileManifest, fmt.Errorf("its window has more than %d records", MaxWindow))
 		return false
+	}
+	if m.DisorderMicros < 0 || m.DisorderMicros > maxDisorder.Microseconds() {
+		v.fail(ByManifest, fileManifest, fmt.Errorf("it says that time goes back by %d microseconds in the log; at most %d are believed", m.DisorderMicros, maxDisorder.Microseconds()))
 	}
 	if err := m.Query.check(); err != nil {
 		v.fail(ByManifest, fileManifest, err)

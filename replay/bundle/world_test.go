@@ -78,6 +78,7 @@ func (h *history) Keys(context.Context) (merkle.Keys, error) { return h.keys, ni
 // world is a log with its history.
 type world struct {
 	log     *memstore.Store
+	to      eventstore.Appender // the log, or a node of it
 	history *history
 	policy  merkle.Policy
 	last    map[string]eventstore.Expected
@@ -90,6 +91,7 @@ func newWorld(t *testing.T, n int) *world {
 	t.Helper()
 	w := &world{last: map[string]eventstore.Expected{}, now: begin}
 	w.log = memstore.New(func() time.Time { return w.now })
+	w.to = w.log
 	t.Cleanup(func() {
 		if err := w.log.Close(); err != nil {
 			t.Error(err)
@@ -110,7 +112,7 @@ func (w *world) append(t *testing.T, stream, kind string, i int) {
 	if i%7 == 3 {
 		data = fmt.Appendf(nil, "{\r\n  \"n\": %d\n}", i)
 	}
-	out, err := w.log.Append(t.Context(), stream, w.last[stream], []eventstore.Proposed{{
+	out, err := w.to.Append(t.Context(), stream, w.last[stream], []eventstore.Proposed{{
 		ID: eventstore.EventIDOf(uuid.NewSHA1(uuid.Nil, []byte(stream)), i), Type: kind, Schema: uint16(1 + i%2), Data: data,
 		Metadata: fmt.Appendf(nil, `{"command":"c","policy_version":%d}`, 3+i%2),
 	}})

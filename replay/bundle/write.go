@@ -30,6 +30,9 @@ type Source struct {
 	History merkle.History
 	// Policy says which witnesses are asked; the zero Policy when none are.
 	Policy merkle.Policy
+	// Disorder is by how much a record of the log may be older than one that
+	// precedes it; zero: what Log declares (eventstore.DisorderOf).
+	Disorder time.Duration
 	// Sign signs the manifest with the log's newest key: it says who made the
 	// bundle, not whether it is true. nil leaves it unsigned.
 	Sign *merkle.Signer
@@ -340,11 +343,20 @@ func (e *export) manifest() Manifest {
 	matched, scanned := uint64(len(e.matched)), uint64(len(e.leaves))
 	return Manifest{
 		Bundle: Format, ExportID: e.ExportID, RequestedBy: e.RequestedBy, Purpose: e.Purpose, CreatedAt: e.At.UTC().Format(time.RFC3339),
-		Query: e.Query, Window: Window{From: uint64(e.From), To: uint64(e.To), At: e.checkpoint.Size},
+		Query: e.Query, Window: Window{From: uint64(e.From), To: uint64(e.To), At: e.checkpoint.Size}, DisorderMicros: e.disorder(),
 		Counts:         Counts{Scanned: scanned, Matched: matched, Skipped: scanned - matched},
 		PolicyVersions: append([]uint64{}, slices.Sorted(maps.Keys(e.policies))...), Software: Software{Version: e.Version},
 		Checkpoint: headOf(e.checkpoint, e.published.Signed), Files: e.files,
 	}
+}
+
+// disorder is what the manifest says of the log, in whole microseconds.
+func (e *export) disorder() int64 {
+	d := e.Disorder
+	if d == 0 {
+		d = eventstore.DisorderOf(e.Log)
+	}
+	return (min(d, maxDisorder) + time.Microsecond - 1).Microseconds()
 }
 
 func headOf(c merkle.Checkpoint, signed []byte) Head {
