@@ -69,6 +69,7 @@ type Journal struct {
 	counter func(ctx context.Context, number string) (int, error)
 	log     *slog.Logger
 	slots   *slots
+	sole    sole // in a shared store
 	watches watches
 }
 
@@ -160,6 +161,13 @@ func (j *Journal) Execute(ctx context.Context, r Request) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	if j.shared {
+		leave, err := j.sole.enter(ctx, x.CommandID)
+		if err != nil {
+			return Outcome{}, err
+		}
+		defer leave()
+	}
 	s := j.slots.acquire(x.stream)
 	defer j.slots.release(s)
 	if err := s.enter(ctx); err != nil {
@@ -169,6 +177,11 @@ func (j *Journal) Execute(ctx context.Context, r Request) (Outcome, error) {
 	if err := j.ready(ctx, s); err != nil {
 		return Outcome{}, err
 	}
+	return j.execute(ctx, s, x)
+}
+
+// execute attempts until the state was the newest. The caller holds the turn.
+func (j *Journal) execute(ctx context.Context, s *slot, x execution) (Outcome, error) {
 	for range maxAttempts {
 		out, err := j.attempt(ctx, s, x)
 		switch {
@@ -181,7 +194,7 @@ func (j *Journal) Execute(ctx context.Context, r Request) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
-	return Outcome{}, fmt.Errorf("execute %s on %s: %w", r.Command.Name(), x.stream, ErrBusy)
+	return Outcome{}, fmt.Errorf("execute %s on %s: %w", x.Command.Name(), x.stream, ErrBusy)
 }
 
 func newExecution(r Request) (execution, error) {

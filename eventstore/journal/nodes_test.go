@@ -448,6 +448,43 @@ func TestRepeatOnAnotherNode(t *testing.T) {
 	}
 }
 
+// One id for commands on two streams, at once on one node: the store would let
+// both append, and an event id would stand twice.
+func TestOneCommandIDForTwoStreamsAtOnce(t *testing.T) {
+	t.Parallel()
+	w, a, _ := nodes(t, 0)
+	for n := range 50 {
+		r := w.request(nil)
+		errs := make([]error, 4)
+		var running sync.WaitGroup
+		for i := range errs {
+			running.Go(func() {
+				own := r
+				own.Command = domain.RegisterClient{
+					ClientID: codec.ClientIDOf(fmt.Sprint(n, i)), Kind: domain.Individual, CarryingEntity: "IB-IE", CarryingCC: "IE",
+				}
+				_, errs[i] = a.Execute(t.Context(), own)
+			})
+		}
+		running.Wait()
+		executed := 0
+		for _, err := range errs {
+			if err == nil {
+				executed++
+			} else if code(t, err) != domain.IdempotencyConflict {
+				t.Error(err)
+			}
+		}
+		if executed != 1 {
+			t.Fatalf("round %d: %d of %d were executed", n, executed, len(errs))
+		}
+	}
+	w.unique()
+	if len(a.sole.running) != 0 {
+		t.Errorf("%d queues are left", len(a.sole.running))
+	}
+}
+
 // The answer of an append is lost, and it did not happen because another node
 // was first: that is known by then, so the command is decided anew.
 func TestLostAnswerOfAnAppendAnotherNodeForestalled(t *testing.T) {
