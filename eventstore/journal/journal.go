@@ -41,7 +41,9 @@ type Keyring interface {
 }
 
 // Config says what a journal works with. Store, Codec, Keyring, Policy and
-// Clock are required.
+// Clock are required. A Store that is eventstore.Shared is one that other
+// processes append to, too; whatever wraps one must say so as well, or the journal
+// takes its states in memory for the log.
 type Config struct {
 	Store   eventstore.Store
 	Codec   *codec.Codec

@@ -113,17 +113,19 @@ func TestTheNextDecisionOfAnotherNodeKnowsAll(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w, _, b := nodes(t, 2*time.Second)
-			w.register()
-			w.warm(b)
-			if err := b.Client(t.Context(), w.client, func(*domain.Client) {}); err != nil {
-				t.Fatal(err)
-			}
-			then := first(t, w)
-			w.on(b, func() { then(t) })
-		})
+		for _, skew := range []time.Duration{-4 * time.Second, 4 * time.Second} {
+			t.Run(fmt.Sprintf("%s, clock %s off", name, skew), func(t *testing.T) {
+				t.Parallel()
+				w, _, b := nodes(t, skew)
+				w.register()
+				w.warm(b)
+				if err := b.Client(t.Context(), w.client, func(*domain.Client) {}); err != nil {
+					t.Fatal(err)
+				}
+				then := first(t, w)
+				w.on(b, func() { then(t) })
+			})
+		}
 	}
 }
 
