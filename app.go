@@ -23,7 +23,6 @@ import (
 	"github.com/authledger/authledger/api/web"
 	"github.com/authledger/authledger/api/witness"
 	"github.com/authledger/authledger/domain"
-	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/bridge"
 	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/replay"
@@ -139,9 +138,6 @@ func (a *App) openDelivery(c Config) (*delivery.Delivery, error) {
 	d.Register(a.router, a.stores.log, a.stores.checkpoints)
 	a.stores.sealer.Register(a.router, a.stores.log, bridge.Config{}, c.Logger)
 	a.stores.eraser.Register(a.router, a.stores.log, a.stores.checkpoints)
-	if eventstore.IsShared(a.stores.log) { // alone, the journal has done everything itself
-		bridge.Listen(a.router, "journal", a.stores.log, bridge.Config{}, a.stores.journal.Notice, c.Logger)
-	}
 	return d, nil
 }
 
