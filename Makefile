@@ -20,9 +20,10 @@ run: build ## start the product with demo data and print what to open
 build:
 	$(GO) build -tags $(TAGS) -ldflags "$(LDFLAGS)" -o $(BINARY) .
 
-test: check ## every test; race detector on, but for those that damage files one by one
+test: check ## every test, race detector on; again on two nodes of a shared store; and without it those that damage files one by one
 	./.ci/tools
 	AUTHLEDGER_BROWSER=$$(./.ci/tools --print-browser) $(GO) test -race -tags $(TAGS) -timeout 25m $(GOTESTFLAGS) ./...
+	AUTHLEDGER_TEST_STORE=shared $(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) ./eventstore/journal ./api
 	$(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) -run '^(TestAttacks|TestBitRot.*|TestCleanLedgersRaiseNoAlarm)$$' .
 
 check: vet lint

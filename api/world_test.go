@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strconv"
 	"sync"
@@ -87,7 +88,7 @@ func (b *safeBuffer) String() string {
 type world struct {
 	t       testing.TB
 	clock   *ticker
-	store   *memstore.Store
+	store   eventstore.Store
 	keys    *keyring.Keyring
 	codec   *codec.Codec
 	journal *journal.Journal
@@ -99,6 +100,9 @@ type world struct {
 	server  *Server
 	log     *safeBuffer
 	n       int // idempotency keys made
+	config  Config
+	turns   turns
+	nodes   []*node // beside each other on one log, taking turns; nil in a store of one process
 
 	user, client, phone string
 	installation        string
@@ -117,20 +121,23 @@ func must[T any](t testing.TB) func(v T, err error) T {
 
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
+	return openWorld(t, os.Getenv(storeSwitch) == "shared", change...)
+}
+
+func openWorld(t testing.TB, shared bool, change ...func(*Config)) *world {
+	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, clock: &ticker{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}, log: &safeBuffer{},
 		api: map[access.Role]string{}, ids: map[access.Role]string{}}
-	w.store = memstore.New(w.clock.Now)
+	memory := memstore.New(w.clock.Now)
+	w.store = memory
+	if shared {
+		w.store = sparse{memory.Node(w.clock.Now, 5*time.Second)}
+	}
 	w.keys = must[*keyring.Keyring](t)(keyring.Open(ctx, keyring.Options{Dir: t.TempDir(), Clock: w.clock.Now}))
 	w.codec = codec.New(w.keys)
 	w.policy = must[*domain.Policy](t)(domain.LoadPolicy())
-	w.journal = must[*journal.Journal](t)(journal.New(journal.Config{
-		Store: w.store, Codec: w.codec, Keyring: w.keys, Policy: w.policy, Clock: w.clock.Now,
-	}))
-	w.views = must[*projections.Views](t)(projections.Open(ctx, projections.Options{
-		Dir: t.TempDir(), Codec: w.codec, Clock: w.clock.Now,
-		Blind: func(ctx context.Context, number string) ([]byte, error) { return w.keys.Blind(ctx, "phone", number) },
-	}))
+	w.journal, w.views = w.behind(w.store)
 	w.access = must[*access.Store](t)(access.Open(ctx, access.Options{Dir: t.TempDir()}))
 	for _, role := range access.Roles() {
 		c, key, err := w.access.Create(ctx, string(role), role, time.Time{})
@@ -149,13 +156,34 @@ func newWorld(t testing.TB, change ...func(*Config)) *world {
 	}
 	w.server = must[*Server](t)(New(c))
 	w.server.viewWait = 5 * time.Millisecond
+	w.config = c
 	t.Cleanup(w.close)
+	if eventstore.IsShared(w.store) && len(change) == 0 {
+		w.nodes = []*node{{w.server, w.journal, w.views}, w.beside(sparse{memory.Node(w.clock.Now, 5*time.Second)})}
+	}
 	return w
+}
+
+// behind opens what a process keeps behind the log.
+func (w *world) behind(store eventstore.Store) (*journal.Journal, *projections.Views) {
+	j := must[*journal.Journal](w.t)(journal.New(journal.Config{
+		Store: store, Codec: w.codec, Keyring: w.keys, Policy: w.policy, Clock: w.clock.Now,
+	}))
+	return j, must[*projections.Views](w.t)(projections.Open(context.Background(), projections.Options{
+		Dir: w.t.TempDir(), Codec: w.codec, Clock: w.clock.Now,
+		Blind: func(ctx context.Context, number string) ([]byte, error) { return w.keys.Blind(ctx, "phone", number) },
+	}))
 }
 
 func (w *world) close() {
 	w.server.EndPolls()
-	for _, close := range []func() error{w.access.Close, w.views.Close, w.keys.Close, w.store.Close} {
+	for _, n := range w.nodes[min(1, len(w.nodes)):] {
+		n.server.EndPolls()
+		if err := n.views.Close(); err != nil {
+			w.t.Error(err)
+		}
+	}
+	for _, close := range []func() error{w.access.Close, w.first().views.Close, w.keys.Close, w.store.Close} {
 		if err := close(); err != nil {
 			w.t.Error(err)
 		}
@@ -191,10 +219,18 @@ func (w *world) stateAt(ctx context.Context, userID string, asOf, knownAt time.T
 	return PastUser{User: fold.User, Found: fold.Known, Revision: fold.Last.Revision, LastEvent: id}, err
 }
 
-// project brings the views up to the log's head.
+// project brings the views of all nodes up to the log's head.
 func (w *world) project() {
 	w.t.Helper()
-	from := must[eventstore.Sequence](w.t)(w.views.From(w.t.Context()))
+	w.apply(w.first().views)
+	for _, n := range w.nodes[min(1, len(w.nodes)):] {
+		w.apply(n.views)
+	}
+}
+
+func (w *world) apply(v *projections.Views) {
+	w.t.Helper()
+	from := must[eventstore.Sequence](w.t)(v.From(w.t.Context()))
 	var batch []eventstore.Record
 	for r, err := range w.store.ReadAll(w.t.Context(), from+1) {
 		if err != nil {
@@ -204,7 +240,7 @@ func (w *world) project() {
 			batch = append(batch, r)
 		}
 	}
-	if err := w.views.Apply(w.t.Context(), batch); err != nil {
+	if err := v.Apply(w.t.Context(), batch); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -217,6 +253,16 @@ func (w *world) head() eventstore.Sequence {
 		w.t.Fatal(err)
 	}
 	return n
+}
+
+// position is the token of the log's newest event.
+func (w *world) position() string {
+	w.t.Helper()
+	_, p, err := w.store.Head(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return strconv.FormatUint(uint64(p), 10)
 }
 
 // answer is what came back.
@@ -237,7 +283,8 @@ func (a answer) code(t testing.TB) string {
 
 func (w *world) do(r *http.Request) answer {
 	rec := httptest.NewRecorder()
-	w.server.Handler().ServeHTTP(rec, r)
+	w.next().Handler().ServeHTTP(rec, r)
+	w.notice()
 	return answer{rec.Code, rec.Header(), rec.Body.Bytes()}
 }
 

@@ -71,8 +71,8 @@ func TestUnchangedWritesStillAnswerAPosition(t *testing.T) {
 	if got := want[gen.ClientAnswer](t, a, 200); len(got.EventIds) != 0 || got.ClientId != w.client {
 		t.Errorf("registering twice: %+v", got)
 	}
-	if got := a.header.Get(headerPosition); got != strconv.FormatUint(uint64(w.head()), 10) {
-		t.Errorf("position %q, want the head %d", got, w.head())
+	if got := a.header.Get(headerPosition); got != w.position() {
+		t.Errorf("position %q, want the head's, %s", got, w.position())
 	}
 	body["carryingCountry"] = "SG"
 	if a := w.post(access.Frontend, "/v1/clients", body); a.status != http.StatusConflict || a.code(t) != "exists" {

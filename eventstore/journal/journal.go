@@ -41,7 +41,9 @@ type Keyring interface {
 }
 
 // Config says what a journal works with. Store, Codec, Keyring, Policy and
-// Clock are required.
+// Clock are required. A Store that is eventstore.Shared is one that other
+// processes append to, too; whatever wraps one must say so as well, or the journal
+// takes its states in memory for the log.
 type Config struct {
 	Store   eventstore.Store
 	Codec   *codec.Codec
@@ -69,6 +71,7 @@ type Journal struct {
 	counter func(ctx context.Context, number string) (int, error)
 	log     *slog.Logger
 	slots   *slots
+	sole    sole // in a shared store
 	watches watches
 }
 
@@ -160,6 +163,13 @@ func (j *Journal) Execute(ctx context.Context, r Request) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	if j.shared {
+		leave, err := j.sole.enter(ctx, x.CommandID)
+		if err != nil {
+			return Outcome{}, err
+		}
+		defer leave()
+	}
 	s := j.slots.acquire(x.stream)
 	defer j.slots.release(s)
 	if err := s.enter(ctx); err != nil {
@@ -169,6 +179,11 @@ func (j *Journal) Execute(ctx context.Context, r Request) (Outcome, error) {
 	if err := j.ready(ctx, s); err != nil {
 		return Outcome{}, err
 	}
+	return j.execute(ctx, s, x)
+}
+
+// execute attempts until the state was the newest. The caller holds the turn.
+func (j *Journal) execute(ctx context.Context, s *slot, x execution) (Outcome, error) {
 	for range maxAttempts {
 		out, err := j.attempt(ctx, s, x)
 		switch {
@@ -181,7 +196,7 @@ func (j *Journal) Execute(ctx context.Context, r Request) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
-	return Outcome{}, fmt.Errorf("execute %s on %s: %w", r.Command.Name(), x.stream, ErrBusy)
+	return Outcome{}, fmt.Errorf("execute %s on %s: %w", x.Command.Name(), x.stream, ErrBusy)
 }
 
 func newExecution(r Request) (execution, error) {

@@ -113,17 +113,19 @@ func TestTheNextDecisionOfAnotherNodeKnowsAll(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w, _, b := nodes(t, 2*time.Second)
-			w.register()
-			w.warm(b)
-			if err := b.Client(t.Context(), w.client, func(*domain.Client) {}); err != nil {
-				t.Fatal(err)
-			}
-			then := first(t, w)
-			w.on(b, func() { then(t) })
-		})
+		for _, skew := range []time.Duration{-4 * time.Second, 4 * time.Second} {
+			t.Run(fmt.Sprintf("%s, clock %s off", name, skew), func(t *testing.T) {
+				t.Parallel()
+				w, _, b := nodes(t, skew)
+				w.register()
+				w.warm(b)
+				if err := b.Client(t.Context(), w.client, func(*domain.Client) {}); err != nil {
+					t.Fatal(err)
+				}
+				then := first(t, w)
+				w.on(b, func() { then(t) })
+			})
+		}
 	}
 }
 
@@ -445,6 +447,43 @@ func TestRepeatOnAnotherNode(t *testing.T) {
 	r.Command = domain.RegisterClient{ClientID: codec.ClientIDOf("c-9"), Kind: domain.Individual, CarryingCC: "IE"}
 	if _, err := b.Execute(t.Context(), r); code(t, err) != domain.IdempotencyConflict {
 		t.Errorf("the id for another stream: %v", err)
+	}
+}
+
+// One id for commands on two streams, at once on one node: the store would let
+// both append, and an event id would stand twice.
+func TestOneCommandIDForTwoStreamsAtOnce(t *testing.T) {
+	t.Parallel()
+	w, a, _ := nodes(t, 0)
+	for n := range 50 {
+		r := w.request(nil)
+		errs := make([]error, 4)
+		var running sync.WaitGroup
+		for i := range errs {
+			running.Go(func() {
+				own := r
+				own.Command = domain.RegisterClient{
+					ClientID: codec.ClientIDOf(fmt.Sprint(n, i)), Kind: domain.Individual, CarryingEntity: "IB-IE", CarryingCC: "IE",
+				}
+				_, errs[i] = a.Execute(t.Context(), own)
+			})
+		}
+		running.Wait()
+		executed := 0
+		for _, err := range errs {
+			if err == nil {
+				executed++
+			} else if code(t, err) != domain.IdempotencyConflict {
+				t.Error(err)
+			}
+		}
+		if executed != 1 {
+			t.Fatalf("round %d: %d of %d were executed", n, executed, len(errs))
+		}
+	}
+	w.unique()
+	if len(a.sole.running) != 0 {
+		t.Errorf("%d queues are left", len(a.sole.running))
 	}
 }
 

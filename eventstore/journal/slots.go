@@ -301,11 +301,19 @@ func (j *Journal) refresh(ctx context.Context, s *slot) (own bool, err error) {
 		_, err := j.catchUp(ctx, s)
 		return false, err
 	}
-	s.mu.RLock()
-	last := s.last
-	s.mu.RUnlock()
-	for _, err := range j.tail(ctx, s.stream, last) {
-		return true, err
+	newest := s.end()
+	for next, err := range j.tail(ctx, s.stream, newest) {
+		if err != nil {
+			return false, err
+		}
+		newest = next.end
 	}
-	return false, nil
+	return s.end().Next() < newest.Next(), nil // whoever has the turn may have brought it along
+}
+
+// end is the record the state ends with.
+func (s *slot) end() eventstore.Expected {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.last
 }

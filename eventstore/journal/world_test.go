@@ -85,8 +85,11 @@ const storeSwitch = "AUTHLEDGER_TEST_STORE"
 // node is a process's store on a log that others append to, and that can fail.
 type node struct {
 	*storetest.FaultyStore
-	eventstore.Shared
+	one *memstore.Node
 }
+
+func (n node) Disorder() time.Duration { return n.one.Disorder() }
+func (node) Shared() bool              { return true }
 
 func openWorld(t testing.TB, shared bool, change ...func(*Config)) *world {
 	t.Helper()
@@ -114,6 +117,9 @@ func openWorld(t testing.TB, shared bool, change ...func(*Config)) *world {
 		}
 	})
 	w.reopen(change...)
+	if w.j.shared != shared {
+		t.Fatalf("the journal takes its store for shared: %v, want %v", w.j.shared, shared)
+	}
 	return w
 }
 
