@@ -1,8 +1,9 @@
 // Package access keeps who may call the API: clients with one role each, and
 // their keys.
 //
-// A key is shown once, when it is made; the file access.db holds its SHA-256
-// only, which is enough because a key is 256 random bits. The package decides
+// A key is shown once, when it is made; what is kept, in the file access.db or in
+// a side stream that all nodes share, is its SHA-256 only, which is enough because
+// a key is 256 random bits. The package decides
 // who somebody is, never what they may do: that is the role table's matter.
 // Most readers want Open, Store.Create and Store.Authenticate.
 package access

@@ -89,7 +89,7 @@ func (f *faulty) WatchSide(ctx context.Context, prefix string) iter.Seq2[string,
 	return f.Side.WatchSide(ctx, prefix)
 }
 
-var away = fmt.Errorf("cut: %w", eventstore.ErrUnavailable)
+var errAway = fmt.Errorf("cut: %w", eventstore.ErrUnavailable)
 
 func valid(t *testing.T, s *access.Store, key access.Key, want bool) {
 	t.Helper()
@@ -144,7 +144,7 @@ func TestStoreThatIsAwayLocksOutAfterAMinute(t *testing.T) {
 	side.deaf = true
 	s := open(t, access.Options{Side: side, Clock: c.Now})
 	_, key := create(t, s, access.Frontend, time.Time{})
-	side.set(func() { side.down = away })
+	side.set(func() { side.down = errAway })
 	before := side.count()
 	for range 29 {
 		c.add(2 * time.Second)
@@ -169,7 +169,7 @@ func TestStoreThatIsAwayLocksOutAfterAMinute(t *testing.T) {
 	c.add(2 * time.Second)
 	valid(t, s, key, true)
 	c.add(-time.Hour) // set back: what is known has no age
-	side.set(func() { side.down = away })
+	side.set(func() { side.down = errAway })
 	if _, err := s.Authenticate(t.Context(), string(key)); !errors.Is(err, eventstore.ErrUnavailable) {
 		t.Errorf("when the clock was set back: %v", err)
 	}

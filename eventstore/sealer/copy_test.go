@@ -15,10 +15,12 @@ import (
 )
 
 // alone opens the sealer of a log that one process has.
-func (c *cluster) alone(dir string) *sealer.Sealer {
+func (c *cluster) alone(dir string) *sealer.Sealer { return c.aloneOn(dir, nil) }
+
+func (c *cluster) aloneOn(dir string, store sealer.Store) *sealer.Sealer {
 	c.t.Helper()
 	s, err := sealer.Open(c.t.Context(), sealer.Options{
-		Dir: dir, LedgerID: c.id, Log: c.log, Keys: c.keys, Clock: c.clock.now, Rotation: rotates, Step: 100,
+		Dir: dir, Store: store, LedgerID: c.id, Log: c.log, Keys: c.keys, Clock: c.clock.now, Rotation: rotates, Step: 100,
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -192,7 +194,7 @@ func TestCopyThatWasCutOffGoesOn(t *testing.T) {
 	for name, fresh := range map[string]bool{"in the same directory": false, "in another directory": true} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
-			source := c.alone(t.TempDir())
+			source := c.aloneOn("", sealer.NewMemory())
 			for range 1200 { // several pages
 				c.seal(source, 1)
 			}

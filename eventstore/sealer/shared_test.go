@@ -46,6 +46,14 @@ func TestNodesHaveOneHistory(t *testing.T) {
 		n.wantSize(uint64(head))
 	}
 	c.same(a, b, d)
+	r, err := sealer.OpenReader(b.dir) // as the commands that verify do
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if p, err := r.Latest(t.Context()); err != nil || !bytes.Equal(p.Signed, b.latest().Signed) {
+		t.Errorf("a reader of the directory finds checkpoint %d, %v", p.Revision, err)
+	}
 	if k, err := c.keys.SigningKeys(t.Context()); err != nil || len(k) != 1 {
 		t.Errorf("%d signing keys were made, %v; want one", len(k), err)
 	}
@@ -130,13 +138,13 @@ func TestNodesComeBack(t *testing.T) {
 func TestNewNodeAdoptsALongHistory(t *testing.T) {
 	c := newCluster(t)
 	a := c.node(0)
-	for range 1100 {
+	for range 600 {
 		c.append(1)
 		c.round(a)
 	}
 	b := c.node(0)
 	c.settle(a, b)
-	if got := c.same(a, b); got < 1100 {
+	if got := c.same(a, b); got < 600 {
 		t.Errorf("%d checkpoints, so this proves little", got)
 	}
 }
@@ -510,6 +518,79 @@ func TestRotationWhileANodeIsAway(t *testing.T) {
 	c.same(a, b)
 }
 
+// root is that of the log as it stands.
+func (c *cluster) root(t *testing.T) eventstore.Hash {
+	t.Helper()
+	grow := merkle.NewGrowing()
+	for r, err := range c.log.ReadAll(t.Context(), 1) {
+		if err == nil {
+			err = grow.Append(r.Leaf())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := grow.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// A handover is signed by both keys, and a checkpoint ends at it.
+func TestHandoverOfAnotherKindIsAnAlarm(t *testing.T) {
+	for name, h := range map[string]struct {
+		want   sealer.StopReason
+		key    uint32
+		behind int // records behind the announcement
+		silent bool
+	}{
+		"by the new key alone":                    {sealer.SignatureBad, 2, 0, false},
+		"by the old key alone":                    {sealer.SignatureBad, 1, 0, false},
+		"not at all":                              {sealer.SignatureBad, 1, 0, true},
+		"beyond the announcement":                 {sealer.KeyUnknown, 1, 1, false},
+		"beyond the announcement, without a word": {sealer.KeyUnknown, 1, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			a := c.node(0)
+			c.append(5)
+			c.settle(a)
+			second, err := c.keys.NewSigningKey(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			public, err := json.Marshal([]byte(second.Public))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.appendOne("KeyRotated", `{"epoch":2}`)
+			c.append(h.behind)
+			e := entryOf{size: 6 + uint64(h.behind), root: c.root(t), key: h.key}
+			if !h.silent {
+				e.epoch = fmt.Sprintf(`{"epoch":2,"fromSize":6,"publicKey":%s}`, public)
+			}
+			c.publish(t, e)
+			a.hand()
+			a.wantStop(h.want)
+		})
+	}
+}
+
+// What another node worked off may be older than its signature.
+func TestBacklogOfAnotherNodeIsNotBackDated(t *testing.T) {
+	c := newCluster(t)
+	a, b := c.node(0), c.node(0)
+	c.append(350)
+	c.clock.add(time.Hour)
+	c.settle(a, b)
+	a.wantSize(350)
+	c.same(a, b)
+	c.append(3)
+	c.settle(a, b)
+	c.same(a, b)
+}
+
 func TestWhatOthersSayIsKnownToAllNodes(t *testing.T) {
 	c := newCluster(t)
 	a, b := c.node(0), c.node(0)
@@ -606,8 +687,18 @@ func TestClocksThatStandApart(t *testing.T) {
 	c.settle(a, b)
 	a.wantSize(400)
 	c.same(a, b)
+	c.clock.add(sealer.Heartbeat)
+	c.settle(a, b)
+	appendTo(t, c.log.Node(c.now(-disorder-sealer.Tolerance+time.Second), disorder), &c.streams, "Happened", `{}`) // long on its way
+	c.settle(a, b)
+	a.wantSize(401)
 	c.clock.add(-time.Minute)
 	b.wantStop(sealer.TimeBack)
+	c.clock.add(2 * time.Minute)
+	c.settle(a)
+	appendTo(t, c.log.Node(c.now(-disorder-sealer.Tolerance-3*time.Second), disorder), &c.streams, "Happened", `{}`) // too long
+	a.hand()
+	a.wantStop(sealer.BackDated)
 }
 
 func TestDirectoriesThatDoNotBelong(t *testing.T) {
@@ -631,7 +722,7 @@ func TestDirectoriesThatDoNotBelong(t *testing.T) {
 	t.Run("of another log", func(t *testing.T) {
 		other := newCluster(t)
 		n := other.node(0)
-		other.append(700)
+		other.append(7)
 		other.settle(n)
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
