@@ -34,3 +34,8 @@ func TestContractOfSideStreams(t *testing.T) {
 	t.Parallel()
 	keyringtest.Run(t, keyringtest.OnSide(newSide))
 }
+
+func TestNodesOnSideStreams(t *testing.T) {
+	t.Parallel()
+	keyringtest.RunShared(t, newSide)
+}

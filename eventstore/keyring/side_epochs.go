@@ -95,12 +95,9 @@ func (v *sideVault) epoch(ctx context.Context, kid string) (epochRow, error) {
 // listedKey reads a key that the register lists. Every such key is wrapped anew
 // before an older key-encryption key goes, so either opens it.
 func (v *sideVault) listedKey(ctx context.Context, stream, name string) (wrapped []byte, gone bool, err error) {
-	s, err := v.keyStream(ctx, stream, name)
+	s, _, err := v.livingKey(ctx, stream, name)
 	if errors.Is(err, eventstore.ErrGone) {
 		return nil, true, nil
-	}
-	if err == nil {
-		_, err = v.usable(ctx, s.kek)
 	}
 	return s.wrapped, false, err
 }

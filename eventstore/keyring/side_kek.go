@@ -143,9 +143,33 @@ func (v *sideVault) underWay(ctx context.Context) (from string, ok bool, err err
 	return st.from, true, nil
 }
 
+// livingKey reads the key of a stream, and whether it is wrapped under the key in
+// force; if not, this node has the key that opens it. It returns ErrKeyNotFound
+// also for a key that was never used and never will be.
+func (v *sideVault) livingKey(ctx context.Context, stream, name string) (s keyStream, inForce bool, err error) {
+	dead := ""
+	for range maxMoves {
+		if s, err = v.keyStream(ctx, stream, name); err != nil {
+			return keyStream{}, false, err
+		}
+		if s.kek == "" || s.kek == dead {
+			return keyStream{}, false, ErrKeyNotFound
+		}
+		inForce, err = v.usable(ctx, s.kek)
+		if !errors.Is(err, errAbandoned) {
+			return s, inForce, err
+		}
+		dead = s.kek // unless it was wrapped anew between the two reads: look again
+	}
+	return keyStream{}, false, errKEKMoved
+}
+
+// errAbandoned says that what is wrapped under a key-encryption key was never
+// used: see register.abandoned.
+var errAbandoned = errors.New("the key-encryption key is destroyed")
+
 // usable decides about a wrapped key that was read before the call, by the
-// register as it is now. It returns ErrKeyNotFound for one that was never used
-// and never will be.
+// register as it is now.
 func (v *sideVault) usable(ctx context.Context, kek string) (inForce bool, err error) {
 	st, err := v.fresh(ctx)
 	switch {
@@ -155,10 +179,10 @@ func (v *sideVault) usable(ctx context.Context, kek string) (inForce bool, err e
 		return false, errKEKMoved
 	case kek == st.kek:
 		return true, nil
+	case st.abandoned(kek):
+		return false, errAbandoned
 	case slices.Contains(v.k.kek.Older(), kek):
 		return false, nil
-	case st.abandoned(kek):
-		return false, ErrKeyNotFound
 	}
 	return false, &unknownKEKError{inForce: kek, ours: st.kek}
 }

@@ -107,30 +107,24 @@ var errAgain = errors.New("the key was wrapped anew")
 
 // subject tells of an erased subject that it is, not when.
 func (v *sideVault) subject(ctx context.Context, subject string) (subjectRow, error) {
-	for {
+	for range maxMoves {
 		row, err := v.subjectOnce(ctx, subject)
 		if !errors.Is(err, errAgain) {
 			return row, err
 		}
 	}
+	return subjectRow{}, errKEKMoved
 }
 
 func (v *sideVault) subjectOnce(ctx context.Context, subject string) (subjectRow, error) {
 	stream := subjectStream(subject)
-	s, err := v.keyStream(ctx, stream, subject)
+	s, inForce, err := v.livingKey(ctx, stream, subject)
 	switch {
 	case errors.Is(err, eventstore.ErrGone):
 		return subjectRow{}, nil
 	case err != nil:
 		return subjectRow{}, err
-	case s.kek == "":
-		return subjectRow{}, ErrKeyNotFound
-	}
-	inForce, err := v.usable(ctx, s.kek)
-	if err != nil {
-		return subjectRow{}, err
-	}
-	if inForce {
+	case inForce:
 		return subjectRow{wrapped: s.wrapped, destroyedAt: alive}, nil
 	}
 	// A rotation is under way and has not come by yet.
