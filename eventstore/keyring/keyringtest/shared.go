@@ -264,6 +264,7 @@ func nodesShareTheCodeKey(c *cluster) {
 	c.clock.add(40 * 24 * time.Hour)
 	lists := make([][]string, len(nodes))
 	atOnce(len(nodes), func(i int) {
+		var err error
 		if lists[i], err = nodes[i].k.ExpireEpochs(c.Context()); err != nil {
 			c.Error(err)
 		}
@@ -707,7 +708,7 @@ func silentSideIsUnavailable(c *cluster) {
 			return err
 		}
 		return write()
-	}}, c.copyKEK(c.file))
+	}, onWatch: func(ctx context.Context) error { <-ctx.Done(); return nil }}, c.copyKEK(c.file))
 	sealed := n.seal("user-1", "x")
 	kid := n.kid()
 	key := n.newSigner()
