@@ -24,7 +24,7 @@ const (
 	KindSigning RotationKind = "signing"
 )
 
-// Rotation is one finished rotation, kept in keys.db so that the ledger can
+// Rotation is one finished rotation, kept beside the keys so that the ledger can
 // record it also when the process ended in between.
 type Rotation struct {
 	Number    int64     // counts from 1 within this keyring
@@ -35,7 +35,7 @@ type Rotation struct {
 	To        string            // id of the new key
 	Epoch     uint32            // of the new signing key, else 0
 	Public    ed25519.PublicKey // the new signing key, else nil
-	Rewrapped int               // keys that were wrapped anew, for KindKeyEncryption
+	Rewrapped int               // keys that were wrapped anew, for KindKeyEncryption; in side streams by the run that finished it
 }
 
 // Rotate puts a new key in the place of the one in use, once for each request:
@@ -89,10 +89,16 @@ func (k *Keyring) unfinished(r Rotation) bool {
 }
 
 // RotateKEK replaces the key-encryption key: a new one is made durable, every
-// key in keys.db is wrapped with it, and the old one is destroyed, after which
-// it opens nothing. Other calls go on meanwhile. After an error or a crash the
-// keyring works with both keys, and RotateKEK finishes that rotation instead of
+// key is wrapped with it, and the old one is destroyed, after which it opens
+// nothing. Other calls go on meanwhile. After an error or a crash the keyring
+// works with both keys, and RotateKEK finishes that rotation instead of
 // beginning another; Keys shows the older key until then.
+//
+// In side streams the copies under the old key stay until the store cleans up
+// after the subjects' erasure; they end with the old key. Every other node takes
+// the new key from its file when it hears of it, and destroys its own copy of the
+// old one in the end. A node whose file lacks the new key refuses what it has not
+// in memory, until its file is replaced; PrepareKEKFile avoids that.
 func (k *Keyring) RotateKEK(ctx context.Context) (Rotation, error) {
 	return k.Rotate(ctx, KindKeyEncryption, uuid.New())
 }

@@ -64,7 +64,9 @@ type sideVault struct {
 	side eventstore.Side
 	k    *Keyring
 
-	deciding sync.Mutex // held by the one call of this node that decides about the register
+	// deciding is held by the one call of this node that decides about the
+	// register; a call that holds wrapping, too, took that before.
+	deciding sync.Mutex
 
 	mu      sync.Mutex // guards all below
 	state   *register  // never changed, only replaced

@@ -95,9 +95,10 @@ func (v *sideVault) dropOlder(ctx context.Context, st *register) {
 // announce puts this node's primary key into force: from then on no node wraps
 // anything under another.
 func (v *sideVault) announce(ctx context.Context) error {
+	// Before deciding, in the order of everybody who takes both.
+	v.k.wrapping.RLock()
+	defer v.k.wrapping.RUnlock()
 	return v.decideRegister(ctx, func(st *register) ([]registerEntry, error) {
-		v.k.wrapping.RLock()
-		defer v.k.wrapping.RUnlock()
 		id, older := v.k.kek.ID(), v.k.kek.Older()
 		_, former := st.former[id]
 		switch {

@@ -103,7 +103,7 @@ func (w *world) fillAll() contents {
 	w.do(err)
 	w.do(w.k.CreateKeys(w.ctx, subjects("many", 300)...))
 	large := string(make([]byte, 60<<10))
-	for _, id := range subjects("large", 20) {
+	for _, id := range subjects("large", 8) {
 		w.do(w.k.PutSecret(w.ctx, "many-0000", id, []byte(large)))
 	}
 	c.sealed["many-0000"] = w.seal("many-0000", "many-0000")
@@ -113,7 +113,7 @@ func (w *world) fillAll() contents {
 func (w *world) checkLarge() {
 	w.Helper()
 	large := string(make([]byte, 60<<10))
-	for _, id := range subjects("large", 20) {
+	for _, id := range subjects("large", 8) {
 		w.wantSecret("many-0000", id, large)
 	}
 }
