@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/authledger/authledger/eventstore"
 )
 
 // RotationKind says what was replaced by a new key.
@@ -143,13 +145,20 @@ func (k *Keyring) rotateKEK(ctx context.Context, request uuid.UUID) (Rotation, e
 	if err := k.step("noted"); err != nil {
 		return Rotation{}, err
 	}
-	k.wrapping.Lock()
-	err = k.kek.Retire(ctx)
-	k.wrapping.Unlock()
-	if err != nil {
+	if err := k.retireOlder(ctx, r.To); err != nil {
 		return Rotation{}, err
 	}
 	return r, k.step("retired")
+}
+
+// retireOlder destroys what is older than a key that everything is wrapped under.
+func (k *Keyring) retireOlder(ctx context.Context, primary string) error {
+	k.wrapping.Lock()
+	defer k.wrapping.Unlock()
+	if id := k.kek.ID(); id != primary {
+		return fmt.Errorf("%w: another rotation, to %s, has begun", eventstore.ErrUnavailable, id)
+	}
+	return k.kek.Retire(ctx)
 }
 
 // changePrimary makes a new key the primary one, or finds the rotation that was
@@ -217,12 +226,12 @@ func (k *Keyring) rotateCodeEpoch(ctx context.Context, request uuid.UUID) (Rotat
 	day := now.Truncate(epochLength)
 	var r Rotation
 	err := k.withKEK(ctx, func() error {
-		kid, wrapped, err := k.newEpoch(ctx, day.Format(kidDayLayout))
+		e, err := k.newEpoch(ctx, day, now)
 		if err != nil {
 			return err
 		}
-		r = Rotation{Request: request, Kind: KindCodeEpoch, At: now, To: kid}
-		_, err = k.vault.addEpoch(ctx, epochRow{kid: kid, day: day.UnixMicro(), createdAt: now.UnixMicro(), destroyedAt: alive, wrapped: wrapped}, &r)
+		r = Rotation{Request: request, Kind: KindCodeEpoch, At: now, To: e.kid}
+		_, err = k.vault.addEpoch(ctx, e, &r)
 		return err
 	})
 	k.current.clear()

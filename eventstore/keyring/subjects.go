@@ -175,11 +175,16 @@ func (k *Keyring) loadSubject(ctx context.Context, subject string, create bool) 
 // addSubjects adds the keys that are missing; see vault.
 func (k *Keyring) addSubjects(ctx context.Context, subjects []string) ([]subjectRow, error) {
 	wrapped := make([][]byte, len(subjects))
-	for i, s := range subjects {
-		var err error
-		if wrapped[i], err = k.newSubjectKey(ctx, s); err != nil {
-			return nil, err
+	kek, err := k.wrapOne(func() (err error) {
+		for i, s := range subjects {
+			if wrapped[i], err = k.newSubjectKey(ctx, s); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return k.vault.addSubjects(ctx, k.now(), subjects, wrapped)
+	return k.vault.addSubjects(ctx, k.now(), subjects, wrapped, kek)
 }
