@@ -127,3 +127,58 @@ func TestNodesShareAKeyManagementService(t *testing.T) {
 		}
 	}
 }
+
+// A node that may not write its file works on, and says what is left in it.
+func TestOlderKeyInAFileThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	side, c := memstore.NewSide(), &clock{t: morning}
+	node := func(path string) *keyring.Keyring {
+		kek, err := keyring.OpenKEKFile(path)
+		do(t, err)
+		k, err := keyring.Open(ctx, keyring.Options{Side: side, Clock: c.now, KEK: kek})
+		do(t, err)
+		t.Cleanup(func() { do(t, k.Close()) })
+		return k
+	}
+	first, second := filepath.Join(t.TempDir(), "kek"), filepath.Join(t.TempDir(), "kek")
+	_, err := keyring.CreateKEKFile(first)
+	do(t, err)
+	_, err = keyring.PrepareKEKFile(first)
+	do(t, err)
+	copyFile(t, first, second)
+	do(t, os.Chmod(second, 0o400))
+	obstacle := filepath.Join(second+".new", "in the way")
+	do(t, os.MkdirAll(obstacle, 0o700))
+
+	a, b := node(first), node(second)
+	held := fill(t, a, 20)
+	r, err := a.RotateKEK(ctx)
+	do(t, err)
+	for _, k := range []*keyring.Keyring{a, b} {
+		held.check(t, k)
+	}
+	states := func(k *keyring.Keyring) (ids []string) {
+		list, err := k.Keys(ctx)
+		do(t, err)
+		for _, line := range list {
+			if line.Kind == string(keyring.KindKeyEncryption) {
+				ids = append(ids, line.ID+" "+string(line.State))
+			}
+		}
+		return ids
+	}
+	if got, want := states(a), []string{r.To + " in_use"}; !slices.Equal(got, want) {
+		t.Errorf("the node that rotated has %v, want %v", got, want)
+	}
+	if got, want := states(b), []string{r.To + " in_use", r.From + " kept"}; !slices.Equal(got, want) {
+		t.Errorf("the node with the file in the way has %v, want %v", got, want)
+	}
+	do(t, os.RemoveAll(filepath.Dir(obstacle)))
+	if again, err := b.RotateKEK(ctx); err != nil || again.To != r.To { // finishes that one
+		t.Errorf("rotated %+v, %v; want to %s", again, err, r.To)
+	}
+	if got, want := states(b), []string{r.To + " in_use"}; !slices.Equal(got, want) {
+		t.Errorf("at last it has %v, want %v", got, want)
+	}
+	held.check(t, b)
+}

@@ -139,14 +139,13 @@ func (v *sideVault) rewrapFirst(ctx context.Context, st *register) (values first
 // underWay finds the rotation that was not finished: the older key is not
 // replaced everywhere, or this node still has it.
 func (v *sideVault) underWay(ctx context.Context) (from string, ok bool, err error) {
-	st, err := v.fresh(ctx)
-	if err == nil {
-		err = v.settle(ctx)
-	}
-	if err != nil {
+	if _, err := v.fresh(ctx); err != nil {
 		return "", false, err
 	}
-	st = v.known()
+	if err := v.settle(ctx); err != nil {
+		return "", false, err
+	}
+	st := v.known()
 	_, older := v.kekState()
 	switch {
 	case st.from == "":

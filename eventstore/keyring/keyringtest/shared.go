@@ -360,7 +360,7 @@ func rotationUnderLoad(c *cluster) {
 	close(stop)
 	users.Wait()
 	a.do(err)
-	if r.From != before[0].ID || r.Rewrapped < 100 {
+	if r.From != before[0].ID || r.Rewrapped == 0 { // the other node does some, as it reads them
 		c.Errorf("rotation %+v", r)
 	}
 	eventually(c, "the other node destroyed its copy of the old key", func() bool {
