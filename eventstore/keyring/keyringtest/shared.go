@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -29,9 +30,11 @@ func RunShared(t *testing.T, newSide func(t testing.TB) eventstore.Side) {
 		"secrets come from every node":                      secretsComeFromEveryNode,
 		"every node uses the code key of the day":           nodesShareTheCodeKey,
 		"signing keys come from every node":                 signingKeysComeFromEveryNode,
+		"one request on two nodes rotates once":             oneRequestOnTwoNodes,
 		"a rotation under load disturbs nobody":             rotationUnderLoad,
 		"a node without the new key refuses":                nodeWithoutTheNewKeyRefuses,
 		"a key that comes too late for a rotation":          keyThatComesTooLate,
+		"a key that nobody used is replaced":                keyThatNobodyUsed,
 		"a rotation is finished by another node":            rotationIsFinishedByAnotherNode,
 		"unknown outcomes are found out":                    unknownOutcomesAreFoundOut,
 		"a node may stop at every step":                     nodeMayStopAtEveryStep,
@@ -251,10 +254,10 @@ func nodesShareTheCodeKey(c *cluster) {
 		}
 		c.clock.add(24 * time.Hour)
 	}
-	a, b := nodes[0], nodes[1]
+	b := nodes[1]
 	b.kid()
-	r, err := a.k.RotateCodeEpoch(a.ctx)
-	a.do(err)
+	r, err := nodes[0].k.RotateCodeEpoch(c.Context())
+	b.do(err)
 	eventually(c, "the other node uses the new code key", func() bool { return b.kid() == r.To })
 	epochs, err := b.k.Epochs(b.ctx)
 	if err != nil || len(epochs) != 7 { // five days, and the last one's two
@@ -286,6 +289,47 @@ func nodesShareTheCodeKey(c *cluster) {
 			_, err := n.k.Digits(n.ctx, r.To, "login.sms", "chl_1", 0, 6)
 			return errors.Is(err, keyring.ErrKeyDestroyed)
 		})
+	}
+}
+
+// A request that was sent to two nodes is done by one while the other is about
+// to.
+func oneRequestOnTwoNodes(c *cluster) {
+	a := c.node()
+	for _, kind := range []keyring.RotationKind{keyring.KindCodeEpoch, keyring.KindSigning} {
+		request := uuid.New()
+		var first keyring.Rotation
+		var once sync.Once
+		b := c.nodeOn(&faulty{Side: c.side, onWrite: func(stream string, write func() error) error {
+			if stream == "key-register" {
+				once.Do(func() {
+					var err error
+					if first, err = a.k.Rotate(c.Context(), kind, request); err != nil {
+						c.Error(err)
+					}
+				})
+			}
+			return write()
+		}}, c.copyKEK(c.file))
+		second, err := b.k.Rotate(c.Context(), kind, request)
+		if err != nil || !reflect.DeepEqual(first, second) || second.To == "" {
+			c.Errorf("one request, rotations %+v and %+v, %v", first, second, err)
+		}
+	}
+	notes, err := a.k.Rotations(c.Context(), 0)
+	if err != nil || len(notes) != 2 {
+		c.Errorf("rotations %+v, %v; want 2", notes, err)
+	}
+	// What lost is deleted.
+	for _, prefix := range []string{"key-epoch-", "key-signer-"} {
+		var left []string
+		for stream, err := range c.side.ListSide(c.Context(), prefix) {
+			a.do(err)
+			left = append(left, stream)
+		}
+		if len(left) != 1 {
+			c.Errorf("streams %v, want one", left)
+		}
 	}
 }
 
@@ -477,6 +521,43 @@ func keyThatComesTooLate(c *cluster) {
 	}
 	if r, err := a.k.RotateKEK(a.ctx); err != nil || r.Rewrapped != 3 { // the key and two first values
 		c.Errorf("the next rotation %+v, %v", r, err)
+	}
+}
+
+// What a node wrote under the old key-encryption key just before it died arrives
+// when that one is destroyed: no node can open it, and the subject gets another
+// key.
+func keyThatNobodyUsed(c *cluster) {
+	a := c.node()
+	var arrive func() error
+	b := c.nodeOn(&faulty{Side: c.side, onWrite: func(stream string, write func() error) error {
+		if strings.HasSuffix(stream, "user-late") {
+			arrive = write
+			return errCut
+		}
+		return write()
+	}}, c.copyKEK(c.file))
+	_, err := b.k.Seal(b.ctx, "user-late", event1, "phone", []byte("lost"))
+	b.wantErr(err, eventstore.ErrUnavailable)
+	_, err = a.k.RotateKEK(a.ctx)
+	a.do(err)
+	a.do(arrive())
+	_, err = a.k.Open(a.ctx, "user-late", event1, "phone", "k1.")
+	a.wantErr(err, keyring.ErrKeyNotFound)
+	for row, err := range a.k.Export(a.ctx) {
+		a.do(err)
+		if row.Kind() == keyring.RowSubject {
+			a.Error("a key that nobody used is exported")
+		}
+	}
+	_, err = a.k.RotateKEK(a.ctx) // is not held up by it
+	a.do(err)
+	sealed := a.seal("user-late", "x")
+	for range 2 {
+		a.restart()
+		a.wantOpen("user-late", sealed, "x")
+		_, err = a.k.RotateKEK(a.ctx)
+		a.do(err)
 	}
 }
 
