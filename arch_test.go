@@ -52,7 +52,8 @@ var layers = map[string]layer{
 		own:   []string{"eventstore"},
 		third: []string{uuidModule, "github.com/tink-crypto/tink-go", "github.com/mattn/go-sqlite3", "github.com/hashicorp/golang-lru"},
 	},
-	"eventstore/codec": {own: []string{"domain", "eventstore", "eventstore/keyring"}, third: []string{uuidModule}},
+	"eventstore/keyring/keyringtest": {own: []string{"eventstore", "eventstore/keyring"}, third: []string{uuidModule}},
+	"eventstore/codec":               {own: []string{"domain", "eventstore", "eventstore/keyring"}, third: []string{uuidModule}},
 	"eventstore/journal": {
 		own:   []string{"domain", "domain/ocra", "eventstore", "eventstore/codec", "eventstore/keyring"},
 		third: []string{uuidModule, "github.com/hashicorp/golang-lru"},

@@ -34,3 +34,21 @@ func TestContractOfSideStreams(t *testing.T) {
 	t.Parallel()
 	keyringtest.Run(t, keyringtest.OnSide(newSide))
 }
+
+func TestNodesOnSideStreams(t *testing.T) {
+	t.Parallel()
+	keyringtest.RunShared(t, newSide)
+}
+
+func TestKeysMoveBetweenHomes(t *testing.T) {
+	t.Parallel()
+	inSide := keyringtest.OnSide(newSide)
+	for name, way := range map[string][2]keyringtest.Factory{
+		"file to side": {inFile, inSide}, "side to file": {inSide, inFile}, "file to file": {inFile, inFile}, "side to side": {inSide, inSide},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keyringtest.RunMove(t, way[0], way[1])
+		})
+	}
+}

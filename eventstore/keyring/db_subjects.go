@@ -35,7 +35,7 @@ func (d *database) subject(ctx context.Context, subject string) (subjectRow, err
 	return r, storage("read key", err)
 }
 
-func (d *database) addSubjects(ctx context.Context, now int64, subjects []string, wrapped [][]byte) ([]subjectRow, error) {
+func (d *database) addSubjects(ctx context.Context, now int64, subjects []string, wrapped [][]byte, _ string) ([]subjectRow, error) {
 	rows := make([]subjectRow, len(subjects))
 	err := d.write.do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for i, s := range subjects {

@@ -44,7 +44,7 @@ func (k *Keyring) CurrentKid(ctx context.Context) (string, error) {
 	if ok {
 		return kid, nil
 	}
-	if kid, err = k.epochOf(ctx, day, name, now); err != nil {
+	if kid, err = k.epochOf(ctx, day, now); err != nil {
 		return "", fmt.Errorf("code key of %s: %w", name, err)
 	}
 	keep(k.current, m, name, kid)
@@ -54,30 +54,37 @@ func (k *Keyring) CurrentKid(ctx context.Context) (string, error) {
 // epochOf returns the last living epoch of a day or creates one; of several
 // callers the first one's key stays. After a clock that went back beyond the
 // life of an epoch, its day gets a second one.
-func (k *Keyring) epochOf(ctx context.Context, day time.Time, name string, now time.Time) (string, error) {
+func (k *Keyring) epochOf(ctx context.Context, day, now time.Time) (string, error) {
 	kid, err := k.vault.livingEpoch(ctx, day.UnixMicro())
 	if !errors.Is(err, ErrKeyNotFound) {
 		return kid, err
 	}
 	err = k.withKEK(ctx, func() error {
-		fresh, wrapped, err := k.newEpoch(ctx, name)
+		fresh, err := k.newEpoch(ctx, day, now)
 		if err != nil {
 			return err
 		}
-		kid, err = k.vault.addEpoch(ctx, epochRow{kid: fresh, day: day.UnixMicro(), createdAt: now.UnixMicro(), destroyedAt: alive, wrapped: wrapped}, nil)
+		kid, err = k.vault.addEpoch(ctx, fresh, nil)
 		return err
 	})
 	return kid, err
 }
 
-// newEpoch returns a kid of a day that no key has, and a key for it, wrapped.
-// The caller holds wrapping.
-func (k *Keyring) newEpoch(ctx context.Context, day string) (kid string, wrapped []byte, err error) {
+// newEpoch returns a code key of a day under a kid that no other has. The caller
+// holds wrapping.
+func (k *Keyring) newEpoch(ctx context.Context, day, now time.Time) (epochRow, error) {
 	var random [kidRandomSize]byte
 	_, _ = rand.Read(random[:]) // never fails; see crypto/rand
-	kid = "c" + day + "-" + hex.EncodeToString(random[:])
-	wrapped, err = k.wrapRaw(ctx, "epoch", kid, newRawKey())
-	return kid, wrapped, err
+	e := epochRow{
+		kid: "c" + day.Format(kidDayLayout) + "-" + hex.EncodeToString(random[:]),
+		day: day.UnixMicro(), createdAt: now.UnixMicro(), destroyedAt: alive,
+	}
+	var err error
+	e.kek, err = k.wrapOne(func() (err error) {
+		e.wrapped, err = k.wrapRaw(ctx, "epoch", e.kid, newRawKey())
+		return err
+	})
+	return e, err
 }
 
 // ExpireEpochs destroys the code keys whose day ended 30 days ago or earlier

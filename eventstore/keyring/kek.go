@@ -8,7 +8,7 @@ import (
 	"github.com/authledger/authledger/eventstore"
 )
 
-// KeyEncryption wraps the keys of keys.db, and is the only thing outside of it
+// KeyEncryption wraps the keys of a keyring, and is the only thing outside of it
 // that is needed to read them. The implementation that comes with the package
 // keeps the key in kek.json; one over a key management service keeps it where
 // nobody can copy it. Methods are called from many goroutines at once, except

@@ -2,10 +2,12 @@
 // subject, the daily keys of which login codes are derived, the authenticators'
 // secrets, the keys that sign checkpoints, and the key of the blind index.
 //
-// They live in keys.db, a file with its own backups and its own lifetime, each
-// wrapped by a key-encryption key: that of kek.json, unless the owner plugs in
-// another KeyEncryption. Losing either loses all personal data; destroying one subject's key erases that subject and leaves
-// every proof intact, because the log holds ciphertext only.
+// They live in keys.db, a file with its own backups and its own lifetime, or in
+// side streams (Options.Side) that several nodes share, each wrapped by a
+// key-encryption key: that of kek.json, unless the owner plugs in another
+// KeyEncryption. Losing either loses all personal data; destroying one subject's
+// key erases that subject and leaves every proof intact, because the log holds
+// ciphertext only.
 //
 // The package must not know what an event means. Most readers want Seal and
 // Open (personal data in events) and Digits (codes that are derived, never
@@ -28,7 +30,9 @@ import (
 
 // Errors of a keyring in service; those of opening are StartError. Besides
 // these a call may return the context's error, eventstore.ErrClosed after
-// Close, and eventstore.ErrUnavailable when the file cannot be read or written.
+// Close, and eventstore.ErrUnavailable when the file or the Side cannot be read
+// or written, when nobody knows whether it was written, and when this node lacks
+// the key-encryption key that another node put into force: the text says which.
 // Compare with errors.Is.
 var (
 	// ErrKeyNotFound means that the key was never created here.
@@ -68,7 +72,10 @@ type Options struct {
 }
 
 // Keyring is an open keyring. It is safe for concurrent use. One process at a
-// time may hold it; Open enforces that.
+// time may hold one in keys.db; Open enforces that. One in side streams is held
+// by every node: a key that another node destroyed is not used here once the
+// Side has told of it, and at most 5 seconds longer while the Side tells nothing
+// because its watch is down, a minute when it only seems to be up.
 type Keyring struct {
 	clock func() time.Time
 	kek   KeyEncryption

@@ -38,7 +38,10 @@ type KeyInfo struct {
 
 // Keys lists the keys for an operator: the key-encryption keys, the signing
 // keys and the living code keys one by one, the others by number. Several
-// key-encryption keys are an unfinished rotation, which RotateKEK finishes.
+// key-encryption keys are an unfinished rotation, which RotateKEK finishes, or in
+// side streams a file of this node that it may not write. There the number of
+// secrets and the age of the subjects' keys are not told, and the call takes time
+// in the number of subjects.
 func (k *Keyring) Keys(ctx context.Context) ([]KeyInfo, error) {
 	leave, err := k.enter(ctx)
 	if err != nil {

@@ -210,6 +210,13 @@ func (v *sideVault) fresh(ctx context.Context) (*register, error) {
 	return v.learn(base, entries)
 }
 
+func (v *sideVault) seen() uint64 { return v.known().n }
+
+func (v *sideVault) changedSince(ctx context.Context, seen uint64) bool {
+	st, err := v.fresh(ctx)
+	return err == nil && st.n > seen
+}
+
 // learn takes entries that follow base into what is known, unless more is known.
 func (v *sideVault) learn(base *register, entries [][]byte) (*register, error) {
 	next, err := base.with(entries)

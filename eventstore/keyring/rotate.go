@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/authledger/authledger/eventstore"
 )
 
 // RotationKind says what was replaced by a new key.
@@ -24,7 +26,7 @@ const (
 	KindSigning RotationKind = "signing"
 )
 
-// Rotation is one finished rotation, kept in keys.db so that the ledger can
+// Rotation is one finished rotation, kept beside the keys so that the ledger can
 // record it also when the process ended in between.
 type Rotation struct {
 	Number    int64     // counts from 1 within this keyring
@@ -35,7 +37,7 @@ type Rotation struct {
 	To        string            // id of the new key
 	Epoch     uint32            // of the new signing key, else 0
 	Public    ed25519.PublicKey // the new signing key, else nil
-	Rewrapped int               // keys that were wrapped anew, for KindKeyEncryption
+	Rewrapped int               // keys that were wrapped anew, for KindKeyEncryption; in side streams by the run that finished it
 }
 
 // Rotate puts a new key in the place of the one in use, once for each request:
@@ -89,10 +91,16 @@ func (k *Keyring) unfinished(r Rotation) bool {
 }
 
 // RotateKEK replaces the key-encryption key: a new one is made durable, every
-// key in keys.db is wrapped with it, and the old one is destroyed, after which
-// it opens nothing. Other calls go on meanwhile. After an error or a crash the
-// keyring works with both keys, and RotateKEK finishes that rotation instead of
+// key is wrapped with it, and the old one is destroyed, after which it opens
+// nothing. Other calls go on meanwhile. After an error or a crash the keyring
+// works with both keys, and RotateKEK finishes that rotation instead of
 // beginning another; Keys shows the older key until then.
+//
+// In side streams the copies under the old key stay until the store cleans up
+// after the subjects' erasure; they end with the old key. Every other node takes
+// the new key from its file when it hears of it, and destroys its own copy of the
+// old one in the end. A node whose file lacks the new key refuses what it has not
+// in memory, until its file is replaced; PrepareKEKFile avoids that.
 func (k *Keyring) RotateKEK(ctx context.Context) (Rotation, error) {
 	return k.Rotate(ctx, KindKeyEncryption, uuid.New())
 }
@@ -137,13 +145,20 @@ func (k *Keyring) rotateKEK(ctx context.Context, request uuid.UUID) (Rotation, e
 	if err := k.step("noted"); err != nil {
 		return Rotation{}, err
 	}
-	k.wrapping.Lock()
-	err = k.kek.Retire(ctx)
-	k.wrapping.Unlock()
-	if err != nil {
+	if err := k.retireOlder(ctx, r.To); err != nil {
 		return Rotation{}, err
 	}
 	return r, k.step("retired")
+}
+
+// retireOlder destroys what is older than a key that everything is wrapped under.
+func (k *Keyring) retireOlder(ctx context.Context, primary string) error {
+	k.wrapping.Lock()
+	defer k.wrapping.Unlock()
+	if id := k.kek.ID(); id != primary {
+		return fmt.Errorf("%w: another rotation, to %s, has begun", eventstore.ErrUnavailable, id)
+	}
+	return k.kek.Retire(ctx)
 }
 
 // changePrimary makes a new key the primary one, or finds the rotation that was
@@ -211,12 +226,12 @@ func (k *Keyring) rotateCodeEpoch(ctx context.Context, request uuid.UUID) (Rotat
 	day := now.Truncate(epochLength)
 	var r Rotation
 	err := k.withKEK(ctx, func() error {
-		kid, wrapped, err := k.newEpoch(ctx, day.Format(kidDayLayout))
+		e, err := k.newEpoch(ctx, day, now)
 		if err != nil {
 			return err
 		}
-		r = Rotation{Request: request, Kind: KindCodeEpoch, At: now, To: kid}
-		_, err = k.vault.addEpoch(ctx, epochRow{kid: kid, day: day.UnixMicro(), createdAt: now.UnixMicro(), destroyedAt: alive, wrapped: wrapped}, &r)
+		r = Rotation{Request: request, Kind: KindCodeEpoch, At: now, To: e.kid}
+		_, err = k.vault.addEpoch(ctx, e, &r)
 		return err
 	})
 	k.current.clear()

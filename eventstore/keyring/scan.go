@@ -102,7 +102,8 @@ func Scan(ctx context.Context, dir string, p Patterns, progress func(ScanReport)
 }
 
 // Scan is the scan for the process that has this keyring, and other databases
-// of the directory, open.
+// of the directory, open. It reads local files only: the files of a store behind
+// a Side are out of its reach.
 func (k *Keyring) Scan(ctx context.Context, dir string, p Patterns, progress func(ScanReport)) (ScanReport, error) {
 	leave, err := k.enter(ctx)
 	if err != nil {

@@ -65,7 +65,8 @@ func (k *Keyring) Secret(ctx context.Context, subject, id string) (Secret, error
 // DeleteSecret removes one secret, for an authenticator that was revoked or a
 // push token that is stale. It is durable when it returns; a secret that is not
 // there is no error. Only Destroy makes sure that no copy of the ciphertext can
-// ever be opened.
+// ever be opened: in side streams the sealed secret stays in the subject's stream
+// until then.
 func (k *Keyring) DeleteSecret(ctx context.Context, subject, id string) error {
 	leave, err := k.enter(ctx)
 	if err != nil {

@@ -64,7 +64,9 @@ type sideVault struct {
 	side eventstore.Side
 	k    *Keyring
 
-	deciding sync.Mutex // held by the one call of this node that decides about the register
+	// deciding is held by the one call of this node that decides about the
+	// register; a call that holds wrapping, too, took that before.
+	deciding sync.Mutex
 
 	mu      sync.Mutex // guards all below
 	state   *register  // never changed, only replaced
@@ -107,7 +109,11 @@ func openSide(ctx context.Context, k *Keyring, o Options) (*sideVault, error) {
 
 // begin writes the first values; of several nodes the first one's stay.
 func (v *sideVault) begin(ctx context.Context) error {
-	values, err := v.k.firstValues(ctx)
+	var values firstValues
+	kek, err := v.k.wrapOne(func() (err error) {
+		values, err = v.k.firstValues(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -115,7 +121,7 @@ func (v *sideVault) begin(ctx context.Context) error {
 		if st.n > 0 {
 			return nil, nil
 		}
-		return []registerEntry{{Kind: entryFirst, At: v.k.now(), KEK: v.k.kek.ID(), Check: values.check, Index: values.index}}, nil
+		return []registerEntry{{Kind: entryFirst, At: v.k.now(), KEK: kek, Check: values.check, Index: values.index}}, nil
 	})
 }
 

@@ -25,14 +25,13 @@ func (v *sideVault) livingEpoch(ctx context.Context, day int64) (string, error) 
 // that lost against another node's is deleted.
 func (v *sideVault) addEpoch(ctx context.Context, e epochRow, note *Rotation) (string, error) {
 	stream := epochPrefix + e.kid
-	kek := v.k.kek.ID()
-	if err := v.writeKey(ctx, stream, keyEntry{Name: []byte(e.kid), At: e.createdAt, KEK: kek, Key: e.wrapped}); err != nil {
+	if err := v.writeKey(ctx, stream, keyEntry{Name: []byte(e.kid), At: e.createdAt, KEK: e.kek, Key: e.wrapped}); err != nil {
 		return "", err
 	}
 	kid := e.kid
 	err := v.decideRegister(ctx, func(st *register) ([]registerEntry, error) {
 		kid = e.kid
-		if st.kek != kek {
+		if st.kek != e.kek {
 			return nil, errKEKMoved
 		}
 		living := st.livingEpoch(e.day)
@@ -95,12 +94,9 @@ func (v *sideVault) epoch(ctx context.Context, kid string) (epochRow, error) {
 // listedKey reads a key that the register lists. Every such key is wrapped anew
 // before an older key-encryption key goes, so either opens it.
 func (v *sideVault) listedKey(ctx context.Context, stream, name string) (wrapped []byte, gone bool, err error) {
-	s, err := v.keyStream(ctx, stream, name)
+	s, _, err := v.livingKey(ctx, stream, name)
 	if errors.Is(err, eventstore.ErrGone) {
 		return nil, true, nil
-	}
-	if err == nil {
-		_, err = v.usable(ctx, s.kek)
 	}
 	return s.wrapped, false, err
 }
@@ -149,11 +145,7 @@ func (v *sideVault) addSigner(ctx context.Context, forge func(uint32) (signerRow
 	var noted Rotation
 	var stream string
 	var written []string
-	kek := v.k.kek.ID()
 	err := v.decideRegister(ctx, func(st *register) (_ []registerEntry, err error) {
-		if st.kek != kek {
-			return nil, errKEKMoved
-		}
 		last := uint32(0)
 		if n := len(st.signers); n > 0 {
 			last = st.signers[n-1].epoch
@@ -163,6 +155,9 @@ func (v *sideVault) addSigner(ctx context.Context, forge func(uint32) (signerRow
 		}
 		if row, err = forge(last + 1); err != nil {
 			return nil, err
+		}
+		if st.kek != row.kek {
+			return nil, errKEKMoved
 		}
 		if note != nil {
 			noted = note(row)
@@ -179,7 +174,7 @@ func (v *sideVault) addSigner(ctx context.Context, forge func(uint32) (signerRow
 		}
 		stream = signerPrefix + epochName(row.epoch) + "-" + randomName()
 		written = append(written, stream)
-		if err := v.writeKey(ctx, stream, keyEntry{Name: []byte(epochName(row.epoch)), At: row.createdAt, KEK: kek, Key: row.wrapped}); err != nil {
+		if err := v.writeKey(ctx, stream, keyEntry{Name: []byte(epochName(row.epoch)), At: row.createdAt, KEK: row.kek, Key: row.wrapped}); err != nil {
 			return nil, err
 		}
 		entries := []registerEntry{{Kind: entrySigner, At: row.createdAt, Epoch: row.epoch, Public: row.public, Stream: stream}}

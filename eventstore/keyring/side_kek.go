@@ -10,9 +10,10 @@ import (
 )
 
 // Follower is what a KeyEncryption implements whose keys are handed to several
-// nodes one by one, such as a file that an operator copies. One that asks a
-// service that all nodes share needs it not: there the primary key is the same
-// everywhere.
+// nodes one by one, such as a file that an operator copies. Its Retire MUST leave
+// keys newer than the one that this node uses alone. A service that all nodes ask
+// needs neither: there the primary key is the same everywhere, and one node at a
+// time may rotate it.
 type Follower interface {
 	// Follow makes the key of an id, which another node made the primary one, the
 	// primary one here, looking for it anew when it is not at hand. It MUST return
@@ -74,10 +75,12 @@ func (v *sideVault) follow(ctx context.Context, inForce, ours string) error {
 // dropOlder destroys this node's copies of older key-encryption keys once
 // everything is wrapped under the new one. It is tried once for each: a file
 // that this process may not write is the operator's to replace, and until then
-// Keys lists the older key as kept.
+// Keys lists the older key as kept. Keys that a service holds for all nodes are
+// left to the node that rotates: by now another one may be older.
 func (v *sideVault) dropOlder(ctx context.Context, st *register) {
+	_, own := v.k.kek.(Follower)
 	_, older := v.kekState()
-	if st.from == "" || !st.finished || len(older) == 0 {
+	if !own || st.from == "" || !st.finished || len(older) == 0 {
 		return
 	}
 	v.mu.Lock()
@@ -89,15 +92,18 @@ func (v *sideVault) dropOlder(ctx context.Context, st *register) {
 	}
 	v.k.wrapping.Lock()
 	defer v.k.wrapping.Unlock()
-	_ = v.k.kek.Retire(ctx) // see above
+	if v.k.kek.ID() == st.kek { // no rotation has begun here since
+		_ = v.k.kek.Retire(ctx) // see above
+	}
 }
 
 // announce puts this node's primary key into force: from then on no node wraps
 // anything under another.
 func (v *sideVault) announce(ctx context.Context) error {
+	// Before deciding, in the order of everybody who takes both.
+	v.k.wrapping.RLock()
+	defer v.k.wrapping.RUnlock()
 	return v.decideRegister(ctx, func(st *register) ([]registerEntry, error) {
-		v.k.wrapping.RLock()
-		defer v.k.wrapping.RUnlock()
 		id, older := v.k.kek.ID(), v.k.kek.Older()
 		_, former := st.former[id]
 		switch {
@@ -108,29 +114,38 @@ func (v *sideVault) announce(ctx context.Context) error {
 		case !st.finished:
 			return nil, fmt.Errorf("%w: the rotation to %s must be finished before another one", eventstore.ErrUnavailable, st.kek)
 		}
-		check, err := v.k.kek.Encrypt(ctx, []byte(checkText), wrapData("check", ""))
+		values, kek, err := v.rewrapFirst(ctx, st)
 		if err != nil {
-			return nil, fmt.Errorf("wrap check value: %w", err)
+			return nil, err
 		}
-		index, err := v.k.rewrapRaw(ctx, "index", "", st.index)
-		if err != nil {
-			return nil, fmt.Errorf("wrap the index key anew: %w", err)
-		}
-		return []registerEntry{{Kind: entryKEK, At: v.k.now(), KEK: id, From: st.kek, Check: check, Index: index}}, nil
+		return []registerEntry{{Kind: entryKEK, At: v.k.now(), KEK: kek, From: st.kek, Check: values.check, Index: values.index}}, nil
 	})
+}
+
+// rewrapFirst makes the first values under the primary key.
+func (v *sideVault) rewrapFirst(ctx context.Context, st *register) (values firstValues, kek string, err error) {
+	kek, err = v.k.wrapOne(func() (err error) {
+		if values.check, err = v.k.kek.Encrypt(ctx, []byte(checkText), wrapData("check", "")); err != nil {
+			return fmt.Errorf("wrap check value: %w", err)
+		}
+		if values.index, err = v.k.rewrapRaw(ctx, "index", "", st.index); err != nil {
+			return fmt.Errorf("wrap the index key anew: %w", err)
+		}
+		return nil
+	})
+	return values, kek, err
 }
 
 // underWay finds the rotation that was not finished: the older key is not
 // replaced everywhere, or this node still has it.
 func (v *sideVault) underWay(ctx context.Context) (from string, ok bool, err error) {
-	st, err := v.fresh(ctx)
-	if err == nil {
-		err = v.settle(ctx)
-	}
-	if err != nil {
+	if _, err := v.fresh(ctx); err != nil {
 		return "", false, err
 	}
-	st = v.known()
+	if err := v.settle(ctx); err != nil {
+		return "", false, err
+	}
+	st := v.known()
 	_, older := v.kekState()
 	switch {
 	case st.from == "":
@@ -143,9 +158,33 @@ func (v *sideVault) underWay(ctx context.Context) (from string, ok bool, err err
 	return st.from, true, nil
 }
 
+// livingKey reads the key of a stream, and whether it is wrapped under the key in
+// force; if not, this node has the key that opens it. It returns ErrKeyNotFound
+// also for a key that was never used and never will be.
+func (v *sideVault) livingKey(ctx context.Context, stream, name string) (s keyStream, inForce bool, err error) {
+	dead := ""
+	for range maxMoves {
+		if s, err = v.keyStream(ctx, stream, name); err != nil {
+			return keyStream{}, false, err
+		}
+		if s.kek == "" || s.kek == dead {
+			return keyStream{}, false, ErrKeyNotFound
+		}
+		inForce, err = v.usable(ctx, s.kek)
+		if !errors.Is(err, errAbandoned) {
+			return s, inForce, err
+		}
+		dead = s.kek // unless it was wrapped anew between the two reads: look again
+	}
+	return keyStream{}, false, errKEKMoved
+}
+
+// errAbandoned says that what is wrapped under a key-encryption key was never
+// used: see register.abandoned.
+var errAbandoned = errors.New("the key-encryption key is destroyed")
+
 // usable decides about a wrapped key that was read before the call, by the
-// register as it is now. It returns ErrKeyNotFound for one that was never used
-// and never will be.
+// register as it is now.
 func (v *sideVault) usable(ctx context.Context, kek string) (inForce bool, err error) {
 	st, err := v.fresh(ctx)
 	switch {
@@ -155,10 +194,10 @@ func (v *sideVault) usable(ctx context.Context, kek string) (inForce bool, err e
 		return false, errKEKMoved
 	case kek == st.kek:
 		return true, nil
+	case st.abandoned(kek):
+		return false, errAbandoned
 	case slices.Contains(v.k.kek.Older(), kek):
 		return false, nil
-	case st.abandoned(kek):
-		return false, ErrKeyNotFound
 	}
 	return false, &unknownKEKError{inForce: kek, ours: st.kek}
 }

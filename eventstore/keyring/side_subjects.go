@@ -107,30 +107,24 @@ var errAgain = errors.New("the key was wrapped anew")
 
 // subject tells of an erased subject that it is, not when.
 func (v *sideVault) subject(ctx context.Context, subject string) (subjectRow, error) {
-	for {
+	for range maxMoves {
 		row, err := v.subjectOnce(ctx, subject)
 		if !errors.Is(err, errAgain) {
 			return row, err
 		}
 	}
+	return subjectRow{}, errKEKMoved
 }
 
 func (v *sideVault) subjectOnce(ctx context.Context, subject string) (subjectRow, error) {
 	stream := subjectStream(subject)
-	s, err := v.keyStream(ctx, stream, subject)
+	s, inForce, err := v.livingKey(ctx, stream, subject)
 	switch {
 	case errors.Is(err, eventstore.ErrGone):
 		return subjectRow{}, nil
 	case err != nil:
 		return subjectRow{}, err
-	case s.kek == "":
-		return subjectRow{}, ErrKeyNotFound
-	}
-	inForce, err := v.usable(ctx, s.kek)
-	if err != nil {
-		return subjectRow{}, err
-	}
-	if inForce {
+	case inForce:
 		return subjectRow{wrapped: s.wrapped, destroyedAt: alive}, nil
 	}
 	// A rotation is under way and has not come by yet.
@@ -141,12 +135,12 @@ func (v *sideVault) subjectOnce(ctx context.Context, subject string) (subjectRow
 }
 
 // addSubjects begins with the guess that a subject is new.
-func (v *sideVault) addSubjects(ctx context.Context, now int64, subjects []string, wrapped [][]byte) ([]subjectRow, error) {
+func (v *sideVault) addSubjects(ctx context.Context, now int64, subjects []string, wrapped [][]byte, kek string) ([]subjectRow, error) {
 	rows := make([]subjectRow, len(subjects))
 	there := make([]bool, len(subjects)) // was not added by this call
 	err := each(len(subjects), func(i int) (err error) {
 		rows[i] = subjectRow{wrapped: wrapped[i], destroyedAt: alive}
-		there[i], err = v.addSubject(ctx, keyEntry{Kind: entryKey, Name: []byte(subjects[i]), At: now, KEK: v.k.kek.ID(), Key: wrapped[i]})
+		there[i], err = v.addSubject(ctx, keyEntry{Kind: entryKey, Name: []byte(subjects[i]), At: now, KEK: kek, Key: wrapped[i]})
 		return err
 	})
 	if err != nil {
@@ -157,7 +151,7 @@ func (v *sideVault) addSubjects(ctx context.Context, now int64, subjects []strin
 	if err != nil {
 		return nil, err
 	}
-	if st.kek != v.k.kek.ID() {
+	if st.kek != kek {
 		return nil, errKEKMoved
 	}
 	return rows, each(len(subjects), func(i int) (err error) {
@@ -196,11 +190,14 @@ func (v *sideVault) rewrapStream(ctx context.Context, stream, name string, rewra
 	err = v.decide(ctx, decision{stream: stream, choose: func(held [][]byte) ([][]byte, error) {
 		s, err := readKey(stream, name, held)
 		done = false
-		kek := v.k.kek.ID()
-		if err != nil || s.kek == "" || s.kek == kek || v.known().abandoned(s.kek) {
+		if err != nil || s.kek == "" || s.kek == v.k.kek.ID() || v.known().abandoned(s.kek) {
 			return nil, err
 		}
-		wrapped, err := rewrap(ctx, name, s.wrapped)
+		var wrapped []byte
+		kek, err := v.k.wrapOne(func() (err error) {
+			wrapped, err = rewrap(ctx, name, s.wrapped)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("wrap %s anew: %w", stream, err)
 		}

@@ -53,11 +53,16 @@ func (k *Keyring) addSigner(ctx context.Context, note func(signerRow) Rotation) 
 // holds wrapping.
 func (k *Keyring) forgeSigner(ctx context.Context, epoch uint32) (signerRow, error) {
 	seed := newRawKey()
-	wrapped, err := k.wrapRaw(ctx, "signing", epochName(epoch), seed)
-	return signerRow{
+	row := signerRow{
 		epoch: epoch, createdAt: k.now(), retiredAt: alive,
-		public: ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey), wrapped: wrapped,
-	}, err
+		public: ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey),
+	}
+	var err error
+	row.kek, err = k.wrapOne(func() (err error) {
+		row.wrapped, err = k.wrapRaw(ctx, "signing", epochName(epoch), seed)
+		return err
+	})
+	return row, err
 }
 
 func epochName(epoch uint32) string { return strconv.FormatUint(uint64(epoch), 10) }

@@ -14,7 +14,8 @@ type Reason string
 
 // The reasons. For each the operator has one remedy, given beside it.
 const (
-	// KEKMissing: keys.db is here, kek.json is not. Restore kek.json.
+	// KEKMissing: keys.db is here, kek.json is not. Restore kek.json. Or: keys in
+	// side streams, and no key-encryption key was given, or no file of that name.
 	KEKMissing Reason = "kek_missing"
 	// KEKPermissions: kek.json is not a regular file, or group or others have
 	// any right to it. Find out who read it, then chmod 0400.
@@ -22,9 +23,11 @@ const (
 	// KEKCorrupt: kek.json is not a keyset. Restore it.
 	KEKCorrupt Reason = "kek_corrupt"
 	// KEKWrong: the key-encryption key (kek.json, or what was plugged in)
-	// belongs to another keyring. Restore the right one.
+	// belongs to another keyring, or another node has replaced it meanwhile.
+	// Restore the right one, or copy the file of a node that works.
 	KEKWrong Reason = "kek_wrong"
-	// KeysMissing: the ledger has records, keys.db is gone. Restore it.
+	// KeysMissing: the ledger has records, keys.db or the side streams of the
+	// keys are gone. Restore them.
 	KeysMissing Reason = "keys_missing"
 	// KeysPermissions: as KEKPermissions, for keys.db.
 	KeysPermissions Reason = "keys_permissions"

@@ -12,8 +12,9 @@ import (
 // caller does not hold up the others' batch for long.
 const maxSubjects = 1000
 
-// CreateKeys creates the data keys of many subjects in one commit, durable
-// when it returns; subjects that have one keep it. It is for imports and
+// CreateKeys creates the data keys of many subjects, durable when it returns;
+// subjects that have one keep it. In keys.db it is one commit; in side streams an
+// error may leave some of them created. It is for imports and
 // seeding: Seal creates a key by itself. At most 1,000 subjects. When one of
 // them has a destroyed key it returns ErrKeyDestroyed after creating the
 // others.
@@ -57,12 +58,15 @@ func checkSubjects(subjects []string) error {
 	return nil
 }
 
-// Destroy erases subjects, at most 1,000, in one commit: the data keys and the
-// secrets are gone from the files when it returns nil, and tombstones make sure
-// that the keys are never created again. Doing it again is harmless, and is
-// what to do after an error. A subject that never had a key gets its tombstone
-// too, which is how the erasures in the ledger are repeated over a restored
-// older keys.db.
+// Destroy erases subjects, at most 1,000: the data keys and the secrets are gone
+// from the files when it returns nil, and tombstones make sure that the keys are
+// never created again. Doing it again is harmless, and is what to do after an
+// error. A subject that never had a key gets its tombstone too, which is how the
+// erasures in the ledger are repeated over a restored older keys.db.
+//
+// In keys.db it is one commit. In side streams each subject's stream is deleted
+// for good: no node can read it any more, but its bytes leave the files of the
+// store only when the store cleans up (docs/keys.md).
 func (k *Keyring) Destroy(ctx context.Context, subjects ...string) error {
 	leave, err := k.enter(ctx)
 	if err != nil {
@@ -110,9 +114,11 @@ func (k *Keyring) Destroyed(ctx context.Context, subject string) (bool, error) {
 	return err == nil && row.destroyedAt != alive, err
 }
 
-// KeyID names the subject's data key: "k" and the number of its row. The name
-// says nothing about the key and stays after the key was destroyed. It returns
-// ErrKeyNotFound for a subject that never had one.
+// KeyID names the subject's data key: "k" and the number of its row in keys.db,
+// or in side streams "k" and the first 16 hexadecimal digits of the SHA-256 of
+// the stream's name. The name says nothing about the key and stays after the key
+// was destroyed; a move to another home changes it. It returns ErrKeyNotFound for
+// a subject that never had one.
 func (k *Keyring) KeyID(ctx context.Context, subject string) (string, error) {
 	leave, err := k.enter(ctx)
 	if err != nil {
@@ -169,11 +175,16 @@ func (k *Keyring) loadSubject(ctx context.Context, subject string, create bool) 
 // addSubjects adds the keys that are missing; see vault.
 func (k *Keyring) addSubjects(ctx context.Context, subjects []string) ([]subjectRow, error) {
 	wrapped := make([][]byte, len(subjects))
-	for i, s := range subjects {
-		var err error
-		if wrapped[i], err = k.newSubjectKey(ctx, s); err != nil {
-			return nil, err
+	kek, err := k.wrapOne(func() (err error) {
+		for i, s := range subjects {
+			if wrapped[i], err = k.newSubjectKey(ctx, s); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return k.vault.addSubjects(ctx, k.now(), subjects, wrapped)
+	return k.vault.addSubjects(ctx, k.now(), subjects, wrapped, kek)
 }

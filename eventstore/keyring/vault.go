@@ -18,6 +18,12 @@ type vault interface {
 	// settle makes the key-encryption key that is in force the one that
 	// encrypts. It may take wrapping and is called without it.
 	settle(ctx context.Context) error
+	// seen numbers what is known of the key-encryption keys, changedSince reports
+	// whether there is news since. A key that did not open may then have been read
+	// before it was wrapped anew, and opened after its older key-encryption key was
+	// destroyed for all nodes.
+	seen() uint64
+	changedSince(ctx context.Context, seen uint64) bool
 	// meta returns a value by its name: "check" or "index".
 	meta(ctx context.Context, name string) ([]byte, error)
 	// place names a subject in the cache and in notices of changes.
@@ -52,8 +58,8 @@ type subjectVault interface {
 	subject(ctx context.Context, subject string) (subjectRow, error)
 	// addSubjects adds the missing ones and returns the rows that stand then,
 	// in order: of several callers with one new subject, all get the key of
-	// whoever came first.
-	addSubjects(ctx context.Context, now int64, subjects []string, wrapped [][]byte) ([]subjectRow, error)
+	// whoever came first. kek is what they are wrapped under.
+	addSubjects(ctx context.Context, now int64, subjects []string, wrapped [][]byte, kek string) ([]subjectRow, error)
 	// destroySubjects also forbids the keys of subjects that never had one.
 	destroySubjects(ctx context.Context, now int64, subjects []string) error
 	keyID(ctx context.Context, subject string) (string, error)
@@ -137,15 +143,17 @@ type secretRow struct {
 	sealed    []byte
 }
 
-// epochRow is the key of the codes of a day.
+// epochRow is the key of the codes of a day. kek is what a new one is wrapped
+// under.
 type epochRow struct {
-	kid                         string
+	kid, kek                    string
 	day, createdAt, destroyedAt int64
 	wrapped                     []byte
 }
 
-// signerRow is a key that signs.
+// signerRow is a key that signs. kek is what a new one is wrapped under.
 type signerRow struct {
+	kek                  string
 	epoch                uint32
 	createdAt, retiredAt int64
 	public, wrapped      []byte
@@ -163,15 +171,44 @@ const maxMoves = 8
 func (k *Keyring) withKEK(ctx context.Context, do func() error) error {
 	var err error
 	for range maxMoves {
-		if err = k.vault.settle(ctx); err != nil {
-			return err
-		}
-		k.wrapping.RLock()
-		err = do()
-		k.wrapping.RUnlock()
-		if !errors.Is(err, errKEKMoved) {
+		seen := k.vault.seen()
+		if err = k.underKEK(ctx, do); !k.moved(ctx, seen, err) {
 			return err
 		}
 	}
 	return err
+}
+
+func (k *Keyring) underKEK(ctx context.Context, do func() error) error {
+	if err := k.vault.settle(ctx); err != nil {
+		return err
+	}
+	k.wrapping.RLock()
+	defer k.wrapping.RUnlock()
+	return do()
+}
+
+// moved reports whether a call is to begin again.
+func (k *Keyring) moved(ctx context.Context, seen uint64, err error) bool {
+	var unknown *unknownKEKError
+	switch {
+	case errors.Is(err, errKEKMoved):
+		return true
+	case errors.Is(err, ErrNotAuthentic), errors.As(err, &unknown):
+		return k.vault.changedSince(ctx, seen)
+	}
+	return false
+}
+
+// wrapOne runs what wraps one thing and names the key-encryption key that did.
+// One that all nodes ask may change at any moment.
+func (k *Keyring) wrapOne(wrap func() error) (kek string, err error) {
+	kek = k.kek.ID()
+	if err := wrap(); err != nil {
+		return "", err
+	}
+	if k.kek.ID() != kek {
+		return "", errKEKMoved
+	}
+	return kek, nil
 }
