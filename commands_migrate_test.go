@@ -88,7 +88,7 @@ func TestMigrateCommand(t *testing.T) {
 	}
 	code, out, message = migrated(t.Context(), "--data", from, "--to", "sqlite", "--to-data", to, "--json")
 	var s moveSummary
-	if err := json.Unmarshal([]byte(out), &s); code != 0 || err != nil || s.Records != 30 || s.Copied != 0 || s.Root != root || len(s.Steps) != 2 {
+	if err := json.Unmarshal([]byte(out), &s); code != 0 || err != nil || s.Records != 30 || s.Copied != 0 || s.Root != root || len(s.Steps) != 6 {
 		t.Errorf("again: got %d, %s%s, %v", code, out, message, err)
 	}
 	if size, got := sizeAndRoot(t, to); size != 30 || got != root {

@@ -30,16 +30,18 @@ func (m *migration) copyKeys(ctx context.Context) (n uint64, err error) {
 	if err := m.giveKEK(); err != nil {
 		return 0, err
 	}
-	from, closeFrom, err := m.from.openKeys(ctx, true)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, closeFrom()) }()
+	// The target first: it may read kek.json of the source, which the keyring there
+	// locks for itself.
 	to, closeTo, err := m.to.openKeys(ctx, false)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, closeTo()) }()
+	from, closeFrom, err := m.from.openKeys(ctx, true)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, closeFrom()) }()
 	err = to.Import(ctx, counting(from.Export(ctx), &n))
 	return n, err
 }
