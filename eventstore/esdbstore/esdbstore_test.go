@@ -2,52 +2,21 @@ package esdbstore_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	"go.uber.org/goleak"
-
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/esdbstore"
-	"github.com/authledger/authledger/eventstore/esdbstore/esdbtest"
 	"github.com/authledger/authledger/eventstore/storetest"
 )
-
-// realServer names the variable with the connection string of a server that the
-// tests run against instead of the one in this process: see make test-esdb.
-const realServer = "AUTHLEDGER_TEST_ESDB"
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // promises are what this store declares. It is durable; sequences are learned
 // later than at the append, positions are the database's own, and an id that
 // stands elsewhere in the log is not recognised.
 var promises = storetest.Promises{Durable: true}
-
-// server is a database for one test: its own in this process, or the real one.
-func server(t testing.TB) string {
-	t.Helper()
-	if url := os.Getenv(realServer); url != "" {
-		return url
-	}
-	return esdbtest.Start(t, esdbtest.Options{}).URL()
-}
-
-// runs tells one run's streams on a real server apart from another's.
-var (
-	runs    = strings.ReplaceAll(uuid.NewString(), "-", "")[:10]
-	ledgers atomic.Int64
-)
-
-// newPrefix names a ledger no other test and no other run uses.
-func newPrefix() string { return fmt.Sprintf("t%s_%d", runs, ledgers.Add(1)) }
 
 // factory keeps one ledger for each directory, so that opening a directory again
 // shows the same log.
