@@ -2,6 +2,7 @@ package esdbstore_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -75,6 +76,50 @@ func TestContractOverALostIndex(t *testing.T) {
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory(server(b))) }
+
+// BenchmarkReadStream reads a stream of a thousand records, as a decision does
+// that finds nothing in memory.
+func BenchmarkReadStream(b *testing.B) {
+	s := factory(server(b))(b, b.TempDir(), time.Now)
+	defer s.Close()
+	if _, err := s.Append(b.Context(), "user-1", eventstore.NoStream(), storetest.Events("stream", 1000)); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, err := range s.ReadStream(b.Context(), "user-1", 0) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkNewNode opens a log of twenty thousand records on an empty directory,
+// which counts them.
+func BenchmarkNewNode(b *testing.B) {
+	const records = 20_000
+	url, prefix := server(b), newPrefix()
+	s := open(b, url, prefix, b.TempDir(), time.Now)
+	defer s.Close()
+	for i := range records / 20 {
+		if _, err := s.Append(b.Context(), fmt.Sprint("user-", i), eventstore.NoStream(), storetest.Events(fmt.Sprint(i), 20)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		node := open(b, url, prefix, b.TempDir(), time.Now)
+		if n, _, err := node.Head(b.Context()); n != records || err != nil {
+			b.Fatalf("counted %d, %v", n, err)
+		}
+		if err := node.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
 
 func TestSideContract(t *testing.T) {
 	t.Parallel()
