@@ -103,17 +103,13 @@ func contenderOf(name string, open func(context.Context, string) (eventstore.Sto
 	return &contender{name: name, open: open, rates: map[string]series{}, latencies: map[string]series{}}
 }
 
-// eventDatabase is the store over the server in this process, or the real one,
-// and what is to be said with its figures.
+// eventDatabase is the store over servers in this process, one for each round, or
+// over the real one, and what is to be said with its figures.
 func eventDatabase(tb testing.TB) (c *contender, note string, err error) {
-	url, ledgers := os.Getenv(sweep.Variable), 0
-	prefix := "b" + strings.ReplaceAll(uuid.NewString(), "-", "")[:10] + "_"
-	note = overheadOnly
-	if url == "" {
-		url = esdbtest.Start(tb, esdbtest.Options{}).URL()
-	} else {
-		note = "a real server, " + esdbstore.Redacted(url)
-		run, err := sweep.Begin(context.Background(), url, prefix)
+	server, prefix := os.Getenv(sweep.Variable), "b"+strings.ReplaceAll(uuid.NewString(), "-", "")[:10]+"_"
+	if server != "" {
+		note = "a real server, " + esdbstore.Redacted(server)
+		run, err := sweep.Begin(context.Background(), server, prefix)
 		if err != nil {
 			return nil, "", err
 		}
@@ -122,15 +118,21 @@ func eventDatabase(tb testing.TB) (c *contender, note string, err error) {
 				tb.Errorf("streams %s* were left on the server: %v", prefix, err)
 			}
 		})
+	} else {
+		note = overheadOnly
 	}
-	prefixes := map[string]string{} // a directory opened again is the same ledger
+	rounds := map[string]esdbstore.Options{} // by the directory that a round's nodes have theirs in
 	return contenderOf("esdbstore", func(ctx context.Context, dir string) (eventstore.Store, error) {
-		root := filepath.Dir(dir)
-		if prefixes[root] == "" {
-			ledgers++
-			prefixes[root] = fmt.Sprint(prefix, ledgers)
+		o, ok := rounds[filepath.Dir(dir)]
+		if !ok {
+			o = esdbstore.Options{URL: server, Prefix: fmt.Sprint(prefix, len(rounds))}
+			if server == "" {
+				o.URL = esdbtest.Start(tb, esdbtest.Options{}).URL() // a new node reads all that a server holds
+			}
+			rounds[filepath.Dir(dir)] = o
 		}
-		return esdbstore.Open(ctx, esdbstore.Options{URL: url, Prefix: prefixes[root], Dir: dir})
+		o.Dir = dir
+		return esdbstore.Open(ctx, o)
 	}), note, nil
 }
 
