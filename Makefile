@@ -11,7 +11,7 @@ CYCLES  ?= 60
 
 export CGO_ENABLED := 1
 
-.PHONY: run build test check vet lint generate bench crash clean
+.PHONY: run build test test-esdb check vet lint generate bench crash clean
 
 run: build ## start the product with demo data and print what to open
 	./$(BINARY) seed --data $(DATA)
@@ -25,6 +25,18 @@ test: check ## every test, race detector on; again on two nodes of a shared stor
 	AUTHLEDGER_BROWSER=$$(./.ci/tools --print-browser) $(GO) test -race -tags $(TAGS) -timeout 25m $(GOTESTFLAGS) ./...
 	AUTHLEDGER_TEST_STORE=shared $(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) ./eventstore/journal ./api
 	$(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) -run '^(TestAttacks|TestBitRot.*|TestCleanLedgersRaiseNoAlarm)$$' .
+
+# Linked statically where it can be (Linux with a static C library), so that it
+# runs on a machine that has nothing installed.
+esdb.test: ## the suite of the event database's store as one binary; needs AUTHLEDGER_TEST_ESDB only
+	$(GO) test -c -tags "$(TAGS) netgo osusergo" -ldflags "-linkmode external -extldflags -static" -o $@ ./eventstore/esdbstore || \
+		$(GO) test -c -tags $(TAGS) -o $@ ./eventstore/esdbstore
+.PHONY: esdb.test
+
+test-esdb: ## the same against the server AUTHLEDGER_TEST_ESDB names: esdb://user:password@host:2113?…
+	@test -n "$$AUTHLEDGER_TEST_ESDB" || { echo "set AUTHLEDGER_TEST_ESDB to a connection string: see docs/esdb-tests.md" >&2; exit 2; }
+	$(MAKE) esdb.test
+	./esdb.test -test.timeout 60m $(GOTESTFLAGS)
 
 check: vet lint
 
@@ -41,9 +53,10 @@ generate: ## regenerate code from api/openapi.yaml, and docs/events.md from the 
 
 bench: build ## ratios against raw limits, printed and written to bench.json
 	./$(BINARY) bench --out bench.json
+	AUTHLEDGER_BENCH_OUT=$(CURDIR)/bench.json $(GO) test -tags $(TAGS) -timeout 60m -count 1 -run '^$$' -bench '^BenchmarkEventDatabase$$' -benchtime 1x ./api/bench
 
 crash: ## kill -9 during a login load, CYCLES times; no acknowledged event may be lost
 	AUTHLEDGER_CRASH_CYCLES=$(CYCLES) $(GO) test -tags $(TAGS) -timeout 60m -count 1 -v -run '^TestCrash' .
 
 clean:
-	rm -rf $(BINARY) bench.json $(DATA)
+	rm -rf $(BINARY) bench.json esdb.test $(DATA)

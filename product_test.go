@@ -27,6 +27,7 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	path := filepath.Join(dir, "authledger")
 	args := []string{"build", "-tags", "sqlite_omit_load_extension", "-o", path}
 	if raceDetector {
@@ -39,10 +40,17 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// builtIn is the directory that built has made; empty before.
+var builtIn string
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := built(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if err := clearLedgers(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if builtIn != "" {
+		os.RemoveAll(builtIn)
 	}
 	if theVictim.dir != "" {
 		os.RemoveAll(filepath.Dir(theVictim.dir))

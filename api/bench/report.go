@@ -44,7 +44,8 @@ type Row struct {
 	BaselineValue float64 `json:"baseline_value,omitempty"`
 	Ratio         *Span   `json:"ratio,omitempty"`
 	Goal          string  `json:"goal,omitempty"`
-	Met           *bool   `json:"met,omitempty"` // absent without a goal
+	Met           *bool   `json:"met,omitempty"`  // absent without a goal
+	Note          string  `json:"note,omitempty"` // what must be said with the figure
 }
 
 // measured is a row without a baseline.
@@ -110,6 +111,13 @@ func (r Report) print(w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("print the report: %w", err)
+	}
+	said := map[string]bool{}
+	for _, row := range r.Rows {
+		if note := row.Scenario + ": " + row.Note; row.Note != "" && !said[note] {
+			said[note] = true
+			fmt.Fprintln(w, note)
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/uuid"
+	"google.golang.org/grpc/codes"
 
 	"github.com/authledger/authledger/eventstore"
 )
@@ -163,16 +164,18 @@ func (s *Store) checkVersion(ctx context.Context) (Finding, error) {
 // no stream the ledger can have.
 func (s *Store) checkRights(ctx context.Context) (Finding, error) {
 	name := s.names.ledger + ".rights" + uuid.NewString()
-	_, err := patient(ctx, s.db, func(ctx context.Context, c *esdb.Client) (*esdb.DeleteResult, error) {
-		return c.DeleteStream(ctx, name, esdb.DeleteStreamOptions{ExpectedRevision: esdb.StreamExists{}})
-	})
-	switch classify(err) {
-	case denied:
-		return Finding{}, nil
-	case unknown, moved:
-		if errors.Is(err, eventstore.ErrClosed) || retires(err) || ctx.Err() != nil {
-			return Finding{}, err
+	answer, err := patient(ctx, s.db, func(ctx context.Context, c *esdb.Client) (error, error) {
+		_, err := c.DeleteStream(ctx, name, esdb.DeleteStreamOptions{ExpectedRevision: esdb.StreamExists{}})
+		if c := classify(err); c != unknown && c != moved || statusOf(err) == codes.FailedPrecondition { // there is none, or may not
+			return err, nil
 		}
+		return nil, err
+	})
+	switch {
+	case err == nil && classify(answer) == denied:
+		return Finding{}, nil
+	case err != nil && (errors.Is(err, eventstore.ErrClosed) || retires(err) || ctx.Err() != nil):
+		return Finding{}, err
 	}
 	return Finding{MayDelete, "the user of the connection may delete ledger streams: take $d away from it in the default ACL ($settings), and run with a user who is not in $admins"}, nil
 }

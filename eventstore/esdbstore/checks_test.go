@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
+
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/esdbstore"
 	"github.com/authledger/authledger/eventstore/esdbstore/esdbtest"
@@ -84,34 +87,57 @@ func want(t *testing.T, s *esdbstore.Store, codesWanted ...string) {
 	}
 }
 
+// TestCheckServer: a server for tests lets everybody delete, since the tests
+// remove what they wrote, and has nothing else against it.
+func TestCheckServer(t *testing.T) {
+	t.Parallel()
+	s := newLedger(t).node(t)
+	for range 3 {
+		want(t, s, esdbstore.MayDelete)
+	}
+	eventually(t, "the subscription is up", s.Live)
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for ctx := soon(t); !holds(); {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not in time: %s", what)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 // TestStreamsThatAreCut: whoever sets a limit on a ledger stream, or deletes one,
 // is noticed by a node that runs and by one that starts later.
 func TestStreamsThatAreCut(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ name, metadata, code string }{
-		{"age", `{"$maxAge":3600}`, esdbstore.StreamsAreCut},
-		{"count", `{"$maxCount":10}`, esdbstore.StreamsAreCut},
-		{"truncated before", `{"$tb":1}`, esdbstore.StreamsAreCut},
-		{"something else", `{"owner":"ops"}`, ""},
-		{"set and taken back", `{"$maxAge":3600}`, "back"},
+	for _, c := range []struct {
+		name, code string
+		cut        func(a admin)
+	}{
+		{"age", esdbstore.StreamsAreCut, func(a admin) { a.metadata(`{"$maxAge":3600}`) }},
+		{"count", esdbstore.StreamsAreCut, func(a admin) { a.metadata(`{"$maxCount":10}`) }},
+		{"truncated before", esdbstore.StreamsAreCut, func(a admin) { a.metadata(`{"$tb":1}`) }},
+		{"something else", "", func(a admin) { a.metadata(`{"owner":"ops"}`) }},
+		{"set and taken back", "", func(a admin) { a.metadata(`{"$maxAge":3600}`); a.metadata(`{}`) }},
+		{"deleted", esdbstore.StreamsAreCut, func(a admin) { a.remove() }},
+		{"deleted for good", esdbstore.StreamDeleted, func(a admin) { a.bury() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := secured(t)
-			s := w.node(t, "")
+			l := newLedger(t)
+			s := l.node(t)
 			if _, err := s.Append(soon(t), "user-1", eventstore.NoStream(), storetest.Events("first", 2)); err != nil {
 				t.Fatal(err)
 			}
-			w.put(t, "$$"+w.prefix+".ledger-user-1", c.metadata)
-			code := c.code
-			if code == "back" {
-				code = ""
-				w.put(t, "$$"+w.prefix+".ledger-user-1", `{}`)
-			}
+			c.cut(admin{t, client(t, l.url), l.prefix + ".ledger-user-1"})
 			if _, err := s.Append(soon(t), "user-2", eventstore.NoStream(), storetest.Events("second", 1)); err != nil {
 				t.Fatal(err)
 			}
-			for _, s := range []*esdbstore.Store{s, w.node(t, "")} {
+			for _, s := range []*esdbstore.Store{s, l.node(t)} {
 				if _, _, err := s.Head(soon(t)); err != nil { // counts up to the append, and so past the metadata
 					t.Fatal(err)
 				}
@@ -119,11 +145,41 @@ func TestStreamsThatAreCut(t *testing.T) {
 				for _, f := range s.Findings() {
 					got = f.Code
 				}
-				if got != code {
-					t.Errorf("found %q, want %q", got, code)
+				if got != c.code {
+					t.Errorf("found %q, want %q", got, c.code)
 				}
 			}
 		})
+	}
+}
+
+// admin does to one stream what nobody should.
+type admin struct {
+	t      *testing.T
+	c      *esdb.Client
+	stream string
+}
+
+func (a admin) metadata(data string) {
+	a.t.Helper()
+	_, err := a.c.AppendToStream(soon(a.t), "$$"+a.stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}},
+		esdb.EventData{EventID: uuid.New(), EventType: "$metadata", ContentType: esdb.ContentTypeJson, Data: []byte(data)})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a admin) remove() {
+	a.t.Helper()
+	if _, err := a.c.DeleteStream(soon(a.t), a.stream, esdb.DeleteStreamOptions{ExpectedRevision: esdb.Any{}}); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a admin) bury() {
+	a.t.Helper()
+	if _, err := a.c.TombstoneStream(soon(a.t), a.stream, esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}}); err != nil {
+		a.t.Fatal(err)
 	}
 }
 
@@ -167,9 +223,9 @@ func TestPrepare(t *testing.T) {
 
 func TestOneProcessPerDirectory(t *testing.T) {
 	t.Parallel()
-	w, dir := newWorld(t, esdbtest.Options{}), t.TempDir()
-	closing(t, open(t, w.URL(), w.prefix, dir, time.Now))
-	if _, err := esdbstore.Open(soon(t), esdbstore.Options{URL: w.URL(), Prefix: w.prefix, Dir: dir}); !errors.Is(err, esdbstore.ErrInUse) {
+	l, dir := newLedger(t), t.TempDir()
+	closing(t, open(t, l.url, l.prefix, dir, time.Now))
+	if _, err := esdbstore.Open(soon(t), esdbstore.Options{URL: l.url, Prefix: l.prefix, Dir: dir}); !errors.Is(err, esdbstore.ErrInUse) {
 		t.Errorf("got %v, want %v", err, esdbstore.ErrInUse)
 	}
 }

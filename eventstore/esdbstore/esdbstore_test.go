@@ -5,49 +5,19 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	"go.uber.org/goleak"
-
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/esdbstore"
-	"github.com/authledger/authledger/eventstore/esdbstore/esdbtest"
 	"github.com/authledger/authledger/eventstore/storetest"
 )
-
-// realServer names the variable with the connection string of a server that the
-// tests run against instead of the one in this process: see make test-esdb.
-const realServer = "AUTHLEDGER_TEST_ESDB"
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // promises are what this store declares. It is durable; sequences are learned
 // later than at the append, positions are the database's own, and an id that
 // stands elsewhere in the log is not recognised.
 var promises = storetest.Promises{Durable: true}
-
-// server is a database for one test: its own in this process, or the real one.
-func server(t testing.TB) string {
-	t.Helper()
-	if url := os.Getenv(realServer); url != "" {
-		return url
-	}
-	return esdbtest.Start(t, esdbtest.Options{}).URL()
-}
-
-// runs tells one run's streams on a real server apart from another's.
-var (
-	runs    = strings.ReplaceAll(uuid.NewString(), "-", "")[:10]
-	ledgers atomic.Int64
-)
-
-// newPrefix names a ledger no other test and no other run uses.
-func newPrefix() string { return fmt.Sprintf("t%s_%d", runs, ledgers.Add(1)) }
 
 // factory keeps one ledger for each directory, so that opening a directory again
 // shows the same log.
@@ -106,6 +76,50 @@ func TestContractOverALostIndex(t *testing.T) {
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory(server(b))) }
+
+// BenchmarkReadStream reads a stream of a thousand records, as a decision does
+// that finds nothing in memory.
+func BenchmarkReadStream(b *testing.B) {
+	s := factory(server(b))(b, b.TempDir(), time.Now)
+	defer s.Close()
+	if _, err := s.Append(b.Context(), "user-1", eventstore.NoStream(), storetest.Events("stream", 1000)); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, err := range s.ReadStream(b.Context(), "user-1", 0) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkNewNode opens a log of twenty thousand records on an empty directory,
+// which counts them.
+func BenchmarkNewNode(b *testing.B) {
+	const records = 20_000
+	url, prefix := server(b), newPrefix()
+	s := open(b, url, prefix, b.TempDir(), time.Now)
+	defer s.Close()
+	for i := range records / 20 {
+		if _, err := s.Append(b.Context(), fmt.Sprint("user-", i), eventstore.NoStream(), storetest.Events(fmt.Sprint(i), 20)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		node := open(b, url, prefix, b.TempDir(), time.Now)
+		if n, _, err := node.Head(b.Context()); n != records || err != nil {
+			b.Fatalf("counted %d, %v", n, err)
+		}
+		if err := node.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
 
 func TestSideContract(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,9 @@ type world struct {
 
 func newWorld(t *testing.T, o esdbtest.Options) world {
 	t.Helper()
+	if top, _, _ := strings.Cut(t.Name(), "/"); !slices.Contains(inProcessOnly, top) {
+		t.Fatalf("%s uses the server of this process and is not on the list inProcessOnly", top)
+	}
 	return world{Server: esdbtest.Start(t, o), prefix: newPrefix()}
 }
 
@@ -133,8 +136,8 @@ func TestFrozenServerLeavesTheOutcomeUnknown(t *testing.T) {
 // and one of them is told that the other was first.
 func TestTwoNodesCarryOutOneCommand(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, esdbtest.Options{})
-	a, b := w.node(t, ""), w.node(t, "")
+	l := newLedger(t)
+	a, b := l.node(t), l.node(t)
 	for i := range 40 {
 		stream, events := fmt.Sprintf("user-%d", i), storetest.Events(fmt.Sprint(i), 2)
 		answers := make([]eventstore.Appended, 2)

@@ -45,11 +45,10 @@ PRAGMA user_version = 1`
 	sqlName      = `UPDATE place SET ledger = ?`
 	sqlMove      = `UPDATE place SET pos = ?, prepare = ?, recorded = max(recorded, ?)`
 	sqlLast      = `SELECT r.sequence, r.pos, r.prepare, s.name, r.revision, r.id FROM records r JOIN streams s ON s.n = r.stream ORDER BY r.sequence DESC LIMIT 1`
-	sqlStream    = `SELECT n FROM streams WHERE name = ?`
 	sqlAddStream = `INSERT INTO streams (name) VALUES (?) ON CONFLICT (name) DO NOTHING`
-	sqlAddRecord = `INSERT INTO records (sequence, pos, prepare, stream, revision, id) VALUES (?, ?, ?, ?, ?, ?)`
+	sqlAddRecord = `INSERT INTO records (sequence, pos, prepare, stream, revision, id) SELECT ?, ?, ?, n, ?, ? FROM streams WHERE name = ?`
 	sqlBySeq     = `SELECT pos, prepare FROM records WHERE sequence = ?`
-	sqlNumbers   = `SELECT sequence FROM records WHERE stream = (SELECT n FROM streams WHERE name = ?) AND revision >= ? ORDER BY revision LIMIT ?`
+	sqlNumbers   = `SELECT sequence, pos, prepare FROM records WHERE stream = (SELECT n FROM streams WHERE name = ?) AND revision >= ? ORDER BY revision LIMIT ?`
 	sqlByID      = `SELECT s.name, r.revision, r.sequence FROM records r JOIN streams s ON s.n = r.stream WHERE r.id = ? ORDER BY r.sequence LIMIT 1`
 )
 
@@ -162,8 +161,13 @@ func (x *index) name(ctx context.Context, ledger string) error {
 }
 
 // add counts items, which have their sequences, and moves the place, in one
-// transaction.
+// transaction. Once begun it is not broken off: it is short, and the driver pays
+// for a context that can end with a goroutine for each statement.
 func (x *index) add(ctx context.Context, items []item, at esdb.Position) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
 	tx, err := x.write.BeginTx(ctx, nil)
 	if err != nil {
 		return indexed(err)
@@ -182,16 +186,23 @@ func (x *index) add(ctx context.Context, items []item, at esdb.Position) error {
 	return indexed(tx.Commit())
 }
 
+// addRecord names the stream when the record is its first; a stream that was cut
+// begins later.
 func addRecord(ctx context.Context, tx *sql.Tx, i item) error {
-	if _, err := tx.ExecContext(ctx, sqlAddStream, i.Stream); err != nil {
-		return err
+	for known := i.Revision > 0; ; known = false {
+		if !known {
+			if _, err := tx.ExecContext(ctx, sqlAddStream, i.Stream); err != nil {
+				return err
+			}
+		}
+		done, err := tx.ExecContext(ctx, sqlAddRecord, int64(i.Sequence), int64(i.at.Commit), int64(i.at.Prepare), int64(i.Revision), i.ID[:], i.Stream)
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n > 0 || !known {
+			return err
+		}
 	}
-	var stream int64
-	if err := tx.QueryRowContext(ctx, sqlStream, i.Stream).Scan(&stream); err != nil {
-		return err
-	}
-	_, err := tx.ExecContext(ctx, sqlAddRecord, int64(i.Sequence), int64(i.at.Commit), int64(i.at.Prepare), stream, int64(i.Revision), i.ID[:])
-	return err
 }
 
 // position is where a record lies; ok is false when it was not counted.
@@ -204,21 +215,27 @@ func (x *index) position(ctx context.Context, sequence eventstore.Sequence) (at 
 	return esdb.Position{Commit: uint64(pos), Prepare: uint64(prepare)}, err == nil, indexed(err)
 }
 
-// numbers are the sequences of a stream's records from a revision on, as far as
+// numbered is where a record stands in the log.
+type numbered struct {
+	sequence eventstore.Sequence
+	at       esdb.Position
+}
+
+// numbers are the places of a stream's records from a revision on, as far as
 // they were counted, n at most.
-func (x *index) numbers(ctx context.Context, stream string, from eventstore.Revision, n int) ([]eventstore.Sequence, error) {
+func (x *index) numbers(ctx context.Context, stream string, from eventstore.Revision, n int) ([]numbered, error) {
 	rows, err := x.read.QueryContext(ctx, sqlNumbers, stream, int64(from), n)
 	if err != nil {
 		return nil, indexed(err)
 	}
 	defer func() { _ = rows.Close() }() // Err tells
-	out := make([]eventstore.Sequence, 0, n)
+	out := make([]numbered, 0, n)
 	for rows.Next() {
-		var sequence int64
-		if err := rows.Scan(&sequence); err != nil {
+		var sequence, pos, prepare int64
+		if err := rows.Scan(&sequence, &pos, &prepare); err != nil {
 			return nil, indexed(err)
 		}
-		out = append(out, eventstore.Sequence(sequence))
+		out = append(out, numbered{eventstore.Sequence(sequence), esdb.Position{Commit: uint64(pos), Prepare: uint64(prepare)}})
 	}
 	return out, indexed(rows.Err())
 }

@@ -2,7 +2,6 @@ package esdbstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -78,7 +77,10 @@ func (s *Store) numbered(ctx context.Context, items []item) error {
 			return err
 		}
 		if len(numbers) == len(items) {
-			return s.place(ctx, items, numbers)
+			for i, n := range numbers {
+				items[i].stands(n)
+			}
+			return nil
 		}
 		if err := s.reach(ctx, items[len(items)-1]); err != nil {
 			return err
@@ -100,17 +102,6 @@ func (s *Store) reach(ctx context.Context, i item) error {
 		}
 	}
 	return s.pull(ctx)
-}
-
-func (s *Store) place(ctx context.Context, items []item, numbers []eventstore.Sequence) error {
-	for n := range items {
-		at, ok, err := s.index.position(ctx, numbers[n])
-		if err != nil || !ok {
-			return errors.Join(err, s.ending(ctx, ctx.Err()))
-		}
-		items[n].Sequence, items[n].Position, items[n].at = numbers[n], eventstore.Position(at.Commit), at
-	}
-	return nil
 }
 
 // positionOf is the position of a record that was read from its stream.
@@ -240,7 +231,12 @@ func (s *Store) one(ctx context.Context, stream string, revision eventstore.Revi
 	if len(items) != 1 || items[0].Revision != revision {
 		return eventstore.Record{}, fmt.Errorf("%w: record %d is no longer in the event database", eventstore.ErrDamaged, sequence)
 	}
-	return items[0].Record, s.place(ctx, items, []eventstore.Sequence{sequence})
+	at, ok, err := s.index.position(ctx, sequence)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: record %d was counted and is not in %s", eventstore.ErrDamaged, sequence, indexFile)
+	}
+	items[0].stands(numbered{sequence, at})
+	return items[0].Record, err
 }
 
 // ReadAll implements eventstore.Reader.
