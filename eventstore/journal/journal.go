@@ -144,7 +144,7 @@ type Request struct {
 type Outcome struct {
 	Events   []Recorded
 	Position eventstore.Position // of the last event; for consistency tokens
-	Replayed bool                // an earlier execution of the same command id did it
+	Replayed bool                // an earlier execution of the same command id did it, or in a shared store may have
 }
 
 // Recorded is an event as it stands in the log; personal data is sealed.

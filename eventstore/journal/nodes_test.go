@@ -617,6 +617,54 @@ func TestLostAnswerOfAnAppendAnotherNodeForestalled(t *testing.T) {
 	w.agree(a, b)
 }
 
+// Two nodes carry one command out at the same instant, and lose the answers of
+// their appends, one or both. At most one may believe that it was the first.
+func TestLostAnswersOfOneCommandOnTwoNodes(t *testing.T) {
+	t.Parallel()
+	lost := fmt.Errorf("%w: %w", eventstore.ErrOutcomeUnknown, errDisk)
+	for name, loses := range map[string]struct{ a, b bool }{
+		"the one that appends": {a: true}, "the one that comes second": {b: true}, "both": {a: true, b: true}, "none": {},
+	} {
+		w, a, b := nodes(t, 0)
+		w.register()
+		w.warm(a)
+		w.warm(b)
+		r := w.request(domain.SetSeamless{UserID: w.user, Enabled: false})
+		r.Source.IP = domain.Personal{} // nothing sealed: the records of both are the same, byte for byte
+		if loses.a {
+			w.store.LoseAnswers(1, errDisk)
+		}
+		var first Outcome
+		once := storetest.Times(1, lost)
+		b.store.(node).Set(storetest.Faults{BeforeAppend: func(string, []eventstore.Proposed) error {
+			err := once()
+			if err == nil {
+				return nil
+			}
+			var failed error
+			if first, failed = a.Execute(t.Context(), r); failed != nil {
+				t.Error(failed)
+			}
+			if loses.b {
+				return err
+			}
+			return nil
+		}})
+		second, err := b.Execute(t.Context(), r)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(first.Events) != 1 || len(second.Events) != 1 || first.Events[0].ID != second.Events[0].ID || !first.Events[0].OccurredAt.Equal(b.Now()) {
+			t.Errorf("%s: %+v here, %+v there", name, first, second)
+		}
+		if first.Replayed != loses.a || !second.Replayed {
+			t.Errorf("%s: the first is a repeat: %v, the second: %v", name, first.Replayed, second.Replayed)
+		}
+		w.unique()
+		w.agree(a, b)
+	}
+}
+
 // A watcher of one node wakes for what another appended, once that arrives.
 func TestNoticeWakesWatchers(t *testing.T) {
 	t.Parallel()
