@@ -118,8 +118,9 @@ func (j *Journal) TemporaryPasscode(ctx context.Context, userID, authenticatorID
 		return "", err
 	}
 	a, ok := s.state.(*domain.User).Authenticator(authenticatorID) // by the stream's category
+	now := j.nowOn(s)
 	release()
-	if !ok || a.Kind != domain.KindTempCode || !a.Active(j.Now()) {
+	if !ok || a.Kind != domain.KindTempCode || !a.Active(now) {
 		return "", unknown("temporary passcode in force")
 	}
 	text, err := j.keys.Activation(ctx, a.Kid, deriveTemporary, a.ID, 1)

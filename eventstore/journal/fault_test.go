@@ -49,7 +49,8 @@ func TestLostAnswerOfADurableAppend(t *testing.T) {
 	w.store.LoseAnswers(1, errDisk)
 	r := w.request(domain.AddPhone{UserID: w.user, CC: "DE", Number: domain.Clear(number), Line: domain.LineMobile})
 	out, err := w.j.Execute(t.Context(), r)
-	if err != nil || out.Replayed || len(out.Events) != 1 || out.Position == 0 {
+	// Where others append, it may have been one of them.
+	if err != nil || out.Replayed != w.j.shared || len(out.Events) != 1 || out.Position == 0 {
 		t.Fatalf("outcome %+v, %v", out, err)
 	}
 	<-changed
@@ -57,7 +58,7 @@ func TestLostAnswerOfADurableAppend(t *testing.T) {
 	if err != nil || !again.Replayed {
 		t.Fatalf("repeat %+v, %v", again, err)
 	}
-	again.Replayed = false
+	again.Replayed = out.Replayed
 	equal(t, "repeat", again, out)
 	healthy(t, w)
 }

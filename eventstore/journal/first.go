@@ -123,6 +123,12 @@ func (j *Journal) readOutcome(ctx context.Context, first eventstore.Record, n in
 // slot stays doubtful until the stream has grown without it, which proves that it
 // cannot. When somebody else has grown it by then, settle returns
 // eventstore.ErrConflict and the command is decided anew.
+//
+// In a shared store another node may have carried the same command out, from the
+// same state at the same microsecond, and then nothing in its records tells them
+// from ours. Two nodes must never both believe that they were the first: what
+// follows once from a command, such as a message, would happen twice. So there
+// the answer is that it was done before, though it may have been done by us.
 func (j *Journal) settle(ctx context.Context, s *slot, x execution, now time.Time, lost error) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
 	defer cancel()
@@ -148,6 +154,6 @@ func (j *Journal) settle(ctx context.Context, s *slot, x execution, now time.Tim
 		return Outcome{}, fmt.Errorf("execute %s: another append took its place: %w", x.Command.Name(), eventstore.ErrConflict)
 	}
 	// Ours, or that of an earlier execution this state did not know?
-	out.Replayed = out.Events[0].Revision != expected.Next() || !out.Events[0].OccurredAt.Equal(now)
+	out.Replayed = j.shared || out.Events[0].Revision != expected.Next() || !out.Events[0].OccurredAt.Equal(now)
 	return out, nil
 }

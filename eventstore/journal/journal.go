@@ -112,6 +112,21 @@ func New(c Config) (*Journal, error) {
 // Now is the journal's time: UTC, whole microseconds.
 func (j *Journal) Now() time.Time { return j.clock().UTC().Truncate(time.Microsecond) }
 
+// nowOn is the time on a stream. Where other processes append, their clocks
+// stand apart from this one's, and what one of them did just now may be later
+// than it is here; the rules assume that time never goes back along a stream, so
+// it is held at the stream's newest. The caller may read the slot's state.
+//
+// In a store of one process it is the journal's time, also when that was set
+// back: whoever sets the clock wants it.
+func (j *Journal) nowOn(s *slot) time.Time {
+	now := j.Now()
+	if j.shared && now.Before(s.newest) {
+		return s.newest
+	}
+	return now
+}
+
 // Request is a command and where it came from. The same CommandID always gives
 // the outcome of its first execution (I-1).
 type Request struct {
@@ -129,7 +144,7 @@ type Request struct {
 type Outcome struct {
 	Events   []Recorded
 	Position eventstore.Position // of the last event; for consistency tokens
-	Replayed bool                // an earlier execution of the same command id did it
+	Replayed bool                // an earlier execution of the same command id did it, or in a shared store may have
 }
 
 // Recorded is an event as it stands in the log; personal data is sealed.
@@ -221,7 +236,7 @@ func (j *Journal) attempt(ctx context.Context, s *slot, x execution) (Outcome, e
 	if err != nil {
 		return Outcome{}, err
 	}
-	now := j.Now()
+	now := j.nowOn(s)
 	g := gathering{j: j, slot: s, now: now, policy: policy, facts: domain.Facts{Actor: x.Actor}}
 	events, refused, err := g.decide(ctx, x.Command)
 	if err != nil {
@@ -318,6 +333,7 @@ func (j *Journal) accept(s *slot, proposed []eventstore.Proposed, events []domai
 	for i, e := range events {
 		stamp := appended.Records[i]
 		s.apply(proposed[i].ID, e, now)
+		s.seen(now, stamp.RecordedAt)
 		s.last = eventstore.At(stamp.Revision, stamp.Leaf)
 		out.Events[i] = Recorded{
 			ID: proposed[i].ID, Type: proposed[i].Type, Event: e, Revision: stamp.Revision,

@@ -129,6 +129,111 @@ func TestTheNextDecisionOfAnotherNodeKnowsAll(t *testing.T) {
 	}
 }
 
+// Along a stream time never goes back, however far the clocks of those who
+// append stand apart: neither in the log nor for the rules and for readers.
+func TestTimeNeverGoesBackAlongAStream(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []time.Duration{-4 * time.Second, 4 * time.Second} {
+		w, a, b := nodes(t, skew)
+		w.register()
+		behind, ahead := a, b
+		if skew < 0 {
+			behind, ahead = b, a
+		}
+		for n := range 8 {
+			w.clock.advance(time.Second)
+			w.on([]*Journal{ahead, behind}[n%2], func() { w.do(domain.SetSeamless{UserID: w.user, Enabled: n%2 == 1}) })
+		}
+		w.clock.advance(time.Second)
+		var newest time.Time
+		w.on(ahead, func() { newest = w.do(domain.SetSeamless{UserID: w.user, Enabled: false}).Events[0].OccurredAt })
+		if !behind.Now().Before(newest) {
+			t.Fatalf("clock %v off: the test's clocks do not cross", skew)
+		}
+		for name, j := range map[string]*Journal{"behind": behind, "a process that starts now": w.journal(func(c *Config) { c.Clock = behind.clock })} {
+			err := j.User(t.Context(), w.user, func(_ *domain.User, now time.Time) error {
+				if !now.Equal(newest) {
+					t.Errorf("clock %v off: %s reads as of %v, before the newest record at %v", skew, name, now, newest)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		w.clock.advance(5 * time.Second)
+		if out, err := behind.Execute(t.Context(), w.request(domain.SetSeamless{UserID: w.user, Enabled: true})); err != nil || !out.Events[0].OccurredAt.Equal(behind.Now()) {
+			t.Errorf("clock %v off: a clock that has passed the newest record is not the time: %+v, %v", skew, out, err)
+		}
+		w.inOrder(w.user)
+	}
+}
+
+// inOrder checks that no record of a user occurred before anything the record
+// before it says.
+func (w *world) inOrder(userID string) {
+	w.t.Helper()
+	var last time.Time
+	for _, r := range w.memoryRecords() {
+		if r.Stream != domain.UserStream(userID) {
+			continue
+		}
+		d, err := codec.New(nil).Decode(r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if d.Meta.OccurredAt.Before(last) {
+			w.t.Errorf("%s at revision %d occurred at %v, behind a record of %v", r.Type, r.Revision, d.Meta.OccurredAt, last)
+		}
+		for _, at := range []time.Time{d.Meta.OccurredAt, r.RecordedAt} {
+			if at.After(last) {
+				last = at
+			}
+		}
+	}
+}
+
+// A rule that another node puts in force is part of what was known at its time,
+// also when that node's clock stands behind the one of the change before.
+func TestRulesOfNodesWhoseClocksCross(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []time.Duration{-4 * time.Second, 4 * time.Second} {
+		w, a, b := nodes(t, skew)
+		first, second := a, b
+		if skew > 0 {
+			first, second = b, a
+		}
+		w.on(first, func() { w.compliance(germanRule()) })
+		var at time.Time
+		w.on(second, func() {
+			at = w.compliance(domain.SetParameter{Parameter: "sms.cooldown_s", Value: 90, EffectiveFrom: "2026-01-01", Reason: "test"}).Events[0].OccurredAt
+		})
+		all, err := a.PolicyKnownAt(t.Context(), time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		then, err := a.PolicyKnownAt(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if then.Version != all.Version {
+			t.Errorf("clock %v off: known when the newest rule was made: version %d, want %d", skew, then.Version, all.Version)
+		}
+	}
+}
+
+// A store of one process knows one clock, and follows it when it is set back.
+func TestOneProcessFollowsItsClockBack(t *testing.T) {
+	t.Parallel()
+	w := openWorld(t, false)
+	w.register()
+	w.clock.advance(-4 * time.Second)
+	out := w.do(domain.SetSeamless{UserID: w.user, Enabled: false})
+	if !out.Events[0].OccurredAt.Equal(w.j.Now()) {
+		t.Errorf("it occurred at %v, the clock says %v", out.Events[0].OccurredAt, w.j.Now())
+	}
+}
+
 // A rule of another node is obeyed within a second, and at once by a node that
 // was told.
 func TestRulesOfAnotherNode(t *testing.T) {
@@ -510,6 +615,54 @@ func TestLostAnswerOfAnAppendAnotherNodeForestalled(t *testing.T) {
 	}
 	w.unique()
 	w.agree(a, b)
+}
+
+// Two nodes carry one command out at the same instant, and lose the answers of
+// their appends, one or both. At most one may believe that it was the first.
+func TestLostAnswersOfOneCommandOnTwoNodes(t *testing.T) {
+	t.Parallel()
+	lost := fmt.Errorf("%w: %w", eventstore.ErrOutcomeUnknown, errDisk)
+	for name, loses := range map[string]struct{ a, b bool }{
+		"the one that appends": {a: true}, "the one that comes second": {b: true}, "both": {a: true, b: true}, "none": {},
+	} {
+		w, a, b := nodes(t, 0)
+		w.register()
+		w.warm(a)
+		w.warm(b)
+		r := w.request(domain.SetSeamless{UserID: w.user, Enabled: false})
+		r.Source.IP = domain.Personal{} // nothing sealed: the records of both are the same, byte for byte
+		if loses.a {
+			w.store.LoseAnswers(1, errDisk)
+		}
+		var first Outcome
+		once := storetest.Times(1, lost)
+		b.store.(node).Set(storetest.Faults{BeforeAppend: func(string, []eventstore.Proposed) error {
+			err := once()
+			if err == nil {
+				return nil
+			}
+			var failed error
+			if first, failed = a.Execute(t.Context(), r); failed != nil {
+				t.Error(failed)
+			}
+			if loses.b {
+				return err
+			}
+			return nil
+		}})
+		second, err := b.Execute(t.Context(), r)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(first.Events) != 1 || len(second.Events) != 1 || first.Events[0].ID != second.Events[0].ID || !first.Events[0].OccurredAt.Equal(b.Now()) {
+			t.Errorf("%s: %+v here, %+v there", name, first, second)
+		}
+		if first.Replayed != loses.a || !second.Replayed {
+			t.Errorf("%s: the first is a repeat: %v, the second: %v", name, first.Replayed, second.Replayed)
+		}
+		w.unique()
+		w.agree(a, b)
+	}
 }
 
 // A watcher of one node wakes for what another appended, once that arrives.

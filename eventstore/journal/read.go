@@ -32,7 +32,7 @@ func (j *Journal) User(ctx context.Context, userID string, read func(u *domain.U
 	if !u.Registered() {
 		return unknown("user")
 	}
-	return read(u, j.Now())
+	return read(u, j.nowOn(s))
 }
 
 // UserAt is User for those who follow the log: the state includes the stream's

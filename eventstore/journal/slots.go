@@ -35,6 +35,7 @@ type slot struct {
 	mu       sync.RWMutex
 	state    domain.State
 	last     eventstore.Expected // the record the state ends with
+	newest   time.Time           // the latest time in any record of the state
 	loaded   bool
 	doubtful bool // an append of unknown outcome may still land behind the state
 	notes
@@ -68,6 +69,16 @@ func (s *slot) leave() { <-s.turn }
 func (s *slot) apply(id eventstore.EventID, e domain.Event, at time.Time) {
 	s.state.Apply(e, at)
 	s.note(s.state, id, e)
+}
+
+// seen notes the times of a record. The caller holds mu, or is the only one to
+// know s.
+func (s *slot) seen(times ...time.Time) {
+	for _, at := range times {
+		if at.After(s.newest) {
+			s.newest = at
+		}
+	}
 }
 
 // slots holds the slots in use and the most recently used idle ones, so memory
@@ -178,7 +189,8 @@ var errBroken = errors.New("stream history is broken")
 type step struct {
 	id    eventstore.EventID
 	event domain.Event
-	at    time.Time
+	at    time.Time           // when it occurred
+	put   time.Time           // when it was recorded
 	end   eventstore.Expected // the record itself
 }
 
@@ -200,7 +212,7 @@ func (j *Journal) tail(ctx context.Context, stream string, last eventstore.Expec
 				return
 			}
 			last = eventstore.At(r.Revision, r.Leaf())
-			if !yield(step{id: r.ID, event: d.Event, at: d.Meta.OccurredAt, end: last}, nil) {
+			if !yield(step{id: r.ID, event: d.Event, at: d.Meta.OccurredAt, put: r.RecordedAt, end: last}, nil) {
 				return
 			}
 		}
@@ -211,6 +223,7 @@ func (j *Journal) tail(ctx context.Context, stream string, last eventstore.Expec
 // only one to know s.
 func (s *slot) take(next step) {
 	s.apply(next.id, next.event, next.at)
+	s.seen(next.at, next.put)
 	s.last = next.end
 }
 
