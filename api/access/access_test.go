@@ -14,6 +14,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/authledger/authledger/api/access"
+	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/esdbstore"
+	"github.com/authledger/authledger/eventstore/esdbstore/esdbtest"
 	"github.com/authledger/authledger/eventstore/memstore"
 )
 
@@ -54,7 +57,7 @@ func open(t *testing.T, o access.Options) *access.Store {
 	return s
 }
 
-// everywhere runs a test over both homes: the contract is one.
+// everywhere runs a test over every home: the contract is one.
 func everywhere(t *testing.T, test func(t *testing.T, home place)) {
 	t.Helper()
 	t.Run("file", func(t *testing.T) {
@@ -67,6 +70,28 @@ func everywhere(t *testing.T, test func(t *testing.T, home place)) {
 		side := memstore.NewSide()
 		test(t, func(t *testing.T, c *clock) *access.Store { return open(t, access.Options{Side: side, Clock: c.Now}) })
 	})
+	t.Run("event database", func(t *testing.T) {
+		t.Parallel()
+		server := esdbtest.Start(t, esdbtest.Options{})
+		test(t, func(t *testing.T, c *clock) *access.Store {
+			return open(t, access.Options{Side: beside(t, server), Clock: c.Now})
+		})
+	})
+}
+
+// beside is one more node's connection to the streams of a server.
+func beside(t *testing.T, server *esdbtest.Server) eventstore.Side {
+	t.Helper()
+	sides, err := esdbstore.OpenSides(esdbstore.Options{URL: server.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sides.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return sides
 }
 
 func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)} }

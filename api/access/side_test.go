@@ -13,6 +13,7 @@ import (
 
 	"github.com/authledger/authledger/api/access"
 	"github.com/authledger/authledger/eventstore"
+	"github.com/authledger/authledger/eventstore/esdbstore/esdbtest"
 	"github.com/authledger/authledger/eventstore/memstore"
 )
 
@@ -114,6 +115,28 @@ func TestRevocationIsToldToOtherNodes(t *testing.T) {
 		synctest.Wait()
 		valid(t, b, key, false) // the clock stood still
 	})
+}
+
+// The same through an event database, on a clock that stands still.
+func TestRevocationIsToldThroughTheEventDatabase(t *testing.T) {
+	t.Parallel()
+	server, c := esdbtest.Start(t, esdbtest.Options{}), newClock()
+	a, b := open(t, access.Options{Side: beside(t, server), Clock: c.Now}), open(t, access.Options{Side: beside(t, server), Clock: c.Now})
+	client, key := create(t, a, access.Frontend, time.Time{})
+	valid(t, b, key, true)
+	if err := a.Revoke(t.Context(), client.ID); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		create(t, a, access.Device, time.Time{}) // more to tell, if its watch was not up in time
+		_, err := b.Authenticate(t.Context(), string(key))
+		if errors.Is(err, access.ErrUnauthenticated) {
+			return
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the other node was not told in a minute: %v", err)
+		}
+	}
 }
 
 // Without it, after two seconds.
@@ -237,8 +260,21 @@ func TestLostAnswersLeaveOneEntry(t *testing.T) {
 
 func TestNodesWriteAtOnce(t *testing.T) {
 	t.Parallel()
-	side, c := newFaulty(), newClock()
-	stores := []*access.Store{open(t, access.Options{Side: side, Clock: c.Now}), open(t, access.Options{Side: side, Clock: c.Now})}
+	t.Run("side", func(t *testing.T) {
+		t.Parallel()
+		side := newFaulty()
+		nodesWriteAtOnce(t, side, side)
+	})
+	t.Run("event database", func(t *testing.T) {
+		t.Parallel()
+		server := esdbtest.Start(t, esdbtest.Options{})
+		nodesWriteAtOnce(t, beside(t, server), beside(t, server))
+	})
+}
+
+func nodesWriteAtOnce(t *testing.T, one, other eventstore.Side) {
+	c := newClock()
+	stores := []*access.Store{open(t, access.Options{Side: one, Clock: c.Now}), open(t, access.Options{Side: other, Clock: c.Now})}
 	var all sync.WaitGroup
 	for _, s := range stores {
 		for range 10 {
