@@ -8,10 +8,11 @@ LISTEN  ?= 127.0.0.1:8080
 TAGS    := sqlite_omit_load_extension
 LDFLAGS := -X main.version=$(shell git describe --always --dirty 2>/dev/null || echo dev)
 CYCLES  ?= 60
+ROUNDS  ?= 2000
 
 export CGO_ENABLED := 1
 
-.PHONY: run build test test-esdb check vet lint generate bench crash clean
+.PHONY: run build test test-esdb check vet lint generate bench crash nodes clean
 
 run: build ## start the product with demo data and print what to open
 	./$(BINARY) seed --data $(DATA)
@@ -20,11 +21,12 @@ run: build ## start the product with demo data and print what to open
 build:
 	$(GO) build -tags $(TAGS) -ldflags "$(LDFLAGS)" -o $(BINARY) .
 
-test: check ## every test, race detector on; again on two nodes of a shared store; and without it those that damage files one by one
+test: check ## every test, race detector on; some again on several nodes; without it those that damage files one by one or kill nodes
 	./.ci/tools
 	AUTHLEDGER_BROWSER=$$(./.ci/tools --print-browser) $(GO) test -race -tags $(TAGS) -timeout 25m $(GOTESTFLAGS) ./...
 	AUTHLEDGER_TEST_STORE=shared $(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) ./eventstore/journal ./api
-	$(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) -run '^(TestAttacks|TestBitRot.*|TestCleanLedgersRaiseNoAlarm)$$' .
+	AUTHLEDGER_TEST_STORE=esdb $(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) -run '^TestEndToEnd' .
+	$(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) -run '^(TestAttacks|TestBitRot.*|TestCleanLedgersRaiseNoAlarm|TestThreeNodesLoseNothing)$$' .
 
 # Linked statically where it can be (Linux with a static C library), so that it
 # runs on a machine that has nothing installed.
@@ -54,6 +56,9 @@ generate: ## regenerate code from api/openapi.yaml, and docs/events.md from the 
 bench: build ## ratios against raw limits, printed and written to bench.json
 	./$(BINARY) bench --out bench.json
 	AUTHLEDGER_BENCH_OUT=$(CURDIR)/bench.json $(GO) test -tags $(TAGS) -timeout 60m -count 1 -run '^$$' -bench '^BenchmarkEventDatabase$$' -benchtime 1x ./api/bench
+
+nodes: ## kill three nodes on one log at random, ROUNDS times; every acknowledged command once, no message twice
+	AUTHLEDGER_KILL_ROUNDS=$(ROUNDS) $(GO) test -tags $(TAGS) -timeout 240m -count 1 -v -run '^TestThreeNodes' .
 
 crash: ## kill -9 during a login load, CYCLES times; no acknowledged event may be lost
 	AUTHLEDGER_CRASH_CYCLES=$(CYCLES) $(GO) test -tags $(TAGS) -timeout 60m -count 1 -v -run '^TestCrash' .

@@ -33,6 +33,9 @@ func (s *Store) Append(ctx context.Context, stream string, expected eventstore.E
 		return eventstore.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
 	}
 	defer leave()
+	if err := s.intact(); err != nil {
+		return eventstore.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
+	}
 	records, leaves := eventstore.Chain(stream, expected, s.stamp(), events)
 	a := appending{s: s, stream: stream, expected: expected, records: records, leaves: leaves, wire: outgoing(records, leaves, newWriter())}
 	if err := a.checkSize(); err != nil {
@@ -40,6 +43,13 @@ func (s *Store) Append(ctx context.Context, stream string, expected eventstore.E
 	}
 	appended, err := a.run(own)
 	return appended, s.ending(ctx, err)
+}
+
+// intact is why nothing may be written to a log that can no longer be read.
+func (s *Store) intact() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
 }
 
 // stamp is the time of an append: the clock's, and not before anything this

@@ -250,6 +250,9 @@ func (s *Store) subscription(ctx context.Context) (began bool, err error) {
 		return false, err
 	}
 	defer func() { s.db.release(h, err) }()
+	if err := s.continues(ctx); err != nil {
+		return false, err
+	}
 	sub, err := guard(ctx, h, func() (*esdb.Subscription, error) { return h.client.SubscribeToAll(leader(ctx), s.behind()) })
 	if err != nil {
 		return false, err
@@ -266,6 +269,26 @@ func (s *Store) subscription(ctx context.Context) (began bool, err error) {
 		}
 		began = true
 	}
+}
+
+// continues makes sure, whenever the connection is new, that the log still has
+// the newest record that was counted: a database may be put back to an older
+// state under a node that runs. Then nothing is read or written any more.
+func (s *Store) continues(ctx context.Context) error {
+	_, l, found, err := s.index.state(ctx)
+	if err == nil && found {
+		err = s.stands(ctx, l)
+	}
+	if errors.Is(err, eventstore.ErrDamaged) {
+		s.counting.Lock()
+		defer s.counting.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.broken = err
+		s.logger.Error("the event database was put back to an older state", "error", err)
+		s.wake()
+	}
+	return err
 }
 
 // behind asks for everything the index has not counted.

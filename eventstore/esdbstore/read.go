@@ -206,7 +206,7 @@ func (s *Store) ByID(ctx context.Context, id eventstore.EventID) (eventstore.Rec
 		return eventstore.Record{}, outside(doing, err)
 	}
 	defer leave()
-	for range 2 {
+	for pulled := false; ; pulled = true {
 		stream, revision, sequence, ok, err := s.index.byID(own, id)
 		if err != nil {
 			return eventstore.Record{}, outside(doing, s.ending(ctx, err))
@@ -215,11 +215,13 @@ func (s *Store) ByID(ctx context.Context, id eventstore.EventID) (eventstore.Rec
 			r, err := s.one(own, stream, revision, sequence)
 			return r, outside(doing, s.ending(ctx, err))
 		}
+		if pulled {
+			return eventstore.Record{}, fmt.Errorf("%s: %w", doing, eventstore.ErrNotFound)
+		}
 		if err := s.pull(own); err != nil {
 			return eventstore.Record{}, outside(doing, s.ending(ctx, err))
 		}
 	}
-	return eventstore.Record{}, fmt.Errorf("%s: %w", doing, eventstore.ErrNotFound)
 }
 
 // one reads a record by its place.
@@ -290,6 +292,20 @@ func (s Stored) ReadAll(ctx context.Context, from eventstore.Sequence) iter.Seq2
 			yield(eventstore.Record{}, outside(fmt.Sprintf("read log from %d", from), err))
 		}
 	}
+}
+
+// Head implements eventstore.Reader: the newest record the leader has. Who signs
+// that there is nothing more must not go by what has arrived here.
+func (s Stored) Head(ctx context.Context) (eventstore.Sequence, eventstore.Position, error) {
+	own, leave, err := s.enter(ctx)
+	if err != nil {
+		return 0, 0, outside("read head", err)
+	}
+	defer leave()
+	if err := s.pull(own); err != nil {
+		return 0, 0, outside("read head", s.ending(ctx, err))
+	}
+	return s.Store.Head(ctx)
 }
 
 // log returns at most n records from a sequence on that was counted, one at
