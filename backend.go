@@ -16,6 +16,7 @@ import (
 	"github.com/authledger/authledger/eventstore/sealer"
 	"github.com/authledger/authledger/eventstore/sqlitestore"
 	"github.com/authledger/authledger/replay"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -64,6 +65,22 @@ func (f *backendFlags) register(flags *pflag.FlagSet) {
 func (f *backendFlags) registerServe(flags *pflag.FlagSet) {
 	f.register(flags)
 	flags.BoolVar(&f.anyRight, "accept-store-rights", false, "with an event database: start although this user may delete ledger streams, as on a server without users")
+}
+
+// otherStores marks a command whose --data is not a ledger in the store that the
+// environment names: it says itself what it works on.
+const otherStores = "authledger/other-stores"
+
+// checkStoreVariable refuses a command that knows only SQLite in a data directory
+// while the environment names another store: it would work on another ledger
+// than all other commands there, and not say so.
+func checkStoreVariable(cmd *cobra.Command) error {
+	value := os.Getenv("AUTHLEDGER_STORE")
+	flags := cmd.Flags()
+	if value == "" || value == "sqlite" || flags.Lookup("data") == nil || flags.Lookup("store") != nil || cmd.Annotations[otherStores] != "" {
+		return nil
+	}
+	return usage("AUTHLEDGER_STORE names an event database, and %s works on SQLite in the directory of --data only; unset the variable if that is meant", cmd.CommandPath())
 }
 
 func (f *backendFlags) backend() (backend, error) {

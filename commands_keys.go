@@ -42,7 +42,7 @@ func newKeysCommand() *cobra.Command {
 key of role operator, from --key-file or the environment variable
 AUTHLEDGER_OPERATOR_KEY. docs/keys.md says which keys there are.`,
 	}
-	cmd.AddCommand(newKeysList(), newKeysGenerate(), newKeysRotate(), newKeysExport())
+	cmd.AddCommand(newKeysList(), newKeysGenerate(), newKeysPrepare(), newKeysRotate(), newKeysExport())
 	return cmd
 }
 
@@ -160,6 +160,9 @@ codes    the key of the codes of the day: codes from now on have another one, co
 signing  the key that signs checkpoints: the next epoch's key signs once the ledger
          has recorded it. Tell the witnesses its public key: keys export-public.
 
+Several nodes each have a copy of the key-encryption key: add the next one to all
+of them first, with keys prepare, or a node without it answers 503 meanwhile.
+
 A rotation that was cut off is finished by rotating again.`,
 		Example: "  authledger keys rotate --kind kek --data /var/lib/authledger\n" +
 			"  authledger keys rotate --kind signing --server http://127.0.0.1:8080 --key-file operator.key",
@@ -260,6 +263,41 @@ func generateKEK(cmd *cobra.Command, out string) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "The key is in %s. Copy it to every node, and keep a copy apart: without it all keys are lost.\n", out)
 	fmt.Fprintf(cmd.OutOrStdout(), "key-encryption key  %s\n", id)
 	return nil
+}
+
+func newKeysPrepare() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "prepare --kek-file FILE", Short: "Add the next key-encryption key to the file of a node, before a rotation", Args: cobra.NoArgs,
+		Long: `For several nodes. The new key can decrypt and is not used yet, so the file may be
+copied to every node while all of them work, whichever has it first. When every
+node has it, keys rotate --kind kek takes that key, and no node lacks it for a
+moment. A file that holds a prepared key already stays as it is.`,
+		Example: "  authledger keys prepare --kek-file kek.json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usage("--kek-file: name the file with the key-encryption key, one that may be replaced here")
+			}
+			id, err := keyring.PrepareKEKFile(file)
+			if err != nil {
+				return explainKEKFile(file, err)
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "The next key is in %s. Copy the file to every node, then rotate once: keys rotate --kind kek.\n", file)
+			fmt.Fprintln(cmd.OutOrStdout(), id)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&file, "kek-file", "", "file with the key-encryption key, as keys generate --kind kek makes it")
+	return cmd
+}
+
+// explainKEKFile says what to do when there is no key file.
+func explainKEKFile(file string, err error) error {
+	var start *keyring.StartError
+	if errors.As(err, &start) && start.Reason == keyring.KEKMissing {
+		return fmt.Errorf("%s does not exist; name the file that the nodes have: %w: %w", file, eventstore.ErrNotFound, err)
+	}
+	return err
 }
 
 // generateWitness makes a key and writes its private half.

@@ -149,6 +149,66 @@ func TestKeysCommandsNeedTheRightPlace(t *testing.T) {
 	}
 }
 
+// Preparing adds a key that is not used, once, and the file stays one that a node
+// opens.
+func TestNextKeyEncryptionKeyIsPrepared(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "kek.json")
+	old, err := keyring.CreateKEKFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := mustCommand(t, "keys", "prepare", "--kek-file", file)
+	if !strings.HasPrefix(id, "kek-") || id == old {
+		t.Errorf("prepared %q beside %s", id, old)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o400 {
+		t.Errorf("mode %v, %v; want 0400", info.Mode(), err)
+	}
+	if again := mustCommand(t, "keys", "prepare", "--kek-file", file); again != id {
+		t.Errorf("prepared %s, and the second time %s", id, again)
+	}
+	if after, err := os.ReadFile(file); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("preparing a second time changed the file: %v", err)
+	}
+	kek, err := keyring.OpenKEKFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kek.Close()
+	if kek.ID() != old {
+		t.Errorf("%s is in use before the rotation, want %s", kek.ID(), old)
+	}
+	if err := kek.Rotate(t.Context()); err != nil || kek.ID() != id {
+		t.Errorf("the rotation takes %s, want %s: %v", kek.ID(), id, err)
+	}
+}
+
+func TestPrepareNeedsAKeyFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := command(t, "keys", "prepare"); exitCode(err) != exitUsage {
+		t.Errorf("without a file: %v, want a usage error", err)
+	}
+	if _, err := command(t, "keys", "prepare", "--kek-file", filepath.Join(dir, "none")); exitCode(err) != exitNotFound {
+		t.Errorf("a file that is not there: %v, want exit code %d", err, exitNotFound)
+	}
+	file := filepath.Join(dir, "text")
+	if err := os.WriteFile(file, []byte("{}"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := command(t, "keys", "prepare", "--kek-file", file); err == nil || exitCode(err) == exitUsage {
+		t.Errorf("no key file: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("the directory holds %v, %v", entries, err)
+	}
+}
+
 func TestWitnessKeyIsGenerated(t *testing.T) {
 	t.Parallel()
 	const name = "witness.audit.example/1"

@@ -29,7 +29,8 @@ type migrateFlags struct {
 func newMigrateCommand() *cobra.Command {
 	f := &migrateFlags{}
 	cmd := &cobra.Command{
-		Use: "migrate --to STORE", Short: "Move the ledger to another store, and prove that nothing was lost or changed", Args: cobra.NoArgs,
+		Annotations: map[string]string{otherStores: "--from and --to"},
+		Use:         "migrate --to STORE", Short: "Move the ledger to another store, and prove that nothing was lost or changed", Args: cobra.NoArgs,
 		Long: fmt.Sprintf(`Copies every record as it is, byte for byte and in order, then reads both stores
 from their beginning and compares each record and the Merkle roots. No record of
 the source is touched, but it is opened as a server opens it, so nobody else may

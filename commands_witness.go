@@ -23,7 +23,8 @@ type witnessFlags struct {
 func newWitnessCommand() *cobra.Command {
 	f := &witnessFlags{}
 	cmd := &cobra.Command{
-		Use: "witness --key FILE --log FILE", Short: "Cosign the checkpoints of a log that somebody else runs", Args: cobra.NoArgs,
+		Annotations: map[string]string{otherStores: "the memory of a witness"},
+		Use:         "witness --key FILE --log FILE", Short: "Cosign the checkpoints of a log that somebody else runs", Args: cobra.NoArgs,
 		Long: `Remembers the newest checkpoint of each log and cosigns only those that extend it
 (C2SP tlog-witness). Run it on another host, with another key, by people who do
 not run the log. docs/witness.md says how. A --log file is read again when it

@@ -187,7 +187,7 @@ func secretFile(flag, path string, required bool) (string, error) {
 
 // fromEnvironment fills flags that were not given from AUTHLEDGER_<FLAG>.
 func fromEnvironment(cmd *cobra.Command, _ []string) error {
-	var failed error
+	failed := checkStoreVariable(cmd)
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "AUTHLEDGER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, set := os.LookupEnv(name)

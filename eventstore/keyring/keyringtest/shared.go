@@ -368,12 +368,9 @@ func signingKeysComeFromEveryNode(c *cluster) {
 	})
 }
 
-// Everybody goes on working on another node while one rotates, and nothing is
-// lost: the other node was given the prepared key.
+// Everybody goes on working on both nodes while the next key is prepared, brought
+// to the other node and put into force, and nothing is refused or lost.
 func rotationUnderLoad(c *cluster) {
-	if _, err := keyring.PrepareKEKFile(c.file); err != nil {
-		c.Fatal(err)
-	}
 	a, b := c.node(), c.node()
 	b.listening()
 	held := a.fill()
@@ -393,18 +390,23 @@ func rotationUnderLoad(c *cluster) {
 					return
 				default:
 				}
-				if err := b.work(fresh[g], g, i); err != nil {
+				if err := []*node{a, b}[g%2].work(fresh[g], g, i); err != nil {
 					c.Errorf("goroutine %d: %v", g, err)
 					return
 				}
 			}
 		})
 	}
-	r, err := a.k.RotateKEK(a.ctx)
+	next, err := keyring.PrepareKEKFile(a.file)
+	c.put(a.file, b.file)
+	var r keyring.Rotation
+	if err == nil {
+		r, err = a.k.RotateKEK(a.ctx)
+	}
 	close(stop)
 	users.Wait()
 	a.do(err)
-	if r.From != before[0].ID || r.Rewrapped == 0 { // the other node does some, as it reads them
+	if r.From != before[0].ID || r.To != next || r.Rewrapped == 0 { // the other node does some, as it reads them
 		c.Errorf("rotation %+v", r)
 	}
 	eventually(c, "the other node destroyed its copy of the old key", func() bool {
