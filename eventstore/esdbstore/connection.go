@@ -265,13 +265,26 @@ func pause(ctx context.Context, try int) bool {
 	}
 }
 
+// patience bounds the tries of a call together. Whoever waits for the product
+// waits for it: a database that says nothing must become an answer that says so.
+const patience = 2 * callTimeout
+
 // patient runs a call that changes nothing until it succeeds or says something
-// final, a few times at most.
+// final, a few times and for a while at most.
 func patient[T any](ctx context.Context, s *supervisor, f func(ctx context.Context, c *esdb.Client) (T, error)) (T, error) {
+	own, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	for try := 0; ; try++ {
-		v, err := try1(ctx, s, f)
+		v, err := try1(own, s, f)
 		c := classify(err)
-		if err == nil || errors.Is(err, eventstore.ErrClosed) || c != unknown && c != moved || try >= 8 || ctx.Err() != nil || !pause(ctx, try) {
+		switch {
+		case err == nil:
+			return v, nil
+		case ctx.Err() == nil && own.Err() != nil:
+			return v, fmt.Errorf("%w: no answer in %s", eventstore.ErrUnavailable, patience)
+		case errors.Is(err, eventstore.ErrClosed) || c != unknown && c != moved || try >= 8 || ctx.Err() != nil:
+			return v, err
+		case !pause(own, try) && ctx.Err() != nil:
 			return v, err
 		}
 	}
