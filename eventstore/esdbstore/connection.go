@@ -22,8 +22,10 @@ import (
 //     only when a server has just answered (attempt);
 //   - contexts are ignored while it connects: guard lets callers go;
 //   - closing it under a call can panic: close waits for the calls;
-//   - an Unavailable answer leaks the connection, and a client that only reads
-//     never looks for another node: a client that once failed is replaced;
+//   - an Unavailable answer leaks the connection once another call begins, and a
+//     client that only reads never looks for another node: a client that once
+//     failed is replaced at once, so that an outage leaves a connection behind
+//     only when a call begins in that very moment;
 //   - it never sends requires-leader: leader does.
 //
 // When a server goes away for good while a client is connected, that client may
