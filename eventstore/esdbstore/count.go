@@ -298,7 +298,7 @@ func (s *Store) behind() esdb.SubscribeToAllOptions {
 	o := esdb.SubscribeToAllOptions{
 		From: esdb.Start{}, MaxSearchWindow: 500, CheckpointInterval: 1,
 		// The metadata of the ledger's streams, too: see notice.
-		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{s.names.ledger, "$$" + s.names.ledger, "$settings"}},
+		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{s.names.ledger, "$$" + s.names.ledger}},
 	}
 	if s.started {
 		o.From = s.at
