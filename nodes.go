@@ -26,8 +26,8 @@ func (a *App) hearOthers(logger *slog.Logger) {
 }
 
 // checkStore finds out whether the event database keeps the log's promises.
-// What it does not keep is written to the log; a right that is too wide refuses
-// the start unless it was accepted. A demonstration has a clock of its own and
+// What it does not keep is written to the log, and refuses the start when an
+// operator can mend it; a right that is too wide may be accepted. A demonstration has a clock of its own and
 // checks nothing.
 func (a *App) checkStore(ctx context.Context, c Config) error {
 	log, ok := a.stores.log.(*esdbstore.Store)
@@ -40,6 +40,9 @@ func (a *App) checkStore(ctx context.Context, c Config) error {
 	}
 	var refused []error
 	for _, f := range a.tell(found, c.Backend.anyRight) {
+		if f.Code == esdbstore.StreamDeleted {
+			continue // nobody can mend it, and everybody else must be able to log in
+		}
 		refused = append(refused, fmt.Errorf("%w: %s: %s", errStoreChecks, f.Code, f.Detail))
 	}
 	return errors.Join(refused...)
