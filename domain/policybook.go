@@ -64,6 +64,13 @@ type PolicyBook struct {
 	changes []policyChange
 }
 
+// MaxRuleAge is how old a reading of the rule book may be that a decision is
+// taken by, where several processes change the rules and decide. It is the house's
+// own number (docs/adr/0017): a rule that was acknowledged anywhere is obeyed
+// everywhere that much later. The journal keeps it, and who repeats decisions
+// allows for it.
+const MaxRuleAge = time.Second
+
 type policyChange struct {
 	event Event
 	at    time.Time

@@ -46,12 +46,12 @@ type Difference struct {
 // its own facts by the policy version it names, and checks that each event
 // that I-3 speaks of names the version in force when it was recorded. In a log
 // of several processes the clocks that dated the two may differ by the reader's
-// eventstore.DisorderOf. It reads what the log says and trusts that the log is
+// eventstore.DisorderOf, and the rules may be known domain.MaxRuleAge late. It reads what the log says and trusts that the log is
 // whole; the chain is another question. A record that cannot be read ends it
 // with an error (see StateAt); differences are a result and no error.
 func CheckDecisions(ctx context.Context, reader eventstore.Reader, c *codec.Codec, base *domain.Policy) (Check, error) {
 	w := checker{book: newRuleBook(base), policies: map[uint64]*domain.Policy{}, decisions: map[string]*TypeCount{}, named: map[string]*TypeCount{}}
-	w.disorder = min(eventstore.DisorderOf(reader), eventstore.LateLimit)
+	w.lag = lagOf(reader)
 	for r, err := range reader.ReadAll(ctx, 1) {
 		if err != nil {
 			return Check{}, fmt.Errorf("read the log: %w", err)
@@ -72,7 +72,7 @@ func CheckDecisions(ctx context.Context, reader eventstore.Reader, c *codec.Code
 // checker walks a log; book holds the changes up to the record it stands at.
 type checker struct {
 	out       Check
-	disorder  time.Duration
+	lag       time.Duration // how long before a decision a change may be dated that it did not know
 	book      *RuleBook
 	policies  map[uint64]*domain.Policy // made from book, by version
 	decisions map[string]*TypeCount
@@ -120,9 +120,18 @@ func namesPolicy(name string) bool {
 	return slices.ContainsFunc([]string{"Granted", "Denied", "Waived", "Succeeded"}, func(end string) bool { return strings.HasSuffix(name, end) })
 }
 
+// lagOf is zero for a log of one process, which knows its own rule book at once.
+func lagOf(reader eventstore.Reader) time.Duration {
+	disorder := min(eventstore.DisorderOf(reader), eventstore.LateLimit)
+	if disorder == 0 {
+		return 0
+	}
+	return disorder + domain.MaxRuleAge
+}
+
 // version says what is wrong with the policy version an event names. A version
-// whose successor was recorded only after the event was decided is right: the
-// two commands crossed.
+// whose successor was recorded only after the event was decided, or so shortly
+// before that the deciding process need not know, is right: the two crossed.
 func (w *checker) version(d codec.Decoded) string {
 	named, inForce := d.Meta.PolicyVersion, w.book.Newest()
 	switch {
@@ -132,7 +141,7 @@ func (w *checker) version(d codec.Decoded) string {
 		return fmt.Sprintf("it names policy version %d, which did not exist when it was recorded; %d was in force", named, inForce)
 	}
 	successor := w.book.changes[named-w.book.base.Version]
-	if successor.record.RecordedAt.After(d.Meta.OccurredAt.Add(-w.disorder)) {
+	if successor.record.RecordedAt.After(d.Meta.OccurredAt.Add(-w.lag)) {
 		w.out.Overtaken++
 		return ""
 	}

@@ -254,7 +254,7 @@ func TestRulesOfAnotherNode(t *testing.T) {
 				t.Error("a node that was told keeps the old rules")
 			}
 		} else {
-			w.clock.advance(maxRuleAge)
+			w.clock.advance(domain.MaxRuleAge)
 		}
 		w.on(b, func() {
 			denied := event[domain.OptOutDenied](t, w.do(w.optOut(w.user)))
@@ -291,7 +291,7 @@ func TestNoDecisionByRulesThatCannotBeRead(t *testing.T) {
 	if _, err := here.Execute(t.Context(), w.request(domain.SetSeamless{UserID: w.user, Enabled: false})); err != nil {
 		t.Errorf("by rules read a moment ago: %v", err)
 	}
-	w.clock.advance(maxRuleAge)
+	w.clock.advance(domain.MaxRuleAge)
 	before := len(w.records())
 	r := w.request(domain.SetSeamless{UserID: w.user, Enabled: true})
 	if _, err := here.Execute(t.Context(), r); !errors.Is(err, errDisk) {

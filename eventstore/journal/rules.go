@@ -22,17 +22,12 @@ type rules struct {
 	asking    chan struct{}
 }
 
-// maxRuleAge is how old a reading of the rule book may be that a decision is
-// taken by, where other processes may change the rules. So a rule that was
-// acknowledged anywhere is obeyed everywhere a second later; mostly much sooner,
-// because Notice reads the book when a change arrives.
-const maxRuleAge = time.Second
-
-// fresh reports whether the rule book was read within maxRuleAge. A clock that
+// fresh reports whether the rule book was read within domain.MaxRuleAge. Mostly
+// it is much younger, because Notice reads it when a change arrives. A clock that
 // goes back makes no reading younger.
 func (r *rules) fresh(now time.Time) bool {
 	at := r.confirmed.Load()
-	return at != nil && now.Sub(*at).Abs() < maxRuleAge
+	return at != nil && now.Sub(*at).Abs() < domain.MaxRuleAge
 }
 
 // advance takes over a policy unless a newer one was taken over meanwhile.
@@ -64,7 +59,7 @@ func (j *Journal) openRules(base *domain.Policy) error {
 func (j *Journal) Policy() *domain.Policy { return j.rules.current.Load() }
 
 // ruling is the policy for a decision: that of a rule book read at most
-// maxRuleAge ago. When it cannot be read nothing is decided.
+// domain.MaxRuleAge ago. When it cannot be read nothing is decided.
 func (j *Journal) ruling(ctx context.Context) (*domain.Policy, error) {
 	if !j.shared || j.rules.fresh(j.clock()) {
 		return j.Policy(), nil
