@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/authledger/authledger/api/client"
 	"github.com/authledger/authledger/api/gen"
+	"github.com/authledger/authledger/api/phone"
+	"github.com/authledger/authledger/domain"
 	"github.com/authledger/authledger/eventstore"
 	"github.com/authledger/authledger/eventstore/codec"
 	"github.com/authledger/authledger/eventstore/esdbstore"
@@ -368,4 +371,170 @@ func (c *cutCluster) records() (all []eventstore.Record) {
 		all = append(all, r)
 	}
 	return all
+}
+
+// cutLoad is users who log in by challenge and response through two nodes: the
+// login begins on one and is answered on the other.
+type cutLoad struct {
+	c     *cutCluster
+	nodes [2]*product
+	users []*person
+
+	mu      sync.Mutex // guards the rest
+	acked   map[gen.EventId]bool
+	done    map[string]int // logins by user
+	repeats int            // requests sent again because they had no answer, or 503
+}
+
+// log in until stop is closed, each user on its own.
+func (l *cutLoad) run(stop <-chan struct{}) {
+	var all sync.WaitGroup
+	for i, u := range l.users {
+		all.Go(func() {
+			app := phone.Open(u.phone, "", time.Now)
+			for n := i; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if !l.login(u, app, n) {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func (l *cutLoad) login(u *person, app *phone.Phone, n int) bool {
+	var a gen.Authentication
+	if !l.post(n, "/v1/authentications", gen.StartAuthenticationRequest{
+		UserId: gen.UserId(u.id), Purpose: "login", Platform: "client_portal", PrimaryFactor: "verified",
+	}, &a) {
+		return false
+	}
+	response, err := app.Respond(l.c.t.Context(), u.id, a.Challenge.OfflineChallenge, "")
+	if err != nil {
+		l.c.t.Errorf("login of %s: %v after %+v", u.ref, err, a)
+		return false
+	}
+	var answered gen.Challenge
+	if !l.post(n+1, "/v1/challenges/"+string(a.Challenge.Id)+"/responses", gen.ResponseRequest{Response: response}, &answered) {
+		return false
+	}
+	if answered.Result != "allow" {
+		l.c.t.Errorf("login of %s: %+v", u.ref, answered)
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.done[u.id]++
+	for _, id := range append(a.EventIds, answered.EventIds...) {
+		l.acked[id] = true
+	}
+	return true
+}
+
+// post sends a request to the nodes by turns, beginning with the nth, under one
+// idempotency key, until one of them answers.
+func (l *cutLoad) post(n int, path string, in, out any) bool {
+	key, deadline := rand.Text(), time.Now().Add(time.Minute)
+	for ; ; n++ {
+		_, err := l.nodes[n%2].as("frontend").PostAs(l.c.t.Context(), key, path, in, out)
+		var p *client.Problem
+		switch {
+		case err == nil:
+			return true
+		case errors.As(err, &p) && p.Status != 503:
+			l.c.t.Errorf("POST %s: %v", path, err)
+			return false
+		case time.Now().After(deadline):
+			l.c.t.Errorf("POST %s: not answered in a minute: %v", path, err)
+			return false
+		}
+		l.mu.Lock()
+		l.repeats++
+		l.mu.Unlock()
+	}
+}
+
+// logins is how many were completed so far.
+func (l *cutLoad) logins() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, done := range l.done {
+		n += done
+	}
+	return n
+}
+
+// goesOn waits until each user can have logged in again.
+func (l *cutLoad) goesOn(after string) {
+	l.c.t.Helper()
+	before := l.logins()
+	l.nodes[0].until("logins go on after "+after, func() bool { return l.logins() >= before+2*len(l.users) })
+}
+
+// verify finds every acknowledged event in the log, once, and as many logins as
+// were completed.
+func (l *cutLoad) verify() {
+	t := l.c.t
+	t.Helper()
+	times, logins := map[string]int{}, map[string]int{}
+	heads := map[string]eventstore.Hash{}
+	for _, r := range l.c.records() {
+		times[codec.EventIDText(r.ID)]++
+		if want := `{"prev":"` + heads[r.Stream].String() + `"`; !strings.HasPrefix(string(r.Metadata), want) {
+			t.Errorf("record %d of %s does not continue the stream", r.Sequence, r.Stream)
+		}
+		heads[r.Stream] = r.Leaf()
+		if r.Type == "AuthenticationSucceeded" {
+			logins[r.Stream]++
+		}
+	}
+	for id := range l.acked {
+		if times[string(id)] != 1 {
+			t.Errorf("acknowledged event %s stands in the log %d times, want once", id, times[string(id)])
+		}
+	}
+	for _, u := range l.users {
+		if got := logins[domain.UserStream(u.id)]; got != l.done[u.id] {
+			t.Errorf("%s logged in %d times by the log, %d by the answers", u.ref, got, l.done[u.id])
+		}
+	}
+}
+
+// TestNodesOutliveTheirServers changes the leader of the event database, stops and
+// starts its members and all of them at once, while users log in through two
+// nodes: what was acknowledged stands there once.
+func TestNodesOutliveTheirServers(t *testing.T) {
+	t.Parallel()
+	c := newCutCluster(t, 3)
+	l := &cutLoad{c: c, acked: map[gen.EventId]bool{}, done: map[string]int{}, nodes: [2]*product{c.node(c.server.URL()), c.node(c.server.URL())}}
+	for i := range 3 {
+		l.users = append(l.users, c.withApp(c.user(l.nodes[i%2], fmt.Sprintf("cut-%d", i))))
+	}
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() { defer close(ended); l.run(stop) }()
+	end := sync.OnceFunc(func() { close(stop); <-ended })
+	defer end()
+	l.goesOn("the start")
+	c.server.MoveLeader()
+	l.goesOn("another leader was chosen")
+	leader := c.server.Leader()
+	c.server.StopMember(leader)
+	l.goesOn("the leader was lost")
+	if err := c.server.StartMember(leader); err != nil {
+		t.Fatal(err)
+	}
+	c.server.Cut()
+	l.goesOn("every connection was closed")
+	if err := c.server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	l.goesOn("all members were restarted")
+	end()
+	l.verify()
+	t.Logf("%d logins, %d requests sent again", l.logins(), l.repeats)
 }

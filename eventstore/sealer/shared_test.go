@@ -696,7 +696,10 @@ func TestClocksThatStandApart(t *testing.T) {
 	b.wantStop(sealer.TimeBack)
 	c.clock.add(2 * time.Minute)
 	c.settle(a)
-	appendTo(t, c.log.Node(c.now(-disorder-sealer.Tolerance-3*time.Second), disorder), &c.streams, "Happened", `{}`) // too long
+	appendTo(t, c.log.Node(c.now(-disorder-sealer.Tolerance-3*time.Second), disorder), &c.streams, "Happened", `{}`) // late, and said to be
+	c.settle(a)
+	a.wantSize(402)
+	appendTo(t, c.log.Node(c.now(-disorder-eventstore.LateLimit-3*time.Second), disorder), &c.streams, "Happened", `{}`) // too long
 	a.hand()
 	a.wantStop(sealer.BackDated)
 }
