@@ -26,7 +26,7 @@ test: check ## every test, race detector on; some again on several nodes; withou
 	AUTHLEDGER_BROWSER=$$(./.ci/tools --print-browser) $(GO) test -race -tags $(TAGS) -timeout 25m $(GOTESTFLAGS) ./...
 	AUTHLEDGER_TEST_STORE=shared $(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) ./eventstore/journal ./api
 	AUTHLEDGER_TEST_STORE=esdb $(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) -run '^TestEndToEnd' .
-	$(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) -run '^(TestAttacks|TestBitRot.*|TestCleanLedgersRaiseNoAlarm|TestThreeNodesLoseNothing)$$' .
+	$(GO) test -tags $(TAGS) -timeout 10m $(GOTESTFLAGS) -run '^(TestAttacks|TestBitRot.*|TestCleanLedgersRaiseNoAlarm|TestThreeNodesLoseNothing|TestContractOverALostIndex)$$' . ./eventstore/esdbstore
 
 # Linked statically where it can be (Linux with a static C library), so that it
 # runs on a machine that has nothing installed.

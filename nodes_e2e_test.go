@@ -45,6 +45,7 @@ const killRounds = 200
 // It runs without the race detector: what it looks for is between processes,
 // and the detector makes each of the two hundred starts ten times as long.
 func TestThreeNodesLoseNothing(t *testing.T) {
+	t.Parallel()
 	rounds := killRounds
 	if text := os.Getenv("AUTHLEDGER_KILL_ROUNDS"); text != "" {
 		n, err := strconv.Atoi(text)

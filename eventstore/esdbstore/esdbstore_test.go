@@ -3,8 +3,6 @@ package esdbstore_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -60,19 +58,6 @@ func closing(t testing.TB, s *esdbstore.Store) *esdbstore.Store {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, factory(server(t)), promises)
-}
-
-// TestContractOverALostIndex throws the index away each time a log is opened.
-func TestContractOverALostIndex(t *testing.T) {
-	t.Parallel()
-	inner := factory(server(t))
-	storetest.Run(t, func(t testing.TB, dir string, clock func() time.Time) eventstore.Store {
-		t.Helper()
-		if err := os.RemoveAll(filepath.Join(dir, "index.db")); err != nil {
-			t.Fatal(err)
-		}
-		return inner(t, dir, clock)
-	}, promises)
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, factory(server(b))) }
