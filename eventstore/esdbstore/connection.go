@@ -234,8 +234,13 @@ func call[T any](ctx context.Context, s *supervisor, f func(ctx context.Context,
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		v, err := f(leader(ctx), h.client)
-		s.release(h, err)
+		// Without the deadline, which the server would see and race us to: only so
+		// is it known whose patience ended.
+		own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		v, err := f(leader(own), h.client)
+		s.release(h, blame(ctx, err))
 		answers <- answer{v, err}
 	}()
 	select {
@@ -244,9 +249,23 @@ func call[T any](ctx context.Context, s *supervisor, f func(ctx context.Context,
 	case <-ctx.Done():
 		// The call ends with its context, except when the library is looking for
 		// a node, where it takes as long as it takes.
-		s.retire(h)
+		if errors.Is(context.Cause(ctx), errNoAnswer) {
+			s.retire(h)
+		}
 		return zero, ctx.Err()
 	}
+}
+
+// errNoAnswer is why a context ended that gives a call its own bound.
+var errNoAnswer = errors.New("no answer from the event database")
+
+// blame is what an error says about the connection: nothing when the caller has
+// given up, because its own caller did.
+func blame(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errNoAnswer) {
+		return nil
+	}
+	return err
 }
 
 // leader asks the node to refuse unless it is the leader. The library's own
@@ -295,7 +314,7 @@ func patient[T any](ctx context.Context, s *supervisor, f func(ctx context.Conte
 // try1 is a call with a bound of its own, so that a connection that says
 // nothing does not use up all of the caller's time.
 func try1[T any](ctx context.Context, s *supervisor, f func(ctx context.Context, c *esdb.Client) (T, error)) (T, error) {
-	own, cancel := context.WithTimeout(ctx, callTimeout)
+	own, cancel := context.WithTimeoutCause(ctx, callTimeout, errNoAnswer)
 	defer cancel()
 	v, err := call(own, s, f)
 	if err != nil && ctx.Err() == nil && own.Err() != nil {

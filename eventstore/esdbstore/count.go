@@ -59,8 +59,12 @@ func (s *Store) stands(ctx context.Context, l last) error {
 // pull counts what the database holds by now, whether or not the subscription
 // delivers: it reads $all behind the place the index has come to, up to the end.
 func (s *Store) pull(ctx context.Context) error {
-	s.pulling.Lock()
-	defer s.pulling.Unlock()
+	select {
+	case s.pulling <- struct{}{}:
+		defer func() { <-s.pulling }()
+	case <-ctx.Done():
+		return s.ending(ctx, ctx.Err())
+	}
 	for {
 		n, err := s.pullPage(ctx)
 		if err != nil {

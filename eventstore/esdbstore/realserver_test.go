@@ -31,6 +31,7 @@ import (
 var inProcessOnly = []string{
 	"TestAgainstARealServer",
 	"TestAppendWithoutAnAnswer",
+	"TestCallersWhoGiveUp",
 	"TestCutOffNode",
 	"TestForeignBytesStopTheLog",
 	"TestFrozenServerLeavesTheOutcomeUnknown",

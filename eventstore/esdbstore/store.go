@@ -57,7 +57,7 @@ type Store struct {
 	// of waiters take turns; counting is held by whoever numbers records, who
 	// alone changes count, head, at, started, tail and broken, under mu; mu guards
 	// everything that follows.
-	pulling  sync.Mutex
+	pulling  chan struct{} // holds one token while somebody pulls
 	counting sync.Mutex
 	mu       sync.Mutex
 	count    eventstore.Sequence // records counted; the newest one's sequence
@@ -148,7 +148,7 @@ func newStore(o Options) (*Store, error) {
 	}
 	s := &Store{
 		names: namesOf(o.Prefix), clock: o.Clock, wall: o.Wall, logger: o.Logger,
-		db: newSupervisor(config, o.Logger), changed: make(chan struct{}),
+		db: newSupervisor(config, o.Logger), changed: make(chan struct{}), pulling: make(chan struct{}, 1),
 	}
 	s.stop, s.cancel = context.WithCancel(context.Background())
 	return s, nil

@@ -76,7 +76,7 @@ func configuration(s string) (*esdb.Configuration, error) {
 	config.MaxDiscoverAttempts = 1<<31 - 1
 	config.NodePreference = esdb.NodePreferenceLeader
 	config.GossipTimeout = 3
-	deadline := callTimeout
+	deadline := 2 * callTimeout // of the library; ours comes first
 	config.DefaultDeadline = &deadline
 	return config, nil
 }
