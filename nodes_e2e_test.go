@@ -517,11 +517,72 @@ func (c *threeNodes) checkNodes() {
 	for _, n := range c.nodes {
 		c.wantViews(path, n)
 	}
+	c.wantOneCheckpoint()
+	c.wantRevoked(path)
 	for _, n := range c.nodes {
 		c.stop(n)
 		out, err := exec.Command(path, append([]string{"verify", "log"}, c.flags(n)...)...).CombinedOutput()
 		if err != nil {
 			c.t.Errorf("verify log of %s: %v\n%s", n.data, err, out)
+		}
+	}
+}
+
+// wantOneCheckpoint waits until all nodes serve the same newest checkpoint.
+func (c *threeNodes) wantOneCheckpoint() {
+	c.t.Helper()
+	var texts []string
+	for range 100 {
+		texts = nil
+		for _, n := range c.nodes {
+			request, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, n.url+"/v1/log/checkpoint", nil)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			request.Header.Set("Authorization", "Bearer "+c.auditor)
+			r, err := http.DefaultClient.Do(request)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			text, err := io.ReadAll(r.Body)
+			_ = r.Body.Close()
+			if err != nil || r.StatusCode != http.StatusOK {
+				c.t.Fatalf("checkpoint of %s: %d, %v", n.url, r.StatusCode, err)
+			}
+			signed, _, _ := strings.Cut(string(text), "\n\n")
+			texts = append(texts, signed)
+		}
+		if texts[0] == texts[1] && texts[0] == texts[2] {
+			return
+		}
+		tick := time.NewTimer(50 * time.Millisecond)
+		<-tick.C
+	}
+	c.t.Errorf("the nodes serve different checkpoints: %q", texts)
+}
+
+// wantRevoked revokes the frontend's key by the command line; every node must
+// refuse it soon.
+func (c *threeNodes) wantRevoked(path string) {
+	c.t.Helper()
+	id := c.key[:strings.LastIndex(c.key, "_")]
+	if out, err := exec.Command(path, "client", "revoke", id, "--store", c.server.URL(), "--store-prefix", c.prefix).CombinedOutput(); err != nil {
+		c.t.Fatalf("client revoke: %v\n%s", err, out)
+	}
+	revoked := time.Now()
+	for _, n := range c.nodes {
+		for {
+			_, err := client.New(n.url, c.key).Get(c.t.Context(), "/v1/users/usr_00000000000000000000000000", nil, nil)
+			var refused *client.Problem
+			if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized {
+				break
+			}
+			if time.Since(revoked) > 10*time.Second {
+				c.t.Errorf("node %s still knows a revoked key: %v", n.url, err)
+				break
+			}
+			pause := time.NewTimer(50 * time.Millisecond)
+			<-pause.C
 		}
 	}
 }

@@ -39,6 +39,7 @@ var inProcessOnly = []string{
 	"TestLogPutBack",
 	"TestLogPutBackUnderARunningNode",
 	"TestOnTheWire",
+	"TestOneOfThreeIsDead",
 	"TestPrepare",
 	"TestReadsGoOnWhereTheyBroke",
 	"TestServerComesAndGoesUnderLoad",
