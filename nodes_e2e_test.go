@@ -278,11 +278,20 @@ func (c *threeNodes) startLoad(clients int) *nodeLoad {
 	l := &nodeLoad{c: c, stopped: make(chan struct{}), step: make(chan struct{}, 1<<20), events: map[string]int{}, messages: map[string]bool{}}
 	for range clients {
 		l.running.Go(func() {
-			for l.person() {
+			for !l.over() && l.person() {
 			}
 		})
 	}
 	return l
+}
+
+func (l *nodeLoad) over() bool {
+	select {
+	case <-l.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 // progress waits until so many more commands were acknowledged.
