@@ -207,13 +207,13 @@ func TestStoreThatHangsHoldsUpFewCallers(t *testing.T) {
 		s := open(t, access.Options{Side: side})
 		_, key := create(t, s, access.Frontend, time.Time{})
 		side.set(func() { side.waiting = make(chan struct{}) })
-		time.Sleep(3 * time.Second) // of the test's own time
+		time.Sleep(3 * time.Second) // virtual
 		began := time.Now()
 		valid(t, s, key, true) // waits, and is told by what is known
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("the first caller waited %v", took)
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * time.Second) // virtual
 		var all sync.WaitGroup
 		began = time.Now()
 		for range 50 {

@@ -34,7 +34,7 @@ func TestListenHearsWhatComes(t *testing.T) {
 		stop := start(t, r)
 		synctest.Wait()
 		fill(t, store, 10)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // virtual
 		stop()
 		if diff := cmp.Diff(dense(40)[30:], heard); diff != "" {
 			t.Errorf("heard (-want +got):\n%s", diff)

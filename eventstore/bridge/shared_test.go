@@ -210,7 +210,7 @@ func TestSharedErrorsAreRetriedInside(t *testing.T) {
 		sharer := flakySharer{sharedLog(t, streams...), func() bool { return broken.Load() || calls.Add(1)%5 == 0 }}
 		sub := shareGroup(t, sharer, bridge.SharedConfig{})
 		messages := subscribe(t, t.Context(), sub)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // virtual
 		if since, err := sub.Failing(); !errors.Is(err, errOutage) || since.IsZero() {
 			t.Errorf("failing since %v with %v, want the outage", since, err)
 		}
@@ -222,7 +222,7 @@ func TestSharedErrorsAreRetriedInside(t *testing.T) {
 			m.Ack()
 		}
 		calls.Store(0)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // virtual
 		if _, err := sub.Failing(); err != nil {
 			t.Errorf("failing with %v after everything was delivered", err)
 		}
@@ -258,7 +258,7 @@ func TestSharedHandlerParksAtTheRecordThatFails(t *testing.T) {
 		})
 		stop := start(t, r)
 		defer stop()
-		time.Sleep(10 * time.Minute)
+		time.Sleep(10 * time.Minute) // virtual
 		mu.Lock()
 		if diff := cmp.Diff(map[eventstore.Sequence]bool{1: true, 3: true, 4: true, 5: true}, acted); diff != "" {
 			t.Errorf("acted on (-want +got):\n%s", diff)
@@ -268,7 +268,7 @@ func TestSharedHandlerParksAtTheRecordThatFails(t *testing.T) {
 		if parked := r.Status(); len(parked) != 1 || parked[0].First != 2 || parked[0].Last != 2 || parked[0].Attempts < 10 {
 			t.Errorf("parked %+v, want the handler at record 2", parked)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // virtual
 		if parked := r.Status(); len(parked) != 0 || !acted[2] {
 			t.Errorf("parked %+v, acted on %v", parked, acted)
 		}

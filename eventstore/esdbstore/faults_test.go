@@ -424,7 +424,7 @@ func TestConnectionStrings(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", c.url, err, c.want)
 		}
 	}
-	if got := esdbstore.Redacted("esdb://u:ge@heim@h:1?tls=true"); got != "esdb://u:xxxxx@h:1?tls=true" {
+	if got := esdbstore.Redacted("esdb://u:ge@heim@h:1?tls=true"); got != "esdb://u:redacted@h:1?tls=true" {
 		t.Errorf("redacted: %s", got)
 	}
 	for _, prefix := range []string{"A", "a-b", "a.b", "1a", strings.Repeat("a", 33)} {

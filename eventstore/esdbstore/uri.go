@@ -33,7 +33,7 @@ func Redacted(s string) string {
 		return s
 	}
 	user, _, _ := strings.Cut(rest[:at], ":")
-	return scheme + "://" + user + ":xxxxx" + rest[at:]
+	return scheme + "://" + user + ":redacted" + rest[at:]
 }
 
 // ErrURL means a connection string that cannot be used. Its text never repeats
